@@ -1,0 +1,138 @@
+//! A contact as expressions, templates and plugins see it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::id::ContactId;
+
+/// What is known of one person at one moment. What was not asked for (see [`Needs`]) is empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contact {
+    /// The store's key.
+    pub id: ContactId,
+    /// The caller's own key, unique where present.
+    pub external_id: Option<String>,
+    /// The address, lower-cased, unique where present.
+    pub email: Option<String>,
+    /// Everything else that was imported or set, by name.
+    pub attributes: Map<String, Value>,
+    /// Points by score name. A score that nobody gave is 0.
+    pub scores: BTreeMap<String, i64>,
+    /// Tags.
+    pub tags: BTreeSet<String>,
+    /// Consent by topic: `true` given, `false` withdrawn or refused; a topic that is absent was never asked.
+    pub consents: BTreeMap<String, bool>,
+    /// Names of the segments of which the contact is a member.
+    pub segments: BTreeSet<String>,
+    /// Key of the representative who owns the contact.
+    pub owner: Option<String>,
+    /// When the contact was first stored, or the imported `created_at`.
+    pub created_at: Timestamp,
+}
+
+impl Contact {
+    /// A contact with this key of which nothing else is known.
+    pub fn new(id: ContactId) -> Self {
+        Self {
+            id,
+            external_id: None,
+            email: None,
+            attributes: Map::new(),
+            scores: BTreeMap::new(),
+            tags: BTreeSet::new(),
+            consents: BTreeMap::new(),
+            segments: BTreeSet::new(),
+            owner: None,
+            created_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// Whether marketing mail on `topic` may be sent: an answer about the topic itself decides; without one, the
+    /// answer about the channel `email`; without any answer, no.
+    pub fn consents_to_email(&self, topic: Option<&str>) -> bool {
+        topic
+            .filter(|topic| *topic != CHANNEL_EMAIL)
+            .and_then(|topic| self.consents.get(topic))
+            .or_else(|| self.consents.get(CHANNEL_EMAIL))
+            .copied()
+            .unwrap_or(false)
+            && self.consents.get(CHANNEL_EMAIL) != Some(&false)
+    }
+}
+
+/// The consent topic of the email channel as a whole; a refusal there covers every topic.
+pub const CHANNEL_EMAIL: &str = "email";
+
+/// Which parts of a contact a step looks at, so that only those are loaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Needs {
+    /// Attributes by name (those that are columns of their own, such as `email`, need no naming).
+    pub attributes: BTreeSet<String>,
+    /// All attributes, because the expression uses the contact as a whole.
+    pub all_attributes: bool,
+    /// Any score.
+    pub scores: bool,
+    /// Tags.
+    pub tags: bool,
+    /// Consents.
+    pub consents: bool,
+    /// Membership of segments.
+    pub segments: bool,
+    /// The owner.
+    pub owner: bool,
+}
+
+impl Needs {
+    /// Adds what `other` needs.
+    pub fn merge(&mut self, other: &Self) {
+        self.attributes.extend(other.attributes.iter().cloned());
+        self.all_attributes |= other.all_attributes;
+        self.scores |= other.scores;
+        self.tags |= other.tags;
+        self.consents |= other.consents;
+        self.segments |= other.segments;
+        self.owner |= other.owner;
+    }
+
+    /// Whether any attribute has to be loaded.
+    pub fn any_attribute(&self) -> bool {
+        self.all_attributes || !self.attributes.is_empty()
+    }
+}
+
+/// An event as an expression sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventView {
+    /// `trial.started`
+    pub name: String,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What else is known of it.
+    pub properties: Map<String, Value>,
+}
+
+/// Field names of a contact that are not attributes, so that no attribute may take them.
+pub const RESERVED_FIELDS: &[&str] =
+    &["id", "external_id", "email", "scores", "tags", "consent", "segments", "owner", "created_at"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consent_falls_back_from_topic_to_channel_and_a_channel_refusal_wins() {
+        let mut contact = Contact::new(ContactId(1));
+        assert!(!contact.consents_to_email(None), "never asked");
+        contact.consents.insert("email".into(), true);
+        assert!(contact.consents_to_email(None) && contact.consents_to_email(Some("news")));
+        contact.consents.insert("news".into(), false);
+        assert!(!contact.consents_to_email(Some("news")) && contact.consents_to_email(Some("tips")));
+        contact.consents.insert("email".into(), false);
+        contact.consents.insert("news".into(), true);
+        assert!(!contact.consents_to_email(Some("news")));
+    }
+}

@@ -1,0 +1,25 @@
+//! The words of Dripline as types (`docs/architecture.md`, "Words"); no I/O.
+//!
+//! Every other crate speaks these types to every other: a plugin's [`Manifest`] goes from the plugin host to the
+//! workflow checker, a checked [`program::Program`] from there to the runtime, [`effect::Effect`]s from a plugin to the
+//! store. All instants are UTC ([`jiff::Timestamp`]) and are stored in milliseconds.
+
+pub mod batch;
+pub mod clock;
+pub mod contact;
+pub mod decision;
+pub mod digest;
+pub mod duration;
+pub mod effect;
+pub mod id;
+pub mod manifest;
+pub mod message;
+pub mod program;
+pub mod suggest;
+pub mod team;
+
+pub use clock::{Clock, DrivenClock, SystemClock};
+pub use contact::Contact;
+pub use digest::Digest;
+pub use effect::{Directive, Effect, Failure, FailureKind, Outcome};
+pub use manifest::Manifest;

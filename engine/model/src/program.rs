@@ -1,0 +1,160 @@
+//! A checked workflow, ready to run; stored as JSON with its version.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{batch::ColumnType, digest::Digest};
+
+/// Position of a node in [`Program::nodes`]; a run's cursor.
+pub type NodeIndex = u32;
+
+/// One version of a workflow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// Format of this JSON; see [`FORMAT`].
+    pub format: u32,
+    /// The workflow's name.
+    pub name: String,
+    /// One sentence for people.
+    pub description: Option<String>,
+    /// What starts a run.
+    pub triggers: Vec<Trigger>,
+    /// CEL: who may enter.
+    pub enroll_if: Option<String>,
+    /// Whether a contact may enter again.
+    pub again: Again,
+    /// The steps and the control flow between them; a run starts at node 0. Never empty.
+    pub nodes: Vec<Node>,
+    /// Every template that a step of this version may send (partials included), by name.
+    pub templates: BTreeMap<String, Digest>,
+}
+
+/// The format that today's code writes.
+pub const FORMAT: u32 = 1;
+
+/// What starts a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// An event of this name arrives.
+    Event(String),
+    /// The contact joins this segment.
+    SegmentJoined(String),
+    /// The times of a five-field cron expression, in an IANA time zone: every contact that `enroll.if` admits enters.
+    Schedule {
+        /// `30 9 * * 1-5`
+        cron: String,
+        /// `Europe/Berlin`
+        time_zone: String,
+    },
+    /// `dripline enroll`.
+    Manual,
+}
+
+/// Whether a contact that was in the workflow may enter once more. Nobody is in one workflow twice at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Again {
+    /// Once in a lifetime.
+    Never,
+    /// Whenever the run before has ended.
+    Always,
+    /// Not before this long after the run before was enrolled; a duration (`90d`).
+    After(String),
+}
+
+/// One step, or one piece of control flow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// The author's `id`, or one made of its place (`step-3`, `step-3.then-1`). Unique in the program.
+    pub id: String,
+    /// The author's `name`, for people.
+    pub name: Option<String>,
+    /// Line in the file, from 1.
+    pub line: u32,
+    /// CEL: the step's own `if`; where it does not hold the step is skipped.
+    pub condition: Option<String>,
+    /// What it does.
+    pub action: Action,
+    /// Where a run goes on; `None` ends it.
+    pub next: Option<NodeIndex>,
+}
+
+/// What a node does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Calls a plugin.
+    Plugin(PluginStep),
+    /// Goes to `next` where the CEL condition holds, else to `otherwise` (`None` ends the run).
+    Branch {
+        /// CEL
+        condition: String,
+        /// The other way.
+        otherwise: Option<NodeIndex>,
+    },
+    /// Goes on to `next`, which need not be the step below.
+    Goto,
+    /// Ends the run with this reason.
+    Exit {
+        /// For people.
+        reason: String,
+    },
+}
+
+/// A plugin's call, prepared when the workflow was published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PluginStep {
+    /// The plugin's name, as in its manifest.
+    pub plugin: String,
+    /// The code that runs, whatever is installed later.
+    pub digest: Digest,
+    /// The configuration with marked fields replaced as [`crate::manifest::mark`] says; teams are still keys here.
+    pub config: Value,
+    /// JSON pointers into `config` of fields that hold a team's key, to be replaced by its members at the call.
+    pub teams: Vec<String>,
+    /// The columns, in the order of their indexes in `config`: first the manifest's reads, then the expressions.
+    pub columns: Vec<ColumnSource>,
+    /// Which state cell the step uses; `None` where the plugin keeps none.
+    pub state_key: Option<String>,
+    /// Where named outputs lead; an output that is not here goes to the node's `next`. `None` ends the run.
+    pub paths: BTreeMap<String, Option<NodeIndex>>,
+}
+
+/// Where a column's values come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColumnSource {
+    /// The column's name: the field or the JSON pointer in the configuration.
+    pub name: String,
+    /// What it holds.
+    pub column: ColumnType,
+    /// How it is made.
+    pub value: ValueSource,
+}
+
+/// How the engine makes the values of a column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValueSource {
+    /// Evaluates CEL. A contact for which it cannot be evaluated has no value.
+    Cel(String),
+    /// Renders Handlebars. A contact for which it cannot be rendered fails the turn.
+    Template(String),
+    /// Membership of the segment.
+    Member(String),
+}
+
+impl Program {
+    /// The node at `index`.
+    pub fn node(&self, index: NodeIndex) -> Option<&Node> {
+        self.nodes.get(index as usize)
+    }
+
+    /// What names this version: the digest of its canonical JSON, which holds the digests of its plugins and templates.
+    pub fn digest(&self) -> Digest {
+        // Serialising these types cannot fail: there are no maps with keys that are not text.
+        Digest::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}

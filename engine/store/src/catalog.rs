@@ -1,0 +1,100 @@
+//! What a workspace publishes: teams, plugins, templates, workflows.
+
+use async_trait::async_trait;
+use dripline_model::{
+    Digest,
+    id::{VersionId, WorkflowId},
+    program::Program,
+    team::{Representative, Team},
+};
+use jiff::Timestamp;
+
+use crate::Result;
+
+/// Verbs on what is published.
+#[async_trait]
+pub trait Catalog: Send + Sync {
+    /// Makes the stored teams and representatives those of the file. A representative who is gone from it keeps the
+    /// leads that are already assigned; a team that is gone is deleted.
+    async fn put_teams(&self, reps: &[Representative], teams: &[Team]) -> Result<()>;
+
+    /// All teams with their members.
+    async fn teams(&self) -> Result<Vec<Team>>;
+
+    /// All representatives.
+    async fn representatives(&self) -> Result<Vec<Representative>>;
+
+    /// Publishes a version: plugins, templates and program in one transaction. A program whose digest is already the
+    /// workflow's current version changes nothing.
+    async fn publish(&self, version: &NewVersion<'_>, now: Timestamp) -> Result<Published>;
+
+    /// A version's program.
+    async fn program(&self, version: VersionId) -> Result<Option<StoredProgram>>;
+
+    /// The current version of every workflow.
+    async fn current_programs(&self) -> Result<Vec<StoredProgram>>;
+
+    /// A plugin's code.
+    async fn plugin(&self, digest: &Digest) -> Result<Option<Vec<u8>>>;
+
+    /// A template's source.
+    async fn template(&self, digest: &Digest) -> Result<Option<String>>;
+}
+
+/// What [`Catalog::publish`] takes.
+#[derive(Debug)]
+pub struct NewVersion<'a> {
+    /// The checked program.
+    pub program: &'a Program,
+    /// The file as the author wrote it.
+    pub source: &'a str,
+    /// The code of each plugin that the program names.
+    pub plugins: Vec<PluginCode<'a>>,
+    /// The templates that the program names.
+    pub templates: Vec<(Digest, &'a str)>,
+}
+
+/// A plugin's code on its way into the store.
+#[derive(Debug, Clone)]
+pub struct PluginCode<'a> {
+    /// SHA-256 of `wasm`.
+    pub digest: Digest,
+    /// Name in its manifest.
+    pub name: &'a str,
+    /// Version in its manifest.
+    pub version: &'a str,
+    /// The component.
+    pub wasm: &'a [u8],
+}
+
+/// What [`Catalog::publish`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// Its current version.
+    pub version: VersionId,
+    /// Counts the workflow's versions from 1.
+    pub number: i64,
+    /// Whether this version is new.
+    pub is_new: bool,
+}
+
+/// A program as stored.
+#[derive(Debug, Clone)]
+pub struct StoredProgram {
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// The version.
+    pub version: VersionId,
+    /// Counts the workflow's versions from 1.
+    pub number: i64,
+    /// When it was published.
+    pub published_at: Timestamp,
+    /// The program's digest.
+    pub digest: Digest,
+    /// The program.
+    pub program: Program,
+    /// The file as the author wrote it.
+    pub source: String,
+}

@@ -1,0 +1,57 @@
+//! What can go wrong with a store.
+
+use thiserror::Error;
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A store's failure: what it was doing, and why that failed.
+#[derive(Debug, Error)]
+#[error("failed to {doing}: {kind}")]
+pub struct Error {
+    /// What was being done, as it reads after "failed to".
+    pub doing: String,
+    /// Why it failed.
+    pub kind: ErrorKind,
+}
+
+/// Why a store failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The database said so.
+    #[error("{0}")]
+    Database(#[from] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("{0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The file is not one of Dripline's databases.
+    #[error("`{path}` is not a Dripline database: {found}")]
+    NotOurs {
+        /// The file.
+        path: String,
+        /// What it is instead.
+        found: String,
+    },
+    /// The database was written by a newer Dripline.
+    #[error("`{path}` has schema version {found}, newer than this program's {known}; use the newer dripline")]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its schema version.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// A stored value does not read back as what it was.
+    #[error("stored {what} is damaged: {detail}")]
+    Damaged {
+        /// What was read.
+        what: &'static str,
+        /// How it does not fit.
+        detail: String,
+    },
+    /// The file system said so.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}

@@ -1,0 +1,212 @@
+//! One batch is one transaction: claim, load, apply, commit.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use dripline_model::{
+    Contact, Effect,
+    contact::{EventView, Needs},
+    decision::{DecisionKind, RunStatus},
+    id::{ContactId, EventId, RunId, VersionId, WorkflowId},
+    program::NodeIndex,
+};
+use jiff::Timestamp;
+
+use crate::Result;
+
+/// Verbs of the scheduler.
+#[async_trait]
+pub trait Scheduling: Send + Sync {
+    /// Begins a batch.
+    async fn begin(&self) -> Result<Box<dyn Transaction>>;
+
+    /// The earliest instant at which an event arrives, a run is due or a message is due.
+    async fn next_due(&self) -> Result<Option<Timestamp>>;
+
+    /// The earliest instant at which a live event arrives that has not arrived yet.
+    async fn next_arrival(&self) -> Result<Option<Timestamp>>;
+
+    /// Resolves when something was written to the store, by this process or another, since the last call.
+    async fn changed(&self);
+
+    /// Sets failed runs (of `run`, or all) going again at `now`, from the step that failed. Answers how many.
+    async fn retry_runs(&self, run: Option<RunId>, now: Timestamp) -> Result<u64>;
+
+    /// Ends an active run. Answers whether there was one.
+    async fn cancel_run(&self, run: RunId, reason: &str, now: Timestamp) -> Result<bool>;
+}
+
+/// One batch; dropped without [`Transaction::commit`], it never was.
+#[async_trait]
+pub trait Transaction: Send {
+    /// Up to `limit` live events that have arrived by `now`, in the order of their times, locked to the commit.
+    async fn claim_events(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ClaimedEvent>>;
+
+    /// Marks the claimed events as dealt with.
+    async fn finish_events(&mut self, events: &[EventId]) -> Result<()>;
+
+    /// Up to `limit` active runs that are due at `now`: the longest due first, of one moment in contact order; locked
+    /// to the commit.
+    async fn claim_runs(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ClaimedRun>>;
+
+    /// The contacts, in the order of `ids`; one that is gone is left out. An id may stand there more than once.
+    async fn load_contacts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>>;
+
+    /// The latest run of each of these contacts in a workflow, where there is one.
+    async fn latest_runs(
+        &mut self,
+        workflow: WorkflowId,
+        contacts: &[ContactId],
+    ) -> Result<BTreeMap<ContactId, LatestRun>>;
+
+    /// Up to `limit` contacts with ids above `after`, in their order.
+    async fn contacts_after(&mut self, after: ContactId, limit: usize) -> Result<Vec<ContactId>>;
+
+    /// Starts runs at node 0 and records a decision for each. A twin (same workflow, contact and event) is skipped.
+    async fn enroll(&mut self, enrolments: &[Enrolment], now: Timestamp) -> Result<()>;
+
+    /// Records decisions that belong to no run: who was not enrolled, and why.
+    async fn refuse(&mut self, refusals: &[Refusal], now: Timestamp) -> Result<()>;
+
+    /// A plugin's state cell.
+    async fn state(&mut self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>>;
+
+    /// Writes a plugin's state cell.
+    async fn put_state(&mut self, plugin: &str, key: &str, value: &[u8]) -> Result<()>;
+
+    /// Applies what the turns of one batch want, moves their runs on, and records their decisions, set by set.
+    async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<()>;
+
+    /// The firing of a schedule: begins it if it is not there yet, and answers how far it has come.
+    async fn firing(&mut self, workflow: WorkflowId, at: Timestamp) -> Result<Firing>;
+
+    /// Records how far a firing has come.
+    async fn advance_firing(
+        &mut self,
+        workflow: WorkflowId,
+        at: Timestamp,
+        last: ContactId,
+        done: bool,
+    ) -> Result<()>;
+
+    /// Keeps everything.
+    async fn commit(self: Box<Self>) -> Result<()>;
+}
+
+/// A live event that has arrived.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimedEvent {
+    /// The event.
+    pub id: EventId,
+    /// Whose.
+    pub contact: ContactId,
+    /// Name, time and properties.
+    pub event: EventView,
+}
+
+/// A run that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedRun {
+    /// The run.
+    pub run: RunId,
+    /// Its contact.
+    pub contact: ContactId,
+    /// Its workflow.
+    pub workflow: WorkflowId,
+    /// The version that it started on.
+    pub version: VersionId,
+    /// Where it stands.
+    pub node: NodeIndex,
+    /// Turns that it has had.
+    pub turn: i64,
+    /// Tries of this turn that failed.
+    pub attempts: i64,
+    /// Turns since it last waited.
+    pub hops: i64,
+}
+
+/// The run that a contact had last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LatestRun {
+    /// The run.
+    pub run: RunId,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// When it began.
+    pub enrolled_at: Timestamp,
+}
+
+/// A run to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enrolment {
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// The version to start on.
+    pub version: VersionId,
+    /// Who.
+    pub contact: ContactId,
+    /// What triggered it.
+    pub event: Option<EventId>,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// A contact that was not enrolled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// The version that refused.
+    pub version: VersionId,
+    /// Who.
+    pub contact: ContactId,
+    /// What would have triggered it.
+    pub event: Option<EventId>,
+    /// Why not, for people.
+    pub reason: String,
+}
+
+/// What became of one turn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AppliedTurn {
+    /// The run as it was claimed, or as the turn before left it.
+    pub run: ClaimedRun,
+    /// What happens to the contact and the outbox, in order; already filtered by grants, consent and the like.
+    pub effects: Vec<Effect>,
+    /// Why the turn ended as it did.
+    pub decision: DecisionKind,
+    /// For people.
+    pub reason: String,
+    /// What becomes of the run.
+    pub advance: Advance,
+}
+
+/// What becomes of a run after a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advance {
+    /// It stands at `node`, due at `due`.
+    To {
+        /// The next node.
+        node: NodeIndex,
+        /// When it goes on there.
+        due: Timestamp,
+        /// Whether it waited, which sets its hops to 0.
+        waited: bool,
+    },
+    /// It stays where it is and tries the turn again at `due`; `attempts` rises.
+    Retry {
+        /// When.
+        due: Timestamp,
+    },
+    /// It has ended.
+    End(RunStatus),
+}
+
+/// How far a schedule's firing has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Firing {
+    /// The last contact that was looked at.
+    pub last: ContactId,
+    /// Whether all were.
+    pub done: bool,
+}
