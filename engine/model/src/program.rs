@@ -158,3 +158,13 @@ impl Program {
         Digest::of(&serde_json::to_vec(self).unwrap_or_default())
     }
 }
+
+impl Node {
+    /// The plugin's call, where the node is one.
+    pub fn plugin_step(&self) -> Option<&PluginStep> {
+        match &self.action {
+            Action::Plugin(step) => Some(step),
+            _ => None,
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! What a workspace publishes: teams, plugins, templates, workflows.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use dripline_model::{
     Digest,
@@ -28,10 +30,14 @@ pub trait Catalog: Send + Sync {
     /// workflow's current version changes nothing.
     async fn publish(&self, version: &NewVersion<'_>, now: Timestamp) -> Result<Published>;
 
+    /// Retires every workflow that is not among `names`: it enrols nobody any more, and its active runs go on to their
+    /// end. Publishing it again brings it back. Answers the names of those that were retired just now.
+    async fn retire_all_but(&self, names: &BTreeSet<&str>, now: Timestamp) -> Result<Vec<String>>;
+
     /// A version's program.
     async fn program(&self, version: VersionId) -> Result<Option<StoredProgram>>;
 
-    /// The current version of every workflow.
+    /// The current version of every workflow that is not retired.
     async fn current_programs(&self) -> Result<Vec<StoredProgram>>;
 
     /// A plugin's code.

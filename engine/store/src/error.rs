@@ -51,6 +51,14 @@ pub enum ErrorKind {
         /// How it does not fit.
         detail: String,
     },
+    /// Messages were to be sent that are not queued (any more), such as by two processes at once.
+    #[error("only {queued} of {of} messages are queued")]
+    NotQueued {
+        /// How many were to be sent.
+        of: u64,
+        /// How many of them are queued.
+        queued: u64,
+    },
     /// The file system said so.
     #[error("{0}")]
     Io(#[from] std::io::Error),

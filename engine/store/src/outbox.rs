@@ -17,6 +17,9 @@ pub trait Outbox: Send + Sync {
     /// *queued*.
     async fn due_messages(&self, now: Timestamp, limit: usize) -> Result<Vec<DueMessage>>;
 
+    /// The earliest instant at which a queued message is due.
+    async fn next_message_due(&self) -> Result<Option<Timestamp>>;
+
     /// Records, durably, that these messages go on the wire now, with the exact bytes. Call before the wire is touched.
     async fn mark_sending(&self, messages: &[Outgoing], now: Timestamp) -> Result<()>;
 

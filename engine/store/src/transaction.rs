@@ -20,8 +20,11 @@ pub trait Scheduling: Send + Sync {
     /// Begins a batch.
     async fn begin(&self) -> Result<Box<dyn Transaction>>;
 
-    /// The earliest instant at which an event arrives, a run is due or a message is due.
+    /// The earliest instant at which an event arrives or a run is due.
     async fn next_due(&self) -> Result<Option<Timestamp>>;
+
+    /// The latest firing of the workflow's schedules.
+    async fn last_firing(&self, workflow: WorkflowId) -> Result<Option<LastFiring>>;
 
     /// The earliest instant at which a live event arrives that has not arrived yet.
     async fn next_arrival(&self) -> Result<Option<Timestamp>>;
@@ -208,5 +211,14 @@ pub struct Firing {
     /// The last contact that was looked at.
     pub last: ContactId,
     /// Whether all were.
+    pub done: bool,
+}
+
+/// A schedule's latest firing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastFiring {
+    /// The time for which it fired.
+    pub at: Timestamp,
+    /// Whether all contacts were looked at.
     pub done: bool,
 }

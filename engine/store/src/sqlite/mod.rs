@@ -1,1 +1,170 @@
 //! The SQLite backend.
+//!
+//! One connection writes, one transaction at a time (`BEGIN IMMEDIATE`), a few others read beside it (WAL). A commit is
+//! on disk when it returns (`synchronous=FULL`). The tables and why they are cut as they are:
+//! `migrations/sqlite/0001_store.sql`. How rows go in and out fast: [`rows`].
+
+mod apply;
+mod catalog;
+mod changes;
+mod contacts;
+mod import_contacts;
+mod import_events;
+mod ingest;
+mod open;
+mod outbox;
+#[cfg(test)]
+mod plans;
+mod report;
+mod rows;
+mod scores;
+mod segments;
+mod teams;
+mod timeline;
+mod transaction;
+mod writer;
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use dripline_model::id::VersionId;
+use sqlx::{Sqlite, SqlitePool, migrate::Migrator, pool::PoolConnection, sqlite::SqliteSynchronous};
+use tempfile::TempDir;
+
+use self::{
+    changes::Changes,
+    rows::{Doing as _, Raw},
+    writer::{Version, Writer},
+};
+use crate::Result;
+
+/// The contact store in one SQLite file.
+///
+/// Clones share the connections. Each remembers for itself which changes it has seen
+/// ([`Scheduling::changed`](crate::Scheduling::changed)): give each loop that waits for changes a clone of its own.
+#[derive(Debug)]
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+    seen: AtomicU64,
+}
+
+/// What all clones of a store have in common.
+#[derive(Debug)]
+struct Shared {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    changes: Changes,
+    /// Words that committed transactions used, with their ids.
+    words: Mutex<HashMap<Arc<str>, i64>>,
+    versions: Mutex<HashMap<VersionId, Arc<Version>>>,
+    /// Goes with the store, if there is one.
+    _directory: Option<TempDir>,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`; the file and its directory are made where they are missing. A database with an
+    /// older schema is first copied to a file beside it (`NAME.vVERSION.backup`) and then brought up to date.
+    ///
+    /// # Errors
+    /// [`NotOurs`](crate::ErrorKind::NotOurs) or [`Damaged`](crate::ErrorKind::Damaged) for a file that is something
+    /// else, [`Newer`](crate::ErrorKind::Newer) for one that a newer Dripline wrote; such a file is left as it is.
+    pub async fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, SqliteSynchronous::Full, &open::MIGRATIONS, None).await
+    }
+
+    /// An empty store that goes when its last clone is dropped, for tests and simulations.
+    ///
+    /// It is a temporary file without waiting for the disk: a database that is really in memory cannot be read by one
+    /// connection while another writes, and so would behave otherwise than the store that it stands for.
+    ///
+    /// # Errors
+    /// Where no temporary file can be made.
+    pub async fn in_memory() -> Result<Self> {
+        let directory = tempfile::tempdir().doing("make a temporary store")?;
+        let path = directory.path().join("dripline.db");
+        Self::open_with(&path, SqliteSynchronous::Off, &open::MIGRATIONS, Some(directory)).await
+    }
+
+    async fn open_with(
+        path: &Path,
+        synchronous: SqliteSynchronous,
+        migrations: &Migrator,
+        directory: Option<TempDir>,
+    ) -> Result<Self> {
+        let connections = open::open(path, synchronous, migrations)
+            .await
+            .doing(format!("open the store `{}`", path.display()))?;
+        let shared = Shared {
+            writer: connections.writer,
+            readers: connections.readers,
+            changes: Changes::watching(path),
+            words: Mutex::default(),
+            versions: Mutex::default(),
+            _directory: directory,
+        };
+        Ok(Self { shared: Arc::new(shared), seen: AtomicU64::new(0) })
+    }
+
+    async fn writer(&self) -> Raw<Writer> {
+        Writer::begin(&self.shared).await
+    }
+
+    async fn reader(&self) -> Raw<PoolConnection<Sqlite>> {
+        Ok(self.shared.readers.acquire().await?)
+    }
+}
+
+impl Clone for SqliteStore {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), seen: AtomicU64::new(self.seen.load(Ordering::Acquire)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use sqlx::{
+        SqlSafeStr as _,
+        migrate::{Migration, MigrationType},
+        query_scalar,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_older_database_is_copied_before_it_is_brought_up_to_date() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dripline.db");
+        drop(SqliteStore::open(&path).await.unwrap());
+        let mut migrations: Vec<Migration> = open::MIGRATIONS.iter().cloned().collect();
+        let next = migrations.last().unwrap().version + 1;
+        let sql = "CREATE TABLE later (x INTEGER) STRICT".into_sql_str();
+        migrations.push(Migration::new(next, Cow::Borrowed("later"), MigrationType::Simple, sql, false));
+        let newer = Migrator::with_migrations(migrations);
+        let store = SqliteStore::open_with(&path, SqliteSynchronous::Off, &newer, None).await.unwrap();
+        let later = "SELECT count(*) FROM sqlite_schema WHERE name = 'later'";
+        let count: i64 = query_scalar(later).fetch_one(&store.shared.readers).await.unwrap();
+        assert_eq!(count, 1);
+
+        let backup = directory.path().join("dripline.db.v1.backup");
+        let store = SqliteStore::open(&backup).await.unwrap();
+        let count: i64 = query_scalar(later).fetch_one(&store.shared.readers).await.unwrap();
+        assert_eq!(count, 0, "the copy is as the database was");
+        drop(store);
+        assert_eq!(
+            std::fs::read_dir(directory.path())
+                .unwrap()
+                .filter(|file| { file.as_ref().unwrap().file_name().to_string_lossy().ends_with(".backup") })
+                .count(),
+            1,
+            "one copy, and none where nothing changes"
+        );
+    }
+}

@@ -1,0 +1,190 @@
+//! What a workspace publishes: [`Catalog`].
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use dripline_model::{
+    Digest,
+    clock::from_ms,
+    id::{VersionId, WorkflowId},
+    program,
+    team::{Representative, Team},
+};
+use jiff::Timestamp;
+use sqlx::{FromRow, query, query_as, query_scalar};
+
+use super::{
+    SqliteStore,
+    rows::{Doing as _, Raw, damaged, from_json, ms, to_json},
+};
+use crate::{Catalog, NewVersion, Published, Result, StoredProgram};
+
+const PUT_WORKFLOW: &str = "
+INSERT INTO workflows (name, created_at) VALUES (?1, ?2)
+ON CONFLICT (name) DO UPDATE SET retired_at = NULL WHERE retired_at IS NOT NULL";
+
+const IN_USE: &str = "SELECT id, name FROM workflows WHERE retired_at IS NULL ORDER BY name";
+
+const RETIRE: &str = "UPDATE workflows SET retired_at = ?2 WHERE id = ?1";
+
+const WORKFLOW: &str = "SELECT id FROM workflows WHERE name = ?1";
+
+const CURRENT: &str = "
+SELECT id, number, digest FROM workflow_versions WHERE workflow_id = ?1 ORDER BY number DESC LIMIT 1";
+
+const INSERT_VERSION: &str = "
+INSERT INTO workflow_versions (workflow_id, number, digest, program, source, published_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id";
+
+const PUT_PLUGIN: &str = "
+INSERT INTO plugins (digest, name, version, wasm) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (digest) DO NOTHING";
+
+const PUT_TEMPLATE: &str =
+    "INSERT INTO templates (digest, source) VALUES (?1, ?2) ON CONFLICT (digest) DO NOTHING";
+
+const PROGRAM: &str = "
+SELECT workflow_id, id, number, published_at, digest, program, source FROM workflow_versions WHERE id = ?1";
+
+const CURRENT_PROGRAMS: &str = "
+SELECT v.workflow_id, v.id, v.number, v.published_at, v.digest, v.program, v.source
+FROM workflows w JOIN workflow_versions v ON v.workflow_id = w.id
+    AND v.number = (SELECT max(number) FROM workflow_versions WHERE workflow_id = w.id)
+WHERE w.retired_at IS NULL
+ORDER BY w.name";
+
+const PLUGIN: &str = "SELECT wasm FROM plugins WHERE digest = ?1";
+
+const TEMPLATE: &str = "SELECT source FROM templates WHERE digest = ?1";
+
+#[derive(FromRow)]
+struct VersionRow {
+    workflow_id: i64,
+    id: i64,
+    number: i64,
+    published_at: i64,
+    digest: String,
+    program: String,
+    source: String,
+}
+
+impl VersionRow {
+    fn into_stored(self) -> Raw<StoredProgram> {
+        let program: program::Program = from_json("program", &self.program)?;
+        if program.format > program::FORMAT {
+            let detail = format!(
+                "version {} has format {}, which this program is too old for",
+                self.id, program.format
+            );
+            return Err(damaged("program", detail));
+        }
+        Ok(StoredProgram {
+            workflow: WorkflowId(self.workflow_id),
+            version: VersionId(self.id),
+            number: self.number,
+            published_at: from_ms(self.published_at),
+            digest: Digest::from_hex(self.digest),
+            program,
+            source: self.source,
+        })
+    }
+}
+
+#[async_trait]
+impl Catalog for SqliteStore {
+    async fn put_teams(&self, reps: &[Representative], teams: &[Team]) -> Result<()> {
+        self.replace_teams(reps, teams).await.doing("store the teams")
+    }
+
+    async fn teams(&self) -> Result<Vec<Team>> {
+        self.load_teams().await.doing("load the teams")
+    }
+
+    async fn representatives(&self) -> Result<Vec<Representative>> {
+        self.load_representatives().await.doing("load the representatives")
+    }
+
+    async fn publish(&self, version: &NewVersion<'_>, now: Timestamp) -> Result<Published> {
+        self.put_version(version, now).await.doing(format!("publish `{}`", version.program.name))
+    }
+
+    async fn retire_all_but(&self, names: &BTreeSet<&str>, now: Timestamp) -> Result<Vec<String>> {
+        self.retire(names, now).await.doing("retire workflows")
+    }
+
+    async fn program(&self, version: VersionId) -> Result<Option<StoredProgram>> {
+        self.load_program(version).await.doing(format!("load version {version}"))
+    }
+
+    async fn current_programs(&self) -> Result<Vec<StoredProgram>> {
+        self.load_current_programs().await.doing("load the workflows")
+    }
+
+    async fn plugin(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
+        let wasm = query_scalar(PLUGIN).bind(digest.as_str()).fetch_optional(&self.shared.readers).await;
+        wasm.doing(format!("load plugin {}", digest.short()))
+    }
+
+    async fn template(&self, digest: &Digest) -> Result<Option<String>> {
+        let source = query_scalar(TEMPLATE).bind(digest.as_str()).fetch_optional(&self.shared.readers).await;
+        source.doing(format!("load template {}", digest.short()))
+    }
+}
+
+impl SqliteStore {
+    async fn put_version(&self, new: &NewVersion<'_>, now: Timestamp) -> Raw<Published> {
+        let mut writer = self.writer().await?;
+        let digest = new.program.digest();
+        writer.run(query(PUT_WORKFLOW).bind(&new.program.name).bind(ms(now))).await?;
+        let workflow: i64 = query_scalar(WORKFLOW).bind(&new.program.name).fetch_one(writer.conn()).await?;
+        let current: Option<(i64, i64, String)> =
+            query_as(CURRENT).bind(workflow).fetch_optional(writer.conn()).await?;
+        if let Some((id, number, current)) = &current
+            && current == digest.as_str()
+        {
+            writer.commit().await?;
+            let workflow = WorkflowId(workflow);
+            return Ok(Published { workflow, version: VersionId(*id), number: *number, is_new: false });
+        }
+        for plugin in &new.plugins {
+            let put = query(PUT_PLUGIN).bind(plugin.digest.as_str()).bind(plugin.name).bind(plugin.version);
+            writer.run(put.bind(plugin.wasm)).await?;
+        }
+        for (digest, source) in &new.templates {
+            writer.run(query(PUT_TEMPLATE).bind(digest.as_str()).bind(*source)).await?;
+        }
+        let number = current.map_or(1, |(_, number, _)| number + 1);
+        let id: i64 = query_scalar(INSERT_VERSION)
+            .bind(workflow)
+            .bind(number)
+            .bind(digest.as_str())
+            .bind(to_json("program", new.program)?)
+            .bind(new.source)
+            .bind(ms(now))
+            .fetch_one(writer.conn())
+            .await?;
+        writer.commit().await?;
+        Ok(Published { workflow: WorkflowId(workflow), version: VersionId(id), number, is_new: true })
+    }
+
+    async fn retire(&self, names: &BTreeSet<&str>, now: Timestamp) -> Raw<Vec<String>> {
+        let mut writer = self.writer().await?;
+        let mut workflows: Vec<(i64, String)> = query_as(IN_USE).fetch_all(writer.conn()).await?;
+        workflows.retain(|(_, name)| !names.contains(name.as_str()));
+        for (id, _) in &workflows {
+            writer.run(query(RETIRE).bind(*id).bind(ms(now))).await?;
+        }
+        writer.commit().await?;
+        Ok(workflows.into_iter().map(|(_, name)| name).collect())
+    }
+
+    async fn load_program(&self, version: VersionId) -> Raw<Option<StoredProgram>> {
+        let row: Option<VersionRow> =
+            query_as(PROGRAM).bind(version.0).fetch_optional(&self.shared.readers).await?;
+        row.map(VersionRow::into_stored).transpose()
+    }
+
+    async fn load_current_programs(&self) -> Raw<Vec<StoredProgram>> {
+        let rows: Vec<VersionRow> = query_as(CURRENT_PROGRAMS).fetch_all(&self.shared.readers).await?;
+        rows.into_iter().map(VersionRow::into_stored).collect()
+    }
+}

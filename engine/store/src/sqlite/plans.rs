@@ -1,0 +1,112 @@
+//! The statements of the hot path go by their indexes, however many rows there are.
+
+use dripline_model::clock::from_ms;
+use sqlx::{AssertSqlSafe, Executor as _, Row as _, query};
+
+use super::{
+    SqliteStore, apply, contacts, import_contacts, import_events, outbox, rows::RowsSql, scores, segments,
+    teams, transaction,
+};
+use crate::Scheduling as _;
+
+const ROWS: &[RowsSql] = &[
+    apply::MOVE_RUNS,
+    apply::END_RUNS,
+    apply::PUT_ATTRIBUTES,
+    apply::REMOVE_TAGS,
+    apply::QUEUE_MESSAGES,
+    import_contacts::BY_EXTERNAL_ID,
+    import_contacts::BY_EMAIL,
+    import_contacts::UPDATE,
+    import_events::KNOWN_KEYS,
+    outbox::MARK_SENDING,
+    outbox::SETTLE,
+    segments::FIND,
+    segments::LEAVE,
+    teams::FIND_REPRESENTATIVES,
+];
+
+const STATEMENTS: &[&str] = &[
+    contacts::CONTACTS,
+    contacts::SCORES,
+    contacts::TAGS,
+    contacts::CONSENTS,
+    contacts::SEGMENTS,
+    contacts::OWNERS,
+    outbox::DUE,
+    scores::STANDING_ENTRIES,
+    scores::VALUES,
+    segments::MEMBERS,
+    transaction::CLAIM_EVENTS,
+    transaction::CLAIM_RUNS,
+    transaction::FINISH_EVENTS,
+    transaction::LATEST_RUNS,
+    transaction::NEXT_DUE,
+];
+
+/// What SQLite says that it will do, one line for each table.
+async fn plan(store: &SqliteStore, sql: String) -> Vec<String> {
+    let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+    let rows = query(explain).fetch_all(&store.shared.readers).await.unwrap();
+    rows.iter().map(|row| row.get::<String, _>("detail")).collect()
+}
+
+/// Contacts of whom nearly all sleep in a workflow, and what SQLite knows of that.
+const MANY: &str = "
+INSERT INTO workflows (id, name, created_at) VALUES (1, 'w', 0);
+INSERT INTO workflow_versions VALUES (1, 1, 1, '', '', '', 0);
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+INSERT INTO contacts (id, uid, external_id, attributes, created_at, updated_at)
+SELECT i, x'00', i, jsonb('{}'), 0, 0 FROM n;
+INSERT INTO runs (workflow_id, version_id, contact_id, node, status, due_at, turn, attempts, hops, enrolled_at)
+SELECT 1, 1, id, 0, 0, CASE WHEN id % 1000 = 0 THEN 5 ELSE 1000000 + id END, 0, 0, 0, 0 FROM contacts;
+INSERT INTO events (contact_id, name, at, state) SELECT id, 1, id, id % 100 = 0 FROM contacts;
+INSERT INTO contact_scores SELECT id, 1, 5 FROM contacts;
+INSERT INTO contact_tags SELECT id, 1 FROM contacts;
+ANALYZE";
+
+#[tokio::test]
+async fn no_statement_of_the_hot_path_scans_a_table() {
+    for many in [false, true] {
+        let store = SqliteStore::in_memory().await.unwrap();
+        if many {
+            store.shared.writer.execute(MANY).await.unwrap();
+        }
+        let rows = ROWS.iter().flat_map(|rows| [1, 256].map(|count| rows.sql(count)));
+        for sql in STATEMENTS.iter().map(|sql| (*sql).to_owned()).chain(rows) {
+            let plan = plan(&store, sql.clone()).await;
+            for line in &plan {
+                assert!(!is_slow(line), "{line}\nin {plan:#?}\nof {}", sql.get(..300).unwrap_or(&sql));
+            }
+        }
+    }
+}
+
+/// Whether a line of a plan walks through something else than the values that were given or a subquery found.
+fn is_slow(line: &str) -> bool {
+    let given = [
+        "VALUES",
+        "CONSTANT",
+        "VIRTUAL",
+        "(subquery",
+        "wanted",
+        "moved",
+        "ended",
+        "new",
+        "outgoing",
+        "settled",
+    ];
+    let is_given = line.split(' ').any(|word| given.iter().any(|given| word.starts_with(given)));
+    line.contains("AUTOMATIC") || line.starts_with("SCAN") && !is_given && !line.contains("-ROW VALUES")
+}
+
+#[tokio::test]
+async fn due_runs_are_found_by_their_index_among_many_that_sleep() {
+    let store = SqliteStore::in_memory().await.unwrap();
+    store.shared.writer.execute(MANY).await.unwrap();
+    let plan = plan(&store, transaction::CLAIM_RUNS.to_owned()).await;
+    assert!(plan.iter().any(|line| line == "SEARCH runs USING INDEX runs_due (due_at<?)"), "{plan:#?}");
+    assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{plan:#?}");
+    let mut batch = store.begin().await.unwrap();
+    assert_eq!(batch.claim_runs(from_ms(10), 1000).await.unwrap().len(), 20);
+}

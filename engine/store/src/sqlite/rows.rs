@@ -1,0 +1,216 @@
+//! Many rows in one statement.
+//!
+//! sqlx costs tens of microseconds for each statement and two to three for each row that it loads, which is far more
+//! than SQLite needs for the row itself. So rows go in as multi-row `VALUES`, in chunks of a few fixed sizes (every size
+//! is a statement of its own in the connection's cache), and many rows come out as one JSON array.
+
+use std::fmt::Display;
+
+use dripline_model::clock::from_ms;
+use jiff::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::{
+    Arguments as _, AssertSqlSafe, Encode, FromRow, Sqlite, SqliteConnection, Type,
+    error::BoxDynError,
+    query::QueryScalar,
+    query_as_with, query_with,
+    sqlite::{SqliteArguments, SqliteRow},
+};
+
+use crate::{Error, ErrorKind, Result};
+
+/// A result that does not say yet what was being done.
+pub(super) type Raw<T> = std::result::Result<T, ErrorKind>;
+
+/// Says what was being done when something failed.
+pub(super) trait Doing<T> {
+    /// `doing` reads after "failed to".
+    fn doing(self, doing: impl Into<String>) -> Result<T>;
+}
+
+impl<T, E: Into<ErrorKind>> Doing<T> for std::result::Result<T, E> {
+    fn doing(self, doing: impl Into<String>) -> Result<T> {
+        self.map_err(|kind| Error { doing: doing.into(), kind: kind.into() })
+    }
+}
+
+/// The failure to read back a stored value.
+pub(super) fn damaged(what: &'static str, detail: impl Display) -> ErrorKind {
+    ErrorKind::Damaged { what, detail: detail.to_string() }
+}
+
+/// How many rows the chunks of a statement have, largest first. 256 rows of 20 values stay well below SQLite's limit of
+/// 32,766 parameters.
+const CHUNKS: [usize; 5] = [256, 64, 16, 4, 1];
+
+/// A statement with a row of values for each of many things: `head (…), (…) tail`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowsSql {
+    /// What stands before the rows, `VALUES` included.
+    pub(super) head: &'static str,
+    /// One row, in parentheses, with a `?` for each value.
+    pub(super) row: &'static str,
+    /// What stands after the rows.
+    pub(super) tail: &'static str,
+}
+
+impl RowsSql {
+    /// Binds the values of every row, in the order of the row's `?`.
+    pub(super) fn over<T>(&self, rows: impl IntoIterator<Item = T>, bind: impl Fn(&mut Binds, T)) -> Chunks {
+        let mut rows: Vec<T> = rows.into_iter().collect();
+        let mut chunks = Vec::new();
+        let mut rest = rows.drain(..);
+        for size in CHUNKS {
+            while rest.len() >= size {
+                let mut binds = Binds::default();
+                rest.by_ref().take(size).for_each(|row| bind(&mut binds, row));
+                chunks.push((self.sql(size), binds));
+            }
+        }
+        Chunks(chunks)
+    }
+
+    /// The statement for this many rows.
+    pub(super) fn sql(&self, rows: usize) -> String {
+        let separated = format!("{}, ", self.row);
+        let all = separated.repeat(rows);
+        format!("{} {} {}", self.head, all.trim_end_matches(", "), self.tail)
+    }
+}
+
+/// Statements with their values, ready to go.
+#[derive(Debug)]
+pub(super) struct Chunks(Vec<(String, Binds)>);
+
+impl Chunks {
+    /// Runs them; answers how many rows changed.
+    pub(super) async fn execute(self, conn: &mut SqliteConnection) -> Raw<u64> {
+        let mut changed = 0;
+        for (sql, binds) in self.0 {
+            let arguments = binds.checked(&sql)?;
+            // Put together from constants; every value is bound.
+            changed += query_with(AssertSqlSafe(sql), arguments).execute(&mut *conn).await?.rows_affected();
+        }
+        Ok(changed)
+    }
+
+    /// Runs them and loads what they answer.
+    pub(super) async fn fetch<R>(self, conn: &mut SqliteConnection) -> Raw<Vec<R>>
+    where
+        R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let mut rows = Vec::new();
+        for (sql, binds) in self.0 {
+            let arguments = binds.checked(&sql)?;
+            // As above.
+            rows.extend(query_as_with::<_, R, _>(AssertSqlSafe(sql), arguments).fetch_all(&mut *conn).await?);
+        }
+        Ok(rows)
+    }
+}
+
+/// The values of one statement.
+#[derive(Debug, Default)]
+pub(super) struct Binds {
+    arguments: SqliteArguments,
+    failed: Option<BoxDynError>,
+}
+
+impl Binds {
+    /// Adds the next value.
+    pub(super) fn add<'t>(&mut self, value: impl Encode<'t, Sqlite> + Type<Sqlite>) -> &mut Self {
+        if let Err(error) = self.arguments.add(value) {
+            self.failed = Some(error);
+        }
+        self
+    }
+
+    /// SQLite takes values that are missing for NULL and lets superfluous ones pass, so the count is checked here.
+    fn checked(self, sql: &str) -> Raw<SqliteArguments> {
+        if let Some(error) = self.failed {
+            return Err(sqlx::Error::Encode(error).into());
+        }
+        let (places, values) = (sql.bytes().filter(|byte| *byte == b'?').count(), self.arguments.len());
+        if places != values {
+            let message = format!("{values} values for {places} places in {sql}");
+            return Err(sqlx::Error::Encode(message.into()).into());
+        }
+        Ok(self.arguments)
+    }
+}
+
+/// Integers as a JSON array, for `json_each`.
+pub(super) fn json_ids(ids: impl IntoIterator<Item = i64>) -> String {
+    let mut json = String::from("[");
+    for (position, id) in ids.into_iter().enumerate() {
+        if position > 0 {
+            json.push(',');
+        }
+        json.push_str(&id.to_string());
+    }
+    json.push(']');
+    json
+}
+
+/// Runs a query whose answer is one JSON array with an array for each row.
+pub(super) async fn json_rows<T: DeserializeOwned>(
+    conn: &mut SqliteConnection,
+    query: QueryScalar<'_, Sqlite, String, SqliteArguments>,
+) -> Raw<Vec<T>> {
+    from_json("rows", &query.fetch_one(conn).await?)
+}
+
+/// Reads stored JSON.
+pub(super) fn from_json<T: DeserializeOwned>(what: &'static str, json: &str) -> Raw<T> {
+    serde_json::from_str(json).map_err(|error| damaged(what, error))
+}
+
+/// Writes JSON to store.
+pub(super) fn to_json(what: &'static str, value: &impl Serialize) -> Raw<String> {
+    serde_json::to_string(value).map_err(|error| damaged(what, error))
+}
+
+/// An instant as the store keeps it.
+pub(super) fn ms(at: Timestamp) -> i64 {
+    at.as_millisecond()
+}
+
+/// An instant that may be missing, from the store.
+pub(super) fn maybe_at(ms: Option<i64>) -> Option<Timestamp> {
+    ms.map(from_ms)
+}
+
+/// A limit as SQLite takes it.
+pub(super) fn limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Connection as _;
+
+    use super::*;
+
+    const PAIRS: RowsSql = RowsSql { head: "VALUES", row: "(?, ?)", tail: "" };
+
+    #[tokio::test]
+    async fn every_row_goes_through_whatever_the_chunks() {
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        for count in [0_i64, 1, 5, 255, 256, 257, 1000] {
+            let rows = PAIRS.over(0..count, |binds, row| {
+                binds.add(row).add(row.to_string());
+            });
+            let back: Vec<(i64, String)> = rows.fetch(&mut conn).await.unwrap();
+            assert!((0..count).map(|row| (row, row.to_string())).eq(back), "{count} rows");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_forgotten_value_is_an_error_and_not_a_null() {
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let rows = PAIRS.over([1], |binds, row| {
+            binds.add(row);
+        });
+        assert!(rows.execute(&mut conn).await.unwrap_err().to_string().contains("1 values for 2 places"));
+    }
+}

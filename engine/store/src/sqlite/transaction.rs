@@ -1,0 +1,416 @@
+//! The scheduler's verbs: [`Scheduling`] and one batch.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Debug,
+};
+
+use async_trait::async_trait;
+use dripline_model::{
+    Contact,
+    clock::from_ms,
+    contact::{EventView, Needs},
+    decision::{DecisionKind, RunStatus},
+    id::{ContactId, EventId, RunId, VersionId, WorkflowId},
+};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use sqlx::{query, query_as, query_scalar};
+
+use super::{
+    SqliteStore,
+    apply::{self, Moves},
+    contacts,
+    rows::{Doing as _, Raw, RowsSql, damaged, json_ids, json_rows, limit, maybe_at, ms},
+    writer::Writer,
+};
+use crate::{
+    AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, LastFiring, LatestRun, Refusal, Result,
+    Scheduling, Transaction,
+};
+
+const NEXT_ARRIVAL: &str = "SELECT min(at) FROM events WHERE state = 1";
+
+pub(super) const NEXT_DUE: &str = "
+SELECT min(at) FROM (
+    SELECT min(at) AS at FROM events WHERE state = 1
+    UNION ALL SELECT min(due_at) FROM runs WHERE due_at IS NOT NULL)";
+
+const LAST_FIRING: &str = "SELECT at, done FROM firings WHERE workflow_id = ?1 ORDER BY at DESC LIMIT 1";
+
+const FAILED_RUNS: &str = "
+SELECT json_group_array(json_array(id, version_id, contact_id, node, turn))
+FROM runs WHERE status = 2 AND (?1 IS NULL OR id = ?1)";
+
+/// A contact that is in the workflow again by now stays there once.
+const REVIVE: &str = "
+UPDATE OR IGNORE runs SET status = 0, due_at = ?2, ended_at = NULL, attempts = 0, hops = 0
+WHERE id = ?1";
+
+const ACTIVE_RUN: &str = "SELECT version_id, contact_id, node, turn FROM runs WHERE id = ?1 AND status = 0";
+
+const CANCEL: &str = "UPDATE runs SET status = ?2, due_at = NULL, ended_at = ?3 WHERE id = ?1";
+
+pub(super) const CLAIM_EVENTS: &str = "
+SELECT json_group_array(json_array(id, contact_id, name, at, properties) ORDER BY at, id) FROM (
+    SELECT e.id, e.contact_id, w.word AS name, e.at, e.properties
+    FROM events e JOIN words w ON w.id = e.name
+    WHERE e.state = 1 AND e.at <= ?1 ORDER BY e.at, e.id LIMIT ?2)";
+
+pub(super) const FINISH_EVENTS: &str =
+    "UPDATE events SET state = 2 WHERE id IN (SELECT value FROM json_each(?1))";
+
+pub(super) const CLAIM_RUNS: &str = "
+SELECT json_group_array(json_array(id, contact_id, workflow_id, version_id, node, turn, attempts, hops)) FROM (
+    SELECT id, contact_id, workflow_id, version_id, node, turn, attempts, hops
+    FROM runs WHERE due_at <= ?1 ORDER BY due_at, contact_id LIMIT ?2)";
+
+pub(super) const LATEST_RUNS: &str = "
+SELECT json_group_array(json_array(r.contact_id, r.id, r.status, r.enrolled_at))
+FROM json_each(?1) wanted CROSS JOIN runs r ON r.id = (
+    SELECT max(id) FROM runs WHERE contact_id = wanted.value AND workflow_id = ?2)";
+
+const ENROLL: RowsSql = RowsSql {
+    head: "INSERT INTO runs (workflow_id, version_id, contact_id, event_id, due_at, enrolled_at,
+        node, status, turn, attempts, hops) VALUES",
+    row: "(?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0)",
+    tail: "ON CONFLICT DO NOTHING RETURNING id, workflow_id, contact_id, event_id",
+};
+
+const INSERT_DECISIONS: RowsSql = RowsSql {
+    head: "INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason, event_id) VALUES",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    tail: "",
+};
+
+const STATE: &str = "SELECT value FROM plugin_state WHERE plugin = ?1 AND key = ?2";
+
+const PUT_STATE: &str = "
+INSERT INTO plugin_state (plugin, key, value) VALUES (?1, ?2, ?3)
+ON CONFLICT (plugin, key) DO UPDATE SET value = excluded.value";
+
+const BEGIN_FIRING: &str =
+    "INSERT INTO firings (workflow_id, at, last, done) VALUES (?1, ?2, 0, 0) ON CONFLICT DO NOTHING";
+
+const FIRING: &str = "SELECT last, done FROM firings WHERE workflow_id = ?1 AND at = ?2";
+
+const ADVANCE_FIRING: &str = "UPDATE firings SET last = ?3, done = ?4 WHERE workflow_id = ?1 AND at = ?2";
+
+/// The decision of a person to set a run going again.
+const RETRIED: &str = "set going again by hand";
+
+/// A decision to record.
+#[derive(Debug)]
+pub(super) struct NewDecision<'a> {
+    pub(super) run: Option<RunId>,
+    pub(super) version: VersionId,
+    pub(super) contact: ContactId,
+    pub(super) node: Option<i64>,
+    pub(super) turn: i64,
+    pub(super) kind: DecisionKind,
+    pub(super) reason: &'a str,
+    pub(super) event: Option<EventId>,
+}
+
+/// Records decisions.
+pub(super) async fn insert_decisions(
+    writer: &mut Writer,
+    decisions: Vec<NewDecision<'_>>,
+    now: Timestamp,
+) -> Raw<()> {
+    writer.intern(decisions.iter().map(|decision| decision.reason).collect()).await?;
+    let mut rows = Vec::with_capacity(decisions.len());
+    for decision in decisions {
+        rows.push((writer.word(decision.reason)?, decision));
+    }
+    let insert = INSERT_DECISIONS.over(rows, |binds, (reason, decision)| {
+        binds.add(decision.run.map(|run| run.0)).add(decision.version.0).add(decision.contact.0);
+        binds.add(decision.node).add(decision.turn).add(ms(now)).add(decision.kind.code()).add(reason);
+        binds.add(decision.event.map(|event| event.0));
+    });
+    writer.put(insert).await?;
+    Ok(())
+}
+
+#[async_trait]
+impl Scheduling for SqliteStore {
+    async fn begin(&self) -> Result<Box<dyn Transaction>> {
+        let writer = self.writer().await.doing("begin a batch")?;
+        Ok(Box::new(SqliteTransaction { writer, moves: Moves::default() }))
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>> {
+        let next: sqlx::Result<Option<i64>> = query_scalar(NEXT_DUE).fetch_one(&self.shared.readers).await;
+        next.map(maybe_at).doing("find out what is due next")
+    }
+
+    async fn last_firing(&self, workflow: WorkflowId) -> Result<Option<LastFiring>> {
+        let last: sqlx::Result<Option<(i64, bool)>> =
+            query_as(LAST_FIRING).bind(workflow.0).fetch_optional(&self.shared.readers).await;
+        let last = last.doing("find a schedule's last firing")?;
+        Ok(last.map(|(at, done)| LastFiring { at: from_ms(at), done }))
+    }
+
+    async fn next_arrival(&self) -> Result<Option<Timestamp>> {
+        let next: sqlx::Result<Option<i64>> =
+            query_scalar(NEXT_ARRIVAL).fetch_one(&self.shared.readers).await;
+        next.map(maybe_at).doing("find out which event arrives next")
+    }
+
+    async fn changed(&self) {
+        self.shared.changes.after(&self.seen).await;
+    }
+
+    async fn retry_runs(&self, run: Option<RunId>, now: Timestamp) -> Result<u64> {
+        self.revive(run, now).await.doing("retry failed runs")
+    }
+
+    async fn cancel_run(&self, run: RunId, reason: &str, now: Timestamp) -> Result<bool> {
+        self.cancel(run, reason, now).await.doing(format!("cancel run {run}"))
+    }
+}
+
+impl SqliteStore {
+    async fn revive(&self, run: Option<RunId>, now: Timestamp) -> Raw<u64> {
+        let mut writer = self.writer().await?;
+        let failed: Vec<(i64, i64, i64, i64, i64)> =
+            json_rows(writer.conn(), query_scalar(FAILED_RUNS).bind(run.map(|run| run.0))).await?;
+        let mut decisions = Vec::new();
+        for (run, version, contact, node, turn) in failed {
+            if writer.run(query(REVIVE).bind(run).bind(ms(now))).await? > 0 {
+                decisions.push(NewDecision {
+                    run: Some(RunId(run)),
+                    version: VersionId(version),
+                    contact: ContactId(contact),
+                    node: Some(node),
+                    turn,
+                    kind: DecisionKind::Retrying,
+                    reason: RETRIED,
+                    event: None,
+                });
+            }
+        }
+        let revived = decisions.len() as u64;
+        insert_decisions(&mut writer, decisions, now).await?;
+        writer.commit().await?;
+        Ok(revived)
+    }
+
+    async fn cancel(&self, run: RunId, reason: &str, now: Timestamp) -> Raw<bool> {
+        let mut writer = self.writer().await?;
+        let active: Option<(i64, i64, i64, i64)> =
+            query_as(ACTIVE_RUN).bind(run.0).fetch_optional(writer.conn()).await?;
+        let Some((version, contact, node, turn)) = active else { return Ok(false) };
+        let cancelled = RunStatus::Cancelled.code();
+        writer.run(query(CANCEL).bind(run.0).bind(cancelled).bind(ms(now))).await?;
+        let decision = NewDecision {
+            run: Some(run),
+            version: VersionId(version),
+            contact: ContactId(contact),
+            node: Some(node),
+            turn,
+            kind: DecisionKind::Cancelled,
+            reason,
+            event: None,
+        };
+        insert_decisions(&mut writer, vec![decision], now).await?;
+        writer.commit().await?;
+        Ok(true)
+    }
+}
+
+/// One batch.
+#[derive(Debug)]
+pub(super) struct SqliteTransaction {
+    writer: Writer,
+    /// Where runs have gone. A batch that runs on through several steps moves the same runs again and again; only the
+    /// last place counts, so it is written before anything reads it, at the latest at the commit.
+    moves: Moves,
+}
+
+#[async_trait]
+impl Transaction for SqliteTransaction {
+    async fn claim_events(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ClaimedEvent>> {
+        self.events(now, limit).await.doing("claim events")
+    }
+
+    async fn finish_events(&mut self, events: &[EventId]) -> Result<()> {
+        let ids = json_ids(events.iter().map(|event| event.0));
+        self.writer.run(query(FINISH_EVENTS).bind(ids)).await.map(drop).doing("finish events")
+    }
+
+    async fn claim_runs(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ClaimedRun>> {
+        self.runs(now, limit).await.doing("claim runs")
+    }
+
+    async fn load_contacts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>> {
+        contacts::load(self.writer.conn(), ids, needs).await.doing("load contacts")
+    }
+
+    async fn latest_runs(
+        &mut self,
+        workflow: WorkflowId,
+        contacts: &[ContactId],
+    ) -> Result<BTreeMap<ContactId, LatestRun>> {
+        self.latest(workflow, contacts).await.doing("load the latest runs")
+    }
+
+    async fn contacts_after(&mut self, after: ContactId, limit: usize) -> Result<Vec<ContactId>> {
+        contacts::after(self.writer.conn(), after, limit).await.doing("list contacts")
+    }
+
+    async fn enroll(&mut self, enrolments: &[Enrolment], now: Timestamp) -> Result<()> {
+        self.start(enrolments, now).await.doing("enroll contacts")
+    }
+
+    async fn refuse(&mut self, refusals: &[Refusal], now: Timestamp) -> Result<()> {
+        let decisions = refusals.iter().map(|refusal| NewDecision {
+            run: None,
+            version: refusal.version,
+            contact: refusal.contact,
+            node: None,
+            turn: 0,
+            kind: DecisionKind::NotEnrolled,
+            reason: &refusal.reason,
+            event: refusal.event,
+        });
+        insert_decisions(&mut self.writer, decisions.collect(), now)
+            .await
+            .doing("record who was not enrolled")
+    }
+
+    async fn state(&mut self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>> {
+        let cell = query_scalar(STATE).bind(plugin).bind(key).fetch_optional(self.writer.conn()).await;
+        cell.doing(format!("read the state of `{plugin}`"))
+    }
+
+    async fn put_state(&mut self, plugin: &str, key: &str, value: &[u8]) -> Result<()> {
+        let put = query(PUT_STATE).bind(plugin).bind(key).bind(value.to_vec());
+        self.writer.run(put).await.map(drop).doing(format!("write the state of `{plugin}`"))
+    }
+
+    async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<()> {
+        apply::apply(&mut self.writer, &mut self.moves, turns, now).await.doing("apply a batch's effects")
+    }
+
+    async fn firing(&mut self, workflow: WorkflowId, at: Timestamp) -> Result<Firing> {
+        self.fire(workflow, at).await.doing("begin a schedule's firing")
+    }
+
+    async fn advance_firing(
+        &mut self,
+        workflow: WorkflowId,
+        at: Timestamp,
+        last: ContactId,
+        done: bool,
+    ) -> Result<()> {
+        let advance = query(ADVANCE_FIRING).bind(workflow.0).bind(ms(at)).bind(last.0).bind(done);
+        self.writer.run(advance).await.map(drop).doing("advance a schedule's firing")
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<()> {
+        self.moves.flush(&mut self.writer).await.doing("move runs on")?;
+        self.writer.commit().await.doing("commit a batch")
+    }
+}
+
+type RunTuple = (i64, i64, i64, i64, u32, i64, i64, i64);
+type EventTuple = (i64, i64, String, i64, Option<Map<String, Value>>);
+
+impl SqliteTransaction {
+    async fn events(&mut self, now: Timestamp, count: usize) -> Raw<Vec<ClaimedEvent>> {
+        let query = query_scalar(CLAIM_EVENTS).bind(ms(now)).bind(limit(count));
+        let rows: Vec<EventTuple> = json_rows(self.writer.conn(), query).await?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, contact, name, at, properties)| ClaimedEvent {
+                id: EventId(id),
+                contact: ContactId(contact),
+                event: EventView { name, at: from_ms(at), properties: properties.unwrap_or_default() },
+            })
+            .collect())
+    }
+
+    async fn runs(&mut self, now: Timestamp, count: usize) -> Raw<Vec<ClaimedRun>> {
+        self.moves.flush(&mut self.writer).await?;
+        let query = query_scalar(CLAIM_RUNS).bind(ms(now)).bind(limit(count));
+        let rows: Vec<RunTuple> = json_rows(self.writer.conn(), query).await?;
+        let mut runs: Vec<ClaimedRun> = rows
+            .into_iter()
+            .map(|(run, contact, workflow, version, node, turn, attempts, hops)| ClaimedRun {
+                run: RunId(run),
+                contact: ContactId(contact),
+                workflow: WorkflowId(workflow),
+                version: VersionId(version),
+                node,
+                turn,
+                attempts,
+                hops,
+            })
+            .collect();
+        // The longest due are the ones chosen; contact order is what makes the rest of the batch fast.
+        runs.sort_unstable_by_key(|run| (run.contact, run.run));
+        Ok(runs)
+    }
+
+    async fn latest(
+        &mut self,
+        workflow: WorkflowId,
+        contacts: &[ContactId],
+    ) -> Raw<BTreeMap<ContactId, LatestRun>> {
+        self.moves.flush(&mut self.writer).await?;
+        let ids = json_ids(contacts.iter().map(|contact| contact.0));
+        let query = query_scalar(LATEST_RUNS).bind(ids).bind(workflow.0);
+        let rows: Vec<(i64, i64, i64, i64)> = json_rows(self.writer.conn(), query).await?;
+        rows.into_iter()
+            .map(|(contact, run, status, enrolled_at)| {
+                let status = run_status(status)?;
+                let latest = LatestRun { run: RunId(run), status, enrolled_at: from_ms(enrolled_at) };
+                Ok((ContactId(contact), latest))
+            })
+            .collect()
+    }
+
+    async fn start(&mut self, enrolments: &[Enrolment], now: Timestamp) -> Raw<()> {
+        self.moves.flush(&mut self.writer).await?;
+        // Runs in the order of their contacts: batches claim them in that order, and their rows are then neighbours.
+        let mut ordered: Vec<&Enrolment> = enrolments.iter().collect();
+        ordered.sort_by_key(|enrolment| enrolment.contact);
+        let insert = ENROLL.over(&ordered, |binds, enrolment| {
+            binds.add(enrolment.workflow.0).add(enrolment.version.0).add(enrolment.contact.0);
+            binds.add(enrolment.event.map(|event| event.0)).add(ms(now)).add(ms(now));
+        });
+        let started: Vec<(i64, i64, i64, Option<i64>)> = self.writer.put_returning(insert).await?;
+        let mut started: HashMap<(i64, i64, Option<i64>), i64> = started
+            .into_iter()
+            .map(|(run, workflow, contact, event)| ((workflow, contact, event), run))
+            .collect();
+        let decisions = ordered.into_iter().filter_map(|enrolment| {
+            let event = enrolment.event.map(|event| event.0);
+            let run = started.remove(&(enrolment.workflow.0, enrolment.contact.0, event))?;
+            Some(NewDecision {
+                run: Some(RunId(run)),
+                version: enrolment.version,
+                contact: enrolment.contact,
+                node: None,
+                turn: 0,
+                kind: DecisionKind::Enrolled,
+                reason: &enrolment.reason,
+                event: enrolment.event,
+            })
+        });
+        insert_decisions(&mut self.writer, decisions.collect(), now).await
+    }
+
+    async fn fire(&mut self, workflow: WorkflowId, at: Timestamp) -> Raw<Firing> {
+        self.writer.run(query(BEGIN_FIRING).bind(workflow.0).bind(ms(at))).await?;
+        let (last, done): (i64, bool) =
+            query_as(FIRING).bind(workflow.0).bind(ms(at)).fetch_one(self.writer.conn()).await?;
+        Ok(Firing { last: ContactId(last), done })
+    }
+}
+
+/// A run's status, from the store.
+pub(super) fn run_status(code: i64) -> Raw<RunStatus> {
+    RunStatus::from_code(code).ok_or_else(|| damaged("run status", code))
+}

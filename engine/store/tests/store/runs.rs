@@ -1,0 +1,259 @@
+use std::sync::Arc;
+
+use dripline_model::{
+    decision::{DecisionKind, RunStatus},
+    id::{ContactId, EventId},
+};
+use dripline_store::{Advance, Firing, LastFiring, Refusal, RunFilter, Store, TimelineWhat};
+
+use crate::{stores, workspace::*};
+
+async fn kinds(store: &Arc<dyn Store>, run: dripline_model::id::RunId) -> Vec<DecisionKind> {
+    let decisions = store.run_decisions(run).await.unwrap();
+    decisions
+        .into_iter()
+        .map(|entry| match entry.what {
+            TimelineWhat::Decision { kind, .. } => kind,
+            other => panic!("a decision, not {other:?}"),
+        })
+        .collect()
+}
+
+stores! {
+    async fn events_arrive_in_the_order_of_their_times_and_once(store: Arc<dyn Store>) {
+        contacts(&store, 2).await;
+        let events = [event(1, "late", at(20)), event(0, "early", at(5)), event(1, "middle", at(10))];
+        import_events(&store, &events).await;
+        assert_eq!(store.next_arrival().await.unwrap(), Some(at(5)));
+        assert_eq!(store.next_due().await.unwrap(), Some(at(5)));
+
+        let mut batch = store.begin().await.unwrap();
+        let claimed = batch.claim_events(at(10), 10).await.unwrap();
+        let names: Vec<&str> = claimed.iter().map(|claimed| claimed.event.name.as_str()).collect();
+        assert_eq!(names, ["early", "middle"]);
+        assert_eq!(batch.claim_events(at(30), 1).await.unwrap().len(), 1, "no more than the limit");
+        let ids: Vec<EventId> = claimed.iter().map(|claimed| claimed.id).collect();
+        batch.finish_events(&ids).await.unwrap();
+        batch.commit().await.unwrap();
+
+        assert_eq!(store.next_arrival().await.unwrap(), Some(at(20)));
+        let mut batch = store.begin().await.unwrap();
+        assert!(batch.claim_events(at(10), 10).await.unwrap().is_empty());
+    }
+
+    async fn a_batch_that_is_dropped_never_was(store: Arc<dyn Store>) {
+        let ids = contacts(&store, 1).await;
+        let version = publish(&store, "nurture").await;
+        let mut batch = store.begin().await.unwrap();
+        batch.enroll(&[enrolment(&version, ids[0], None)], at(1)).await.unwrap();
+        batch.put_state("assign", "team", b"1").await.unwrap();
+        let runs = batch.claim_runs(at(1), 10).await.unwrap();
+        batch.apply(&[turn(&runs[0], vec![add_score("fit", 5, "new"), send_email("Hi")])], at(1)).await.unwrap();
+        drop(batch);
+        let counts = store.counts().await.unwrap();
+        assert_eq!((counts.decisions, counts.runs[0].1, counts.messages[0].1), (0, 0, 0));
+        let mut batch = store.begin().await.unwrap();
+        assert_eq!(batch.state("assign", "team").await.unwrap(), None);
+        drop(batch);
+        // The words of the batch went with it and are stored anew.
+        let runs = runs_of(&store, &version, &ids, at(2)).await;
+        apply(&store, &[turn(&runs[0], vec![add_score("fit", 5, "new")])], at(2)).await;
+        assert_eq!(load(&store, ids[0]).await.scores["fit"], 5);
+    }
+
+    async fn nobody_is_in_a_workflow_twice_at_a_time(store: Arc<dyn Store>) {
+        let ids = contacts(&store, 2).await;
+        let version = publish(&store, "nurture").await;
+        let other = publish(&store, "other").await;
+        import_events(&store, &[event(0, "go", at(0)), event(0, "go", at(0))]).await;
+        let mut batch = store.begin().await.unwrap();
+        let events = batch.claim_events(at(0), 10).await.unwrap();
+        let mut enrolments = vec![
+            enrolment(&version, ids[1], None),
+            enrolment(&version, ids[0], Some(events[0].id)),
+            enrolment(&version, ids[0], Some(events[1].id)),
+            enrolment(&other, ids[0], Some(events[1].id)),
+        ];
+        enrolments[2].reason = "too late".into();
+        batch.enroll(&enrolments, at(1)).await.unwrap();
+        let runs = batch.claim_runs(at(1), 10).await.unwrap();
+        assert_eq!(runs.len(), 3);
+
+        // Ended: the same event does not start a second run, another one does.
+        let mut over = turn(runs.iter().find(|run| run.contact == ids[0]).unwrap(), vec![]);
+        assert_eq!(over.run.workflow, version.workflow);
+        over.advance = Advance::End(RunStatus::Completed);
+        batch.apply(&[over], at(2)).await.unwrap();
+        batch.enroll(&[enrolment(&version, ids[0], Some(events[0].id))], at(3)).await.unwrap();
+        let latest = batch.latest_runs(version.workflow, &ids).await.unwrap();
+        assert_eq!((latest[&ids[0]].status, latest[&ids[0]].enrolled_at), (RunStatus::Completed, at(1)));
+        batch.enroll(&[enrolment(&version, ids[0], Some(events[1].id))], at(4)).await.unwrap();
+        let latest = batch.latest_runs(version.workflow, &[ids[0], ContactId(77)]).await.unwrap();
+        assert_eq!(latest.len(), 1);
+        assert_eq!((latest[&ids[0]].status, latest[&ids[0]].enrolled_at), (RunStatus::Active, at(4)));
+        batch.commit().await.unwrap();
+        let counts = store.counts().await.unwrap();
+        assert_eq!(counts.decisions, 5, "one for each real enrolment and one for the turn");
+        let timeline = store.timeline(ids[0]).await.unwrap();
+        assert!(!format!("{timeline:?}").contains("too late"));
+    }
+
+    async fn the_longest_due_are_claimed_and_come_in_contact_order(store: Arc<dyn Store>) {
+        let ids = contacts(&store, 4).await;
+        let version = publish(&store, "nurture").await;
+        let mut batch = store.begin().await.unwrap();
+        for (contact, second) in [(3, 1), (2, 2), (0, 2), (1, 3)] {
+            batch.enroll(&[enrolment(&version, ids[contact], None)], at(second)).await.unwrap();
+        }
+        let claimed = batch.claim_runs(at(5), 2).await.unwrap();
+        let order: Vec<ContactId> = claimed.iter().map(|run| run.contact).collect();
+        assert_eq!(order, [ids[0], ids[3]]);
+        assert_eq!(batch.claim_runs(at(2), 10).await.unwrap().len(), 3, "only those that are due");
+        batch.commit().await.unwrap();
+        assert_eq!(store.next_due().await.unwrap(), Some(at(1)));
+    }
+
+    async fn runs_move_try_again_and_end(store: Arc<dyn Store>) {
+        let ids = contacts(&store, 1).await;
+        let version = publish(&store, "nurture").await;
+        let run = runs_of(&store, &version, &ids, at(1)).await.remove(0);
+        assert_eq!((run.node, run.turn, run.attempts, run.hops), (0, 0, 0, 0));
+
+        let claim = async |second: i64| {
+            let mut batch = store.begin().await.unwrap();
+            batch.claim_runs(at(second), 10).await.unwrap().pop()
+        };
+        let step = async |run: &dripline_store::ClaimedRun, advance: Advance| {
+            let mut step = turn(run, vec![add_score("fit", 1, "step")]);
+            step.advance = advance;
+            apply(&store, &[step], at(1)).await;
+        };
+        step(&run, Advance::To { node: 1, due: at(2), waited: false }).await;
+        let run = claim(2).await.unwrap();
+        assert_eq!((run.node, run.turn, run.attempts, run.hops), (1, 1, 0, 1));
+
+        step(&run, Advance::Retry { due: at(3) }).await;
+        assert_eq!(claim(2).await, None);
+        let run = claim(3).await.unwrap();
+        assert_eq!((run.node, run.turn, run.attempts, run.hops), (1, 1, 1, 1));
+        assert_eq!(load(&store, ids[0]).await.scores["fit"], 1, "what is tried again has not happened");
+
+        step(&run, Advance::To { node: 2, due: at(4), waited: true }).await;
+        let run = claim(4).await.unwrap();
+        assert_eq!((run.node, run.turn, run.attempts, run.hops), (2, 2, 0, 0));
+
+        step(&run, Advance::End(RunStatus::Completed)).await;
+        assert_eq!((claim(9).await, store.next_due().await.unwrap()), (None, None));
+        let row = store.list_runs(&RunFilter { run: Some(run.run), ..RunFilter::default() }, 1).await.unwrap().remove(0);
+        assert_eq!((row.status, row.step.as_str(), row.due_at), (RunStatus::Completed, "third", None));
+        assert_eq!((row.ended_at, row.reason.as_deref()), (Some(at(1)), Some("did it")));
+    }
+
+    async fn running_on_within_a_batch_leaves_the_last_place(store: Arc<dyn Store>) {
+        let ids = contacts(&store, 1).await;
+        let version = publish(&store, "nurture").await;
+        let mut run = runs_of(&store, &version, &ids, at(1)).await.remove(0);
+        let mut batch = store.begin().await.unwrap();
+        for node in [1, 2] {
+            let mut step = turn(&run, vec![]);
+            step.advance = Advance::To { node, due: at(1), waited: false };
+            batch.apply(&[step], at(1)).await.unwrap();
+            run.node = node;
+            run.turn += 1;
+            run.hops += 1;
+        }
+        assert_eq!(batch.claim_runs(at(1), 10).await.unwrap(), [run.clone()]);
+        batch.commit().await.unwrap();
+        assert_eq!(store.run_decisions(run.run).await.unwrap().len(), 3);
+    }
+
+    async fn failed_runs_are_set_going_again_unless_the_contact_is_back(store: Arc<dyn Store>) {
+        let ids = contacts(&store, 2).await;
+        let version = publish(&store, "nurture").await;
+        let runs = runs_of(&store, &version, &ids, at(1)).await;
+        let failed: Vec<_> = runs
+            .iter()
+            .map(|run| {
+                let mut failed = turn(run, vec![]);
+                (failed.decision, failed.advance) = (DecisionKind::Failed, Advance::End(RunStatus::Failed));
+                failed
+            })
+            .collect();
+        apply(&store, &failed, at(2)).await;
+        runs_of(&store, &version, &ids[1..], at(3)).await;
+        assert_eq!(store.retry_runs(None, at(4)).await.unwrap(), 1);
+        assert_eq!(store.retry_runs(Some(runs[0].run), at(4)).await.unwrap(), 0, "not failed any more");
+        let mut batch = store.begin().await.unwrap();
+        let again = batch.claim_runs(at(4), 10).await.unwrap().remove(0);
+        assert_eq!((again.run, again.turn, again.hops), (runs[0].run, 1, 0));
+        drop(batch);
+        use DecisionKind::{Enrolled, Failed, Retrying};
+        assert_eq!(kinds(&store, again.run).await, [Enrolled, Failed, Retrying]);
+    }
+
+    async fn a_person_ends_a_run_once(store: Arc<dyn Store>) {
+        let ids = contacts(&store, 1).await;
+        let version = publish(&store, "nurture").await;
+        let run = runs_of(&store, &version, &ids, at(1)).await.remove(0);
+        assert!(store.cancel_run(run.run, "asked to", at(2)).await.unwrap());
+        assert!(!store.cancel_run(run.run, "asked to", at(2)).await.unwrap());
+        assert_eq!(kinds(&store, run.run).await, [DecisionKind::Enrolled, DecisionKind::Cancelled]);
+        let rows = store.list_runs(&RunFilter::default(), 10).await.unwrap();
+        assert_eq!((rows[0].status, rows[0].ended_at), (RunStatus::Cancelled, Some(at(2))));
+    }
+
+    async fn who_is_not_enrolled_is_told_why(store: Arc<dyn Store>) {
+        let ids = contacts(&store, 1).await;
+        let version = publish(&store, "nurture").await;
+        let refusal = Refusal {
+            workflow: version.workflow,
+            version: version.version,
+            contact: ids[0],
+            event: None,
+            reason: "no consent".into(),
+        };
+        let mut batch = store.begin().await.unwrap();
+        batch.refuse(&[refusal], at(1)).await.unwrap();
+        batch.commit().await.unwrap();
+        let timeline = store.timeline(ids[0]).await.unwrap();
+        let expected = TimelineWhat::Decision {
+            run: None,
+            workflow: "nurture".into(),
+            step: None,
+            kind: DecisionKind::NotEnrolled,
+            reason: "no consent".into(),
+        };
+        assert_eq!((timeline[0].at, &timeline[0].what), (at(1), &expected));
+    }
+
+    async fn state_cells_are_kept_by_plugin_and_key(store: Arc<dyn Store>) {
+        let mut batch = store.begin().await.unwrap();
+        assert_eq!(batch.state("assign", "a").await.unwrap(), None);
+        batch.put_state("assign", "a", b"one").await.unwrap();
+        batch.put_state("assign", "a", b"").await.unwrap();
+        batch.put_state("assign", "b", b"two").await.unwrap();
+        batch.commit().await.unwrap();
+        let mut batch = store.begin().await.unwrap();
+        assert_eq!(batch.state("assign", "a").await.unwrap(), Some(vec![]));
+        assert_eq!(batch.state("assign", "b").await.unwrap(), Some(b"two".to_vec()));
+        assert_eq!(batch.state("other", "a").await.unwrap(), None);
+    }
+
+    async fn a_firing_goes_on_where_it_stopped(store: Arc<dyn Store>) {
+        let version = publish(&store, "nurture").await;
+        assert_eq!(store.last_firing(version.workflow).await.unwrap(), None);
+        let mut batch = store.begin().await.unwrap();
+        let begun = Firing { last: ContactId(0), done: false };
+        assert_eq!(batch.firing(version.workflow, at(10)).await.unwrap(), begun);
+        batch.advance_firing(version.workflow, at(10), ContactId(5), false).await.unwrap();
+        batch.commit().await.unwrap();
+        let mut batch = store.begin().await.unwrap();
+        let halfway = Firing { last: ContactId(5), done: false };
+        assert_eq!(batch.firing(version.workflow, at(10)).await.unwrap(), halfway);
+        batch.advance_firing(version.workflow, at(10), ContactId(9), true).await.unwrap();
+        batch.firing(version.workflow, at(5)).await.unwrap();
+        batch.commit().await.unwrap();
+        let last = LastFiring { at: at(10), done: true };
+        assert_eq!(store.last_firing(version.workflow).await.unwrap(), Some(last));
+    }
+}
