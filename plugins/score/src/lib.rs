@@ -1,0 +1,153 @@
+//! The score step: adds points to a contact's score, and says why.
+
+#[cfg(test)]
+mod tests;
+
+use dripline_sdk::{Batch, Bounds, Condition, EffectKind, Manifest, Outcomes, Problem, Step, TextRef};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Gives points to a contact's score: either by rules, worked out anew each time, or a fixed number each time.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Score {
+    /// The score's name; expressions read it as `contact.scores.NAME`.
+    #[schemars(length(min = 1))]
+    name: String,
+    /// Each rule that holds gives its points. The points that this step gave before are forgotten first, so that a
+    /// contact which comes by again is not counted twice.
+    #[schemars(length(min = 1, max = 60))]
+    rules: Option<Vec<Rule>>,
+    /// Points to add each time a contact comes by; negative takes away.
+    add: Option<i64>,
+    /// Why the points are added, in words that a sales representative understands. Goes with `add`.
+    because: Option<String>,
+    /// The lowest value that the score may take.
+    min: Option<i64>,
+    /// The highest value that the score may take.
+    max: Option<i64>,
+}
+
+/// Points for contacts that meet a condition.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    /// Who gets the points. A contact for which this cannot be told does not.
+    #[serde(rename = "if")]
+    condition: Condition,
+    /// How many points; negative takes away.
+    add: i64,
+    /// Why, in words that a sales representative understands.
+    because: Option<String>,
+}
+
+impl Step for Score {
+    const NAME: &'static str = "score";
+    const SUMMARY: &'static str = "Gives points to a contact's score by rules, or a fixed number each time.";
+
+    fn describe(manifest: Manifest) -> Manifest {
+        manifest.effect(EffectKind::Score, "gives the points of the rules that hold")
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        match (&self.rules, self.add) {
+            (None, None) => {
+                problems
+                    .push(Problem::at("", "neither `rules` nor `add` is given").help("write one of the two"));
+            }
+            (Some(_), Some(_)) => problems.push(
+                Problem::at("/add", "both `rules` and `add` are given").help("write only one of the two"),
+            ),
+            (Some(_), None) if self.because.is_some() => problems.push(
+                Problem::at("/because", "`because` goes with `add`")
+                    .help("write a `because` in each rule instead"),
+            ),
+            _ => {}
+        }
+        if let (Some(min), Some(max)) = (self.min, self.max)
+            && min > max
+        {
+            problems.push(Problem::at("/min", format!("`min` {min} is above `max` {max}")));
+        }
+        problems
+    }
+
+    fn run(&self, batch: &Batch, out: &mut Outcomes) -> Result<(), String> {
+        match (&self.rules, self.add) {
+            (Some(rules), None) => self.run_rules(rules, batch, out),
+            (None, Some(points)) => self.run_add(points, batch, out),
+            _ => return Err("exactly one of `rules` and `add` is needed".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+impl Score {
+    fn run_rules(&self, rules: &[Rule], batch: &Batch, out: &mut Outcomes) {
+        let score = out.text(&self.name);
+        let rules: Vec<Ready> =
+            rules.iter().enumerate().map(|(index, rule)| rule.ready(index, out)).collect();
+        let mut sentence = String::new();
+        for turn in batch.turns() {
+            out.clear_score(turn, score);
+            let (mut total, mut held) = (0_i64, "");
+            sentence.clear();
+            for rule in rules.iter().filter(|rule| rule.condition.holds(turn)) {
+                out.add_score(turn, score, rule.points, self.bounds(), rule.because);
+                (total, held) = self.hold(total.saturating_add(rule.points), held);
+                sentence.push_str(if sentence.is_empty() { ": " } else { ", " });
+                sentence.push_str(&rule.phrase);
+            }
+            if sentence.is_empty() {
+                sentence.push_str(": no rule holds");
+            }
+            out.proceed(turn, format_args!("{} {total}{sentence}{held}", self.name));
+        }
+    }
+
+    fn run_add(&self, points: i64, batch: &Batch, out: &mut Outcomes) {
+        let score = out.text(&self.name);
+        let because = out.text(self.because.as_deref().unwrap_or("came by this step"));
+        let reason = match &self.because {
+            Some(because) => out.text(format_args!("{} {points:+}: {because}", self.name)),
+            None => out.text(format_args!("{} {points:+}", self.name)),
+        };
+        for turn in batch.turns() {
+            out.add_score(turn, score, points, self.bounds(), because);
+            out.proceed(turn, reason);
+        }
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds { min: self.min, max: self.max }
+    }
+
+    /// The score within its bounds, and the remark that they changed it.
+    fn hold(&self, points: i64, remark: &'static str) -> (i64, &'static str) {
+        match self.bounds() {
+            Bounds { max: Some(max), .. } if points > max => (max, ", held at its maximum"),
+            Bounds { min: Some(min), .. } if points < min => (min, ", held at its minimum"),
+            _ => (points, remark),
+        }
+    }
+}
+
+/// A rule with what all turns share of it.
+struct Ready {
+    condition: Condition,
+    points: i64,
+    because: TextRef,
+    /// `senior title +20`
+    phrase: String,
+}
+
+impl Rule {
+    fn ready(&self, index: usize, out: &mut Outcomes) -> Ready {
+        let because = self.because.clone().unwrap_or_else(|| format!("rule {}", index + 1));
+        let phrase = format!("{because} {:+}", self.add);
+        Ready { condition: self.condition, points: self.add, because: out.text(because), phrase }
+    }
+}
+
+dripline_sdk::export!(Score);

@@ -1,0 +1,145 @@
+//! When each contact goes on.
+
+use std::collections::BTreeMap;
+
+use dripline_sdk::{Outcomes, TextRef, Turn};
+use jiff_bundled::{
+    Span, Timestamp, Zoned,
+    civil::{Time, Weekday},
+    fmt::friendly::{Designator, Spacing, SpanPrinter},
+    tz::TimeZone,
+};
+
+use crate::{goal::Goal, zone};
+
+/// Works out the instants. Contacts of one zone that wait for the same thing share one answer, which spares a batch
+/// most of the calendar.
+#[derive(Debug)]
+pub(crate) struct Planner<'batch> {
+    goal: Goal,
+    now: Timestamp,
+    fallback: TimeZone,
+    plans: BTreeMap<Question<'batch>, Plan>,
+}
+
+/// All that tells one contact's wait from another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Question<'batch> {
+    zone: Option<&'batch str>,
+    date_ms: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    /// `None`: goes on at once.
+    at_ms: Option<i64>,
+    reason: TextRef,
+}
+
+const OUT_OF_RANGE: &str = "the time to wait for is beyond the years that a calendar has (-9999 to 9999)";
+
+impl<'batch> Planner<'batch> {
+    pub(crate) fn new(goal: Goal, fallback: Option<&str>, now_ms: i64) -> Result<Self, String> {
+        Ok(Self {
+            goal,
+            now: instant(now_ms)?,
+            fallback: fallback.map_or(Ok(TimeZone::UTC), zone::named)?,
+            plans: BTreeMap::new(),
+        })
+    }
+
+    /// Decides on one turn.
+    pub(crate) fn plan(&mut self, zone: Option<&'batch str>, turn: Turn<'batch>, out: &mut Outcomes) {
+        let date_ms = match self.goal {
+            Goal::Date(date, _) => match date.of(turn) {
+                Some(date_ms) => Some(date_ms),
+                None => return out.proceed(turn, "there is no date to wait for"),
+            },
+            _ => None,
+        };
+        let question = Question { zone, date_ms };
+        let plan = match self.plans.get(&question) {
+            Some(plan) => *plan,
+            None => match self.answer(question, out) {
+                Ok(plan) => *self.plans.entry(question).or_insert(plan),
+                Err(reason) => return out.fail_permanent(turn, reason),
+            },
+        };
+        match plan.at_ms {
+            Some(at_ms) => out.wait_until(turn, at_ms, plan.reason),
+            None => out.proceed(turn, plan.reason),
+        }
+    }
+
+    fn answer(&self, question: Question<'_>, out: &mut Outcomes) -> Result<Plan, String> {
+        let (zone, note) = match question.zone.map(zone::named) {
+            Some(Ok(zone)) => (zone, String::new()),
+            Some(Err(wrong)) => (self.fallback.clone(), format!(" ({wrong})")),
+            None => (self.fallback.clone(), " (the contact has no time zone)".to_owned()),
+        };
+        let now = self.now.to_zoned(zone);
+        let at = self.goal.after(&now, question.date_ms)?;
+        let clock = at.strftime("%Y-%m-%d %H:%M");
+        let zone = at.time_zone().iana_name().unwrap_or("UTC");
+        if at.timestamp() <= self.now {
+            let reason = out.text(format_args!("does not wait: {clock} {zone} is past{note}"));
+            return Ok(Plan { at_ms: None, reason });
+        }
+        let reason = match self.goal {
+            Goal::For(span) => out.text(format_args!("waits {}, until {clock} {zone}{note}", words(span))),
+            _ => out.text(format_args!("waits until {clock} {zone}{note}")),
+        };
+        Ok(Plan { at_ms: Some(at.timestamp().as_millisecond()), reason })
+    }
+}
+
+impl Goal {
+    /// The instant to wait for. A local time that daylight saving skips is taken as much later, one that it repeats as
+    /// the first of the two (RFC 5545 §3.3.5, jiff's `compatible`).
+    fn after(self, now: &Zoned, date_ms: Option<i64>) -> Result<Zoned, String> {
+        let zone = now.time_zone();
+        let found = match self {
+            Self::For(span) => now.checked_add(span),
+            Self::Until(until) => until.to_zoned(zone.clone()),
+            Self::Date(_, time) => return date(date_ms.unwrap_or_default(), time, zone),
+            Self::Weekday(weekday, time) => next_weekday(now, weekday, time),
+        };
+        found.map_err(|_| OUT_OF_RANGE.to_owned())
+    }
+}
+
+/// The moment that a date means. The date of an attribute has no zone and arrives as midnight UTC; it is the day where
+/// the contact is. Any other point in time counts as it is, or gives the day on the contact's clock if there is a time.
+fn date(date_ms: i64, time: Option<Time>, zone: &TimeZone) -> Result<Zoned, String> {
+    let moment = instant(date_ms)?;
+    let utc = moment.to_zoned(TimeZone::UTC).datetime();
+    let day = match time {
+        None if utc.time() != Time::midnight() => return Ok(moment.to_zoned(zone.clone())),
+        _ if utc.time() == Time::midnight() => utc.date(),
+        _ => moment.to_zoned(zone.clone()).date(),
+    };
+    day.to_datetime(time.unwrap_or_else(Time::midnight))
+        .to_zoned(zone.clone())
+        .map_err(|_| OUT_OF_RANGE.to_owned())
+}
+
+fn next_weekday(now: &Zoned, weekday: Weekday, time: Time) -> Result<Zoned, jiff_bundled::Error> {
+    let today = now.date();
+    let day = if today.weekday() == weekday { today } else { today.nth_weekday(1, weekday)? };
+    let at = day.to_datetime(time).to_zoned(now.time_zone().clone())?;
+    if at > *now {
+        return Ok(at);
+    }
+    day.nth_weekday(1, weekday)?.to_datetime(time).to_zoned(now.time_zone().clone())
+}
+
+fn instant(ms: i64) -> Result<Timestamp, String> {
+    Timestamp::from_millisecond(ms).map_err(|_| OUT_OF_RANGE.to_owned())
+}
+
+/// `3 days`, `2 hours 30 minutes`
+fn words(span: Span) -> String {
+    let printer =
+        SpanPrinter::new().designator(Designator::Verbose).spacing(Spacing::BetweenUnitsAndDesignators);
+    printer.span_to_string(&span)
+}
