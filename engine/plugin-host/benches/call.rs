@@ -1,0 +1,106 @@
+//! The price of the sandbox: the score plugin against the same logic in the engine itself, by the size of the batch.
+//!
+//! `cargo bench -p dripline-plugin-host`; divide by the number of turns, or read the column of items a second.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
+
+use std::fmt::Write as _;
+
+use divan::{Bencher, counter::ItemsCount};
+use dripline_model::{
+    Directive, Effect, Outcome,
+    batch::{Batch, BatchTurn, Bits, Column, ColumnData},
+    id::{ContactId, RunId},
+};
+use dripline_plugin_host::{Answer, Host, HostConfig, Plugin};
+use tokio::runtime::{Builder, Runtime};
+
+const SIZES: &[usize] = &[1, 10, 100, 1_000, 10_000];
+const RULES: usize = 10;
+const POINTS: i64 = 5;
+
+fn main() {
+    divan::main();
+}
+
+/// Every third rule holds for a contact.
+fn batch(turns: usize) -> Batch {
+    let conditions = |rule: usize| (0..turns).map(move |turn| (turn + rule).is_multiple_of(3));
+    let column = |rule| Column {
+        name: format!("/rules/{rule}/if"),
+        present: (0..turns).map(|_| true).collect(),
+        data: ColumnData::Boolean(conditions(rule).collect()),
+    };
+    let turn = |index| BatchTurn { run: RunId(index), contact: ContactId(index), seed: index.unsigned_abs() };
+    Batch {
+        now: jiff::Timestamp::UNIX_EPOCH,
+        turns: (0..).take(turns).map(turn).collect(),
+        columns: (0..RULES).map(column).collect(),
+        state: None,
+    }
+}
+
+fn config() -> String {
+    let rules: Vec<String> = (0..RULES)
+        .map(|rule| format!(r#"{{"if": {rule}, "add": {POINTS}, "because": "rule {rule}"}}"#))
+        .collect();
+    format!(r#"{{"name": "fit", "rules": [{}]}}"#, rules.join(", "))
+}
+
+fn sandbox() -> (Runtime, Plugin) {
+    let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+    let wasm =
+        dripline_bundled::PLUGINS.iter().find(|plugin| plugin.name == "score").expect("it is bundled").wasm;
+    let plugin = runtime.block_on(Host::new(HostConfig::default()).unwrap().load(wasm)).unwrap();
+    (runtime, plugin)
+}
+
+#[divan::bench(args = SIZES)]
+fn sandboxed(bencher: Bencher<'_, '_>, turns: usize) {
+    let ((runtime, plugin), config, batch) = (sandbox(), config(), batch(turns));
+    assert_eq!(runtime.block_on(plugin.call(&config, &batch)).unwrap(), score(&batch), "both do the same");
+    bencher
+        .counter(ItemsCount::new(turns))
+        .bench_local(|| runtime.block_on(plugin.call(&config, &batch)).unwrap());
+}
+
+#[divan::bench(args = SIZES)]
+fn native(bencher: Bencher<'_, '_>, turns: usize) {
+    let batch = batch(turns);
+    bencher.counter(ItemsCount::new(turns)).bench_local(|| score(&batch));
+}
+
+/// What the score plugin does, without a border to cross.
+fn score(batch: &Batch) -> Answer {
+    let columns: Vec<(&Bits, &Bits)> = batch
+        .columns
+        .iter()
+        .filter_map(|column| match &column.data {
+            ColumnData::Boolean(bits) => Some((&column.present, bits)),
+            _ => None,
+        })
+        .collect();
+    let because: Vec<String> = (0..RULES).map(|rule| format!("rule {rule}")).collect();
+    let mut sentence = String::new();
+    let outcome = |turn| {
+        sentence.clear();
+        let mut total = 0;
+        let mut effects = vec![Effect::ClearScore("fit".into())];
+        for ((present, bits), because) in columns.iter().zip(&because) {
+            if present.get(turn) && bits.get(turn) {
+                total += POINTS;
+                let separator = if sentence.is_empty() { ": " } else { ", " };
+                write!(sentence, "{separator}{because} {POINTS:+}").expect("a String takes everything");
+                effects.push(Effect::AddScore {
+                    score: "fit".into(),
+                    points: POINTS,
+                    because: because.clone(),
+                    min: None,
+                    max: None,
+                });
+            }
+        }
+        Outcome { directive: Directive::Continue, effects, reason: format!("fit {total}{sentence}") }
+    };
+    Answer { outcomes: (0..batch.turns.len()).map(outcome).collect(), state: None }
+}
