@@ -1,0 +1,315 @@
+//! Where an expression's values come from.
+//!
+//! When an expression is compiled, each path in it (`contact.scores.fit`) and each constant that is dear to build (a
+//! list, a date, a pattern) becomes one variable, named by its position in a table of [`Source`]s. Evaluating then
+//! takes from a contact just what is asked for, without a map of the whole contact.
+
+use std::collections::{BTreeSet, HashMap};
+
+use cel::{
+    common::{
+        types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelOptional, CelString},
+        value::{CowVal, Val},
+    },
+    context::VariableResolver,
+};
+use dripline_model::contact::{EventView, Needs};
+use serde_json::Value as Json;
+
+use crate::{Subject, time, types::Type};
+
+/// What one variable stands for.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// A path from a root.
+    Path(Path),
+    /// Whether a path leads to a value; `true` in the second place turns the answer round.
+    Has(Path, bool),
+    /// The value at a path, or none.
+    Optional(Path),
+    /// Whether the contact has the tag.
+    HasTag(String),
+    /// Whether the contact is a member of the segment.
+    InSegment(String),
+    /// A value that does not depend on the contact.
+    Constant(Box<dyn Val>, Type),
+}
+
+/// What a path leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Path {
+    Contact,
+    Id,
+    ExternalId,
+    Email,
+    Owner,
+    CreatedAt,
+    Tags,
+    Segments,
+    Scores,
+    Score(String),
+    Consents,
+    Consent(String),
+    /// An attribute, and the way on inside of it.
+    Attribute(Vec<String>),
+    Event,
+    EventName,
+    EventAt,
+    Properties,
+    /// A property, and the way on inside of it.
+    Property(Vec<String>),
+    Now,
+}
+
+impl Path {
+    /// As an expression writes it.
+    pub(crate) fn written(&self) -> String {
+        match self {
+            Self::Contact => "contact".into(),
+            Self::Id => "contact.id".into(),
+            Self::ExternalId => "contact.external_id".into(),
+            Self::Email => "contact.email".into(),
+            Self::Owner => "contact.owner".into(),
+            Self::CreatedAt => "contact.created_at".into(),
+            Self::Tags => "contact.tags".into(),
+            Self::Segments => "contact.segments".into(),
+            Self::Scores => "contact.scores".into(),
+            Self::Score(name) => format!("contact.scores.{name}"),
+            Self::Consents => "contact.consent".into(),
+            Self::Consent(topic) => format!("contact.consent.{topic}"),
+            Self::Attribute(path) => format!("contact.{}", path.join(".")),
+            Self::Event => "event".into(),
+            Self::EventName => "event.name".into(),
+            Self::EventAt => "event.at".into(),
+            Self::Properties => "event.properties".into(),
+            Self::Property(path) => format!("event.properties.{}", path.join(".")),
+            Self::Now => "now".into(),
+        }
+    }
+
+    /// Without the contact, of whom all messages are: `title`, `scores.fit`, `event.properties.plan`.
+    pub(crate) fn short(&self) -> String {
+        let written = self.written();
+        written.strip_prefix("contact.").map(str::to_owned).unwrap_or(written)
+    }
+
+    pub(crate) fn gives(&self) -> Type {
+        match self {
+            Self::Id | Self::Score(_) => Type::Number,
+            Self::ExternalId | Self::Email | Self::Owner | Self::EventName => Type::Text,
+            Self::CreatedAt | Self::EventAt | Self::Now => Type::Timestamp,
+            Self::Tags | Self::Segments => Type::List,
+            Self::Contact | Self::Scores | Self::Consents | Self::Event | Self::Properties => Type::Map,
+            Self::Consent(_) => Type::Boolean,
+            Self::Attribute(_) | Self::Property(_) => Type::Json,
+        }
+    }
+
+    /// Adds what this path reads of a contact.
+    fn need(&self, needs: &mut Needs) {
+        match self {
+            Self::Contact => {
+                needs.all_attributes = true;
+                needs.scores = true;
+                needs.tags = true;
+                needs.consents = true;
+                needs.segments = true;
+                needs.owner = true;
+            }
+            Self::Owner => needs.owner = true,
+            Self::Tags => needs.tags = true,
+            Self::Segments => needs.segments = true,
+            Self::Scores | Self::Score(_) => needs.scores = true,
+            Self::Consents | Self::Consent(_) => needs.consents = true,
+            Self::Attribute(path) => needs.attributes.extend(path.first().cloned()),
+            _ => {}
+        }
+    }
+
+    /// Whether there is a value: of a score or a consent, whether it was ever given; JSON's null is none.
+    fn is_there(&self, subject: &Subject<'_>) -> bool {
+        match self {
+            Self::Score(name) => subject.contact.scores.contains_key(name),
+            Self::Consent(topic) => subject.contact.consents.contains_key(topic),
+            _ => self.read(subject).is_some(),
+        }
+    }
+
+    fn read<'v>(&self, subject: &Subject<'v>) -> Option<Box<dyn Val + 'v>> {
+        let contact = subject.contact;
+        Some(match self {
+            Self::Contact => whole_contact(subject),
+            Self::Id => Box::new(CelInt::from(contact.id.0)),
+            Self::ExternalId => text(contact.external_id.as_deref()?),
+            Self::Email => text(contact.email.as_deref()?),
+            Self::Owner => text(contact.owner.as_deref()?),
+            Self::CreatedAt => Box::new(time::to_cel(contact.created_at)?),
+            Self::Tags => list(&contact.tags),
+            Self::Segments => list(&contact.segments),
+            Self::Scores => map(contact.scores.iter().map(|(name, points)| (name, number(*points)))),
+            Self::Score(name) => number(contact.scores.get(name).copied().unwrap_or(0)),
+            Self::Consents => map(contact.consents.iter().map(|(topic, given)| (topic, boolean(*given)))),
+            Self::Consent(topic) => boolean(contact.consents.get(topic).copied().unwrap_or(false)),
+            Self::Attribute(path) => json(within(&contact.attributes, path)?),
+            Self::Event => whole_event(subject.event?),
+            Self::EventName => text(&subject.event?.name),
+            Self::EventAt => Box::new(time::to_cel(subject.event?.at)?),
+            Self::Properties => object(&subject.event?.properties),
+            Self::Property(path) => json(within(&subject.event?.properties, path)?),
+            Self::Now => Box::new(time::to_cel(subject.now)?),
+        })
+    }
+}
+
+impl Source {
+    pub(crate) fn gives(&self) -> Type {
+        match self {
+            Self::Path(path) => path.gives(),
+            Self::Has(..) | Self::HasTag(_) | Self::InSegment(_) => Type::Boolean,
+            Self::Optional(_) => Type::Optional,
+            Self::Constant(_, gives) => *gives,
+        }
+    }
+
+    /// Adds what this source reads of a contact.
+    pub(crate) fn need(&self, needs: &mut Needs) {
+        match self {
+            Self::Path(path) | Self::Has(path, _) | Self::Optional(path) => path.need(needs),
+            Self::HasTag(_) => needs.tags = true,
+            Self::InSegment(_) => needs.segments = true,
+            Self::Constant(..) => {}
+        }
+    }
+
+    /// Why the subject has no value here.
+    pub(crate) fn missing(&self) -> String {
+        match self {
+            Self::Path(path @ (Path::Event | Path::EventName | Path::EventAt | Path::Properties)) => {
+                format!("there is no event, and so no `{}`", path.written())
+            }
+            Self::Path(Path::Property(path)) => format!("event has no property `{}`", path.join(".")),
+            Self::Path(path) => format!("contact has no `{}`", path.short()),
+            _ => "a value is missing".to_owned(),
+        }
+    }
+
+    /// What to call the value in a message, if it comes from a path.
+    pub(crate) fn name(&self) -> Option<String> {
+        match self {
+            Self::Path(path) => Some(path.short()),
+            _ => None,
+        }
+    }
+}
+
+/// The name of the variable at `index` of the table; no name in a source starts with `@`.
+pub(crate) fn variable(index: usize) -> String {
+    format!("@{index}")
+}
+
+/// The source that a variable of this name stands for.
+pub(crate) fn named<'s>(sources: &'s [Source], variable: &str) -> Option<&'s Source> {
+    sources.get(variable.strip_prefix('@')?.parse::<usize>().ok()?)
+}
+
+/// Answers the interpreter's questions for variables.
+pub(crate) struct Resolver<'a> {
+    pub(crate) sources: &'a [Source],
+    pub(crate) subject: &'a Subject<'a>,
+}
+
+impl VariableResolver for Resolver<'_> {
+    fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
+        let subject = self.subject;
+        Some(CowVal::Owned(match named(self.sources, variable)? {
+            Source::Path(path) => path.read(subject)?,
+            Source::Has(path, negated) => boolean(path.is_there(subject) != *negated),
+            Source::Optional(path) => {
+                Box::new(path.read(subject).map_or_else(CelOptional::none, CelOptional::of))
+            }
+            Source::HasTag(tag) => boolean(subject.contact.tags.contains(tag)),
+            Source::InSegment(name) => boolean(subject.contact.segments.contains(name)),
+            Source::Constant(value, _) => return Some(CowVal::Borrowed(value.as_ref())),
+        }))
+    }
+}
+
+fn within<'a>(fields: &'a serde_json::Map<String, Json>, path: &[String]) -> Option<&'a Json> {
+    let (first, rest) = path.split_first()?;
+    rest.iter().try_fold(fields.get(first)?, |value, name| value.get(name)).filter(|value| !value.is_null())
+}
+
+fn text<'v>(text: &'v str) -> Box<dyn Val + 'v> {
+    Box::new(CelString::from(text))
+}
+
+fn number<'v>(number: i64) -> Box<dyn Val + 'v> {
+    Box::new(CelInt::from(number))
+}
+
+fn boolean<'v>(yes: bool) -> Box<dyn Val + 'v> {
+    Box::new(CelBool::from(yes))
+}
+
+fn list(names: &BTreeSet<String>) -> Box<dyn Val + '_> {
+    Box::new(CelList::from(names.iter().map(|name| text(name)).collect::<Vec<_>>()))
+}
+
+fn map<'v>(entries: impl Iterator<Item = (&'v String, Box<dyn Val + 'v>)>) -> Box<dyn Val + 'v> {
+    let entries: HashMap<CelMapKey<'v>, Box<dyn Val + 'v>> =
+        entries.map(|(name, value)| (CelMapKey::from(name.as_str()), value)).collect();
+    Box::new(CelMap::from(entries))
+}
+
+/// Fields that are null are left out: for an expression they are missing.
+fn object(fields: &serde_json::Map<String, Json>) -> Box<dyn Val + '_> {
+    map(fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name, json(value))))
+}
+
+fn json(value: &Json) -> Box<dyn Val + '_> {
+    match value {
+        Json::Null => Box::new(CelNull),
+        Json::Bool(yes) => boolean(*yes),
+        Json::Number(n) => match n.as_i64() {
+            Some(whole) => number(whole),
+            None => Box::new(CelDouble::from(n.as_f64().unwrap_or(f64::NAN))),
+        },
+        Json::String(string) => text(string),
+        Json::Array(values) => Box::new(CelList::from(values.iter().map(json).collect::<Vec<_>>())),
+        Json::Object(fields) => object(fields),
+    }
+}
+
+fn whole_contact<'v>(subject: &Subject<'v>) -> Box<dyn Val + 'v> {
+    let fields = [
+        ("id", Path::Id),
+        ("external_id", Path::ExternalId),
+        ("email", Path::Email),
+        ("owner", Path::Owner),
+        ("created_at", Path::CreatedAt),
+        ("tags", Path::Tags),
+        ("segments", Path::Segments),
+        ("scores", Path::Scores),
+        ("consent", Path::Consents),
+    ];
+    let attributes = subject.contact.attributes.iter().filter(|(_, value)| !value.is_null());
+    let entries: HashMap<CelMapKey<'v>, Box<dyn Val + 'v>> = attributes
+        .map(|(name, value)| (CelMapKey::from(name.as_str()), json(value)))
+        .chain(
+            fields.into_iter().filter_map(|(name, path)| Some((CelMapKey::from(name), path.read(subject)?))),
+        )
+        .collect();
+    Box::new(CelMap::from(entries))
+}
+
+fn whole_event(event: &EventView) -> Box<dyn Val + '_> {
+    let at = time::to_cel(event.at).map(|at| (CelMapKey::from("at"), Box::new(at) as Box<dyn Val>));
+    let entries: HashMap<CelMapKey<'_>, Box<dyn Val + '_>> = [
+        (CelMapKey::from("name"), text(&event.name)),
+        (CelMapKey::from("properties"), object(&event.properties)),
+    ]
+    .into_iter()
+    .chain(at)
+    .collect();
+    Box::new(CelMap::from(entries))
+}
