@@ -1,0 +1,250 @@
+//! The codes of diagnostics and their pages.
+
+use serde::{Serialize, Serializer};
+
+macro_rules! codes {
+    ($($name:ident = $code:literal, $title:literal, $page:literal;)*) => {
+        /// What kind of complaint a diagnostic is; `dripline explain CODE` shows its page.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $(#[doc = $title] $name,)*
+        }
+
+        impl Code {
+            /// All codes, in their order.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The code as it is printed: `E0305`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// What is wrong, in one sentence.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            /// The code's page: what is wrong, and mostly an example of what is right.
+            pub fn explanation(self) -> &'static str {
+                match self { $(Self::$name => concat!($title, "\n", $page).trim_ascii_end(),)* }
+            }
+        }
+    };
+}
+
+codes! {
+    TooLarge = "E0101", "The file is larger than 1 MiB.", r"
+A workflow of a thousand steps is far smaller. Split the file, or look whether something else was saved under its name.
+";
+    Syntax = "E0102", "The file is not YAML.", r#"
+The place is where the parser gave up; the mistake is there or just before it. Frequent ones: a text with `: ` or ` #` in it without quotes, a quotation mark or bracket that is not closed, lines that are not indented alike.
+
+    subject: Hello: world        # wrong
+    subject: "Hello: world"      # right
+"#;
+    Tab = "E0103", "A line is indented with a tab.", r"
+YAML allows only spaces there. Use two spaces for each level; most editors can insert them for the Tab key in YAML files.
+";
+    Empty = "E0104", "The file is empty, or holds only comments.", r"
+A smallest workflow:
+
+    name: hello
+    on: manual
+    steps:
+      - wait: 1d
+";
+    NotMapping = "E0105", "The file's top is not a mapping.", r"
+A workflow is a mapping with `name`, `on` and `steps`:
+
+    name: hello
+    on: {event: trial.started}
+    steps:
+      - email: {template: trial/welcome, subject: Welcome}
+";
+    Documents = "E0106", "The file holds several YAML documents, separated by `---`.", r"
+Write one workflow in each file.
+";
+    DuplicateKey = "E0107", "A mapping has the same key twice.", r"
+YAML forbids it, because one of the two values would be lost. Two steps of a kind are two items of a list:
+
+    steps:
+      - wait: 1d
+      - wait: 2d
+";
+    Depth = "E0108", "Lists and mappings are nested more than 64 levels deep.", r"
+That is some twenty branches inside one another. Split the workflow in two, or leave a branch with `goto`.
+";
+    Nodes = "E0109", "The file holds more than 100,000 values, or aliases blow it up beyond that.", r"
+An alias (`*name`) repeats what its anchor (`&name`) marked; aliases of aliases multiply. Use fewer.
+";
+    Alias = "E0110", "An alias stands inside the very value that it repeats, so that it would never end.", "";
+    Tag = "E0111", "A YAML tag (`!name`) was used.", r"
+Tags have no meaning in Dripline's files. A text that begins with `!`, such as an expression, has to stand in quotes:
+
+    if: '!contact.consent.email'
+";
+    Key = "E0112", "A key is not text, or longer than 1,024 characters.", "";
+    UnknownKey = "E0201", "A mapping has a key that means nothing there.", r"
+Mostly a spelling mistake; the help names the key that is most like it, or those that there are.
+";
+    MissingKey = "E0202", "Something that must be there is missing.", r"
+Every workflow needs `name`, `on` and `steps`.
+";
+    Name = "E0203", "The workflow's name is not made of small letters, digits and `-`.", r"
+The name is the workflow's identity: what was published under it before is an earlier version of the same workflow.
+
+    name: trial-nurture
+";
+    WrongType = "E0204", "A value is of another type than what is needed here.", r#"
+Text that looks like something else has to stand in quotes: `"2024"`, `"true"`, `"null"`.
+"#;
+    Trigger = "E0205", "What starts the workflow cannot be read.", r#"
+    on: {event: trial.started}
+    on: {segment_joined: hot-leads}
+    on: {schedule: "30 9 * * 1-5", time_zone: Europe/Berlin}
+    on: manual
+    on: [{event: a}, {event: b}]
+"#;
+    Again = "E0206", "`again` says whether a contact may enter once more:", r"
+    enroll: {again: never}          # what holds without it
+    enroll: {again: always}
+    enroll: {again: {after: 90d}}
+";
+    Duration = "E0207", "A duration cannot be read.", r"
+Write a number with a unit: `30m`, `4h`, `3d`, `2w`, `1h 30m`, `2 weeks`.
+";
+    Schedule = "E0208", "A schedule cannot be read, or its time never comes.", r#"
+Five fields: minute (0-59), hour (0-23), day of the month (1-31), month (1-12 or jan-dec), day of the week (0-7 or sun-sat; 1 is Monday, 0 and 7 are Sunday). Each is `*`, a value, a range `1-5`, a list `1,3,5` or steps `*/15`.
+
+    on: {schedule: "30 9 * * 1-5"}     # 9:30 on workdays
+"#;
+    TimeZone = "E0209", "A time zone is not known.", r"
+Write a name of the IANA time zone database: `Europe/Berlin`, `America/New_York`, `UTC`.
+";
+    NoSteps = "E0301", "A list of steps is empty.", r"
+Add a step, or remove the key. A branch may have only `then` or only `else`.
+";
+    TooManySteps = "E0302", "The workflow has more than 1,000 steps, those inside branches included.", r"
+Split it: the last step of one workflow can put the contact in a segment that starts the next.
+";
+    NoVerb = "E0303", "A step does not say what it does.", r"
+Every step has one verb: the name of a plugin, or `goto` or `exit`. A step with `if` and without a verb is a branch and needs `then` or `else`.
+
+    - wait: 3d
+    - if: contact.scores.fit > 30
+      then:
+        - assign: {team: enterprise}
+";
+    TwoVerbs = "E0304", "A step has two verbs.", r"
+Each step does one thing; write two steps:
+
+    - email: {template: trial/welcome, subject: Welcome}
+    - wait: 3d
+";
+    UnknownPlugin = "E0305", "A step names a plugin that is not installed.", r"
+`dripline plugin list` shows what is installed, `dripline plugin add FILE` installs a plugin.
+";
+    Id = "E0306", "A step's `id` is not made of small letters, digits, `-` and `_`.", r"
+The id is for `goto` and for reports; words for people go in `name`.
+";
+    DuplicateId = "E0307", "Two steps have the same id.", r"
+A step without `id` has one made of its place: `step-1`, `step-3.then-1`.
+";
+    GotoNowhere = "E0308", "A `goto` names a step that does not exist.", r"
+    - id: remind
+      email: {template: trial/nudge, subject: Still there?}
+    - wait: 7d
+    - goto: remind
+";
+    NoCondition = "E0309", "A step has `then` or `else`, but no `if` to decide between them.", "";
+    BranchWithVerb = "E0310", "A step with `then` or `else` also does something itself.", r#"
+Without `then` and `else`, `if` decides whether the step is done at all. A branch does nothing itself: move what is to be done inside, or into a step of its own.
+
+    - if: contact.country == "DE"
+      then:
+        - email: {template: de/welcome, subject: Willkommen}
+"#;
+    Paths = "E0311", "`paths` names an output that the step does not have.", r"
+Only plugins with named outputs take `paths`; `segment: {check: …}` has `member` and `not_member`:
+
+    - segment: {check: hot-leads}
+      paths:
+        member:
+          - assign: {team: enterprise}
+";
+    Loop = "E0312", "A loop has no step that waits, so a run would go round it without end.", r"
+Put a step between that waits, or leave the loop with `exit`.
+";
+    UnknownStepKey = "E0313", "A step has a key that means nothing there.", r"
+Beside its verb a step may have `id`, `name` and `if`; a branch `then` and `else`; a plugin with named outputs `paths`.
+";
+    UnknownConfigKey = "E0401", "A plugin's configuration has a key that the plugin does not know.", "";
+    MissingConfigKey = "E0402", "A plugin's configuration lacks a key that the plugin needs.", "";
+    ConfigType = "E0403", "A value in a plugin's configuration is of another type than the plugin needs.", "";
+    ConfigValue = "E0404", "A value in a plugin's configuration is not one that the plugin allows.", "";
+    ConfigForm = "E0405", "A value in a plugin's configuration has none, or more than one, of the forms that it can have.", "";
+    PluginCheck = "E0406", "The plugin itself says that its configuration makes no sense.", r"
+The configuration fits the plugin's schema; the plugin looked at it and found something that a schema cannot say.
+";
+    NotGranted = "E0407", "A plugin needs to read fields or cause effects that the operator has not granted.", r"
+A plugin can only do what was granted to it. `dripline plugin list` shows what each asks for and has; `dripline plugin add FILE --grant all` grants all that it asks for.
+";
+    PluginSchema = "E0408", "A plugin's description of its configuration is broken or newer than this Dripline.", r"
+This is no mistake in the workflow. Use another version of the plugin, or of Dripline.
+";
+    NoTeam = "E0409", "A team does not exist.", r"
+Teams are written in teams.yaml; a workflow names a team by its `key`.
+";
+    NoTemplate = "E0410", "An email template does not exist.", r"
+The template `trial/welcome` is the file templates/trial/welcome.html, or templates/trial/welcome.txt, or both. Workflows name it without the ending.
+";
+    Expression = "E0501", "A CEL expression cannot be read, or cannot be right.", r#"
+Expressions see `contact` (every attribute by name, and `email`, `scores.NAME`, `tags`, `consent.TOPIC`, `segments`, `owner`, …) and `now`; `enroll.if` also sees `event`.
+
+    if: contact.country in ["DE", "AT"] && contact.scores.fit >= 30
+"#;
+    Template = "E0601", "A Handlebars text in the workflow cannot be read.", r#"
+Subjects see `contact`:
+
+    subject: Welcome, {{default contact.first_name "there"}}
+"#;
+    TemplateFile = "E0602", "An email template has an error.", r"
+The place is in the template's own file. Templates see `contact`, `message`, `sender` and `unsubscribe_url`; other files are included by their path with ending: `{{> layout.html}}`.
+";
+    NoRepresentative = "E0701", "A team has a member who is not among the representatives.", r"
+    representatives:
+      - {key: ada, name: Ada, email: ada@dripline.example}
+    teams:
+      - {key: enterprise, name: Enterprise, members: [{rep: ada}]}
+";
+    DuplicateTeamKey = "E0702", "Two representatives, two teams, or two members of a team have the same key.", "";
+    Weight = "E0703", "A member's weight is not a whole number from 0 to 1,000,000.", r"
+A member of weight 2 receives twice as many leads as one of weight 1, which is what holds without `weight`; 0 receives none.
+";
+    Unreachable = "W0301", "No run reaches a step.", r"
+Every way above it ends in `exit` or jumps elsewhere with `goto`.
+";
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// The page of the code that is printed as `code`, in any case.
+pub fn explain(code: &str) -> Option<&'static str> {
+    codes().find(|known| known.as_str().eq_ignore_ascii_case(code.trim())).map(Code::explanation)
+}
+
+/// All codes, in their order.
+pub fn codes() -> impl Iterator<Item = Code> {
+    Code::ALL.iter().copied()
+}

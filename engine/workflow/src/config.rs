@@ -1,0 +1,332 @@
+//! A plugin step's configuration: fitted to the plugin's schema, its marked fields compiled and replaced.
+
+use std::collections::BTreeMap;
+
+use dripline_expression::Scope;
+use dripline_model::{
+    Digest,
+    batch::ColumnType,
+    manifest::{StateScope, mark},
+    program::{ColumnSource, NodeIndex, PluginStep, ValueSource},
+};
+use dripline_template::Inline;
+use serde_json::Value;
+
+use crate::{
+    Code, Diagnostic, Environment, PluginInfo, Severity, Source,
+    marks::{self, Mark, Marked},
+    scalar, schema,
+    source::{Report, at_line},
+    yaml::{self, Entry, Kind, Node},
+};
+
+/// A step's configuration as the plugin sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PluginConfig {
+    /// The plugin's name.
+    pub plugin: String,
+    /// The step.
+    pub node: NodeIndex,
+    /// The configuration, marked fields replaced; teams are still keys.
+    pub config: Value,
+    /// JSON pointer to the configuration in the file: `/steps/0/score`.
+    pub path: String,
+}
+
+/// A complaint of the plugin itself about `config`, at the place in the file that `pointer` (a JSON pointer into the
+/// configuration) names. Where nothing stands there, the nearest place above it is marked.
+pub fn plugin_problem(
+    source: &Source,
+    config: &PluginConfig,
+    pointer: &str,
+    message: &str,
+    help: Option<&str>,
+) -> Diagnostic {
+    let tree = yaml::parse(source, &mut Report::new(source));
+    let mut report = Report::new(source);
+    let span = tree.as_ref().map(|tree| {
+        let (step, key) = tree.at(&config.path);
+        let (value, _) = step.at(pointer);
+        // A complaint about all of it points at the verb.
+        key.filter(|_| std::ptr::eq(step, value) && matches!(step.kind, Kind::Mapping(_)))
+            .unwrap_or(&value.span)
+            .clone()
+    });
+    let diagnostic =
+        report.error(Code::PluginCheck, &span.unwrap_or(0..0), format!("{}: {message}", config.plugin));
+    diagnostic.help = help.map(str::to_owned);
+    diagnostic.clone()
+}
+
+/// The plugin step to prepare.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    /// The verb and its configuration.
+    pub(crate) verb: &'a Entry,
+    pub(crate) info: &'a PluginInfo,
+    pub(crate) node: NodeIndex,
+    /// `WORKFLOW/STEP`
+    pub(crate) state_cell: String,
+    /// JSON pointer to the configuration in the file.
+    pub(crate) pointer: String,
+}
+
+/// What is gathered over all plugin steps of a file.
+#[derive(Debug, Default)]
+pub(crate) struct Configs {
+    /// Every template that is sent.
+    pub(crate) templates: BTreeMap<String, Digest>,
+    /// The configurations in which no error was found.
+    pub(crate) checked: Vec<PluginConfig>,
+    validators: BTreeMap<String, Option<jsonschema::Validator>>,
+    /// Email templates that were looked at.
+    emails: BTreeMap<String, bool>,
+}
+
+impl Configs {
+    /// Prepares a step; none if anything is wrong with it.
+    pub(crate) fn prepare(
+        &mut self,
+        place: &Place<'_>,
+        environment: &Environment<'_>,
+        report: &mut Report<'_>,
+    ) -> Option<PluginStep> {
+        let errors_before = report.errors();
+        let Place { verb, info, .. } = place;
+        let manifest = &info.manifest;
+        let schema = &manifest.config_schema;
+        granted(place, report);
+        let shorthand = schema.get(mark::SHORTHAND).and_then(Value::as_str);
+        let mut config = match (&verb.value.kind, shorthand) {
+            _ if verb.value.is_null() => Value::Object(serde_json::Map::new()),
+            (Kind::Scalar(..), Some(field)) => {
+                Value::Object([(field.to_owned(), verb.value.value())].into_iter().collect())
+            }
+            _ => verb.value.value(),
+        };
+        let mut marked = marks::find(schema, &config);
+        // In the order of the file.
+        marked.sort_by_key(|marked| verb.value.at(&marked.pointer).0.span.start);
+        for marked in marked.iter().filter(|marked| matches!(marked.mark, Mark::Cel(_) | Mark::Duration)) {
+            // `if: true` is an expression, although YAML says that it is none.
+            if let Some(value) = config.pointer_mut(&marked.pointer)
+                && matches!(value, Value::Bool(_) | Value::Number(_))
+            {
+                let (node, _) = verb.value.at(&marked.pointer);
+                *value = Value::String(node.scalar().unwrap_or_default().to_owned());
+            }
+        }
+        self.fit(place, &config, report);
+        let mut columns: Vec<ColumnSource> = manifest
+            .reads
+            .iter()
+            .map(|read| ColumnSource {
+                name: read.field.clone(),
+                column: read.column,
+                value: ValueSource::Cel(read.field.clone()),
+            })
+            .collect();
+        let mut teams = Vec::new();
+        for Marked { pointer, mark } in marked {
+            let Some(Value::String(text)) = config.pointer(&pointer) else { continue };
+            let text = text.clone();
+            let (node, _) = verb.value.at(&pointer);
+            let column = match mark {
+                Mark::Cel(result) => {
+                    let scope = Scope { attributes: environment.attributes, event: false };
+                    report
+                        .read_cel(node, "this", result, &scope)
+                        .map(|source| (result, ValueSource::Cel(source)))
+                }
+                Mark::Template => {
+                    template(&text, node, report).map(|()| (ColumnType::Text, ValueSource::Template(text)))
+                }
+                Mark::Member => Some((ColumnType::Boolean, ValueSource::Member(text))),
+                Mark::Team => {
+                    team(&text, node, environment, report);
+                    teams.push(pointer);
+                    continue;
+                }
+                Mark::EmailTemplate => {
+                    self.email(&text, node, environment, report);
+                    continue;
+                }
+                Mark::Duration => {
+                    report.read_duration(node, "this");
+                    continue;
+                }
+                Mark::Segment => continue,
+                Mark::Unknown(kind) => {
+                    report
+                        .error(Code::PluginSchema, &verb.key_span, format!("`{}` marks a field as `{kind}`, which this version of Dripline does not know", verb.key))
+                        .help("use the Dripline that the plugin was made for, or an older version of the plugin");
+                    continue;
+                }
+            };
+            if let Some((column, value)) = column {
+                if let Some(slot) = config.pointer_mut(&pointer) {
+                    *slot = Value::from(columns.len());
+                }
+                columns.push(ColumnSource { name: pointer, column, value });
+            }
+        }
+        if report.errors() > errors_before {
+            return None;
+        }
+        let state_key = match &manifest.state {
+            StateScope::None => None,
+            StateScope::Step => Some(place.state_cell.clone()),
+            StateScope::Field(field) => Some(match config.get(field) {
+                Some(Value::String(text)) => format!("{field}={text}"),
+                Some(value) => format!("{field}={value}"),
+                None => format!("{field}="),
+            }),
+        };
+        self.checked.push(PluginConfig {
+            plugin: manifest.name.clone(),
+            node: place.node,
+            config: config.clone(),
+            path: place.pointer.clone(),
+        });
+        Some(PluginStep {
+            plugin: manifest.name.clone(),
+            digest: info.digest.clone(),
+            config,
+            teams,
+            columns,
+            state_key,
+            paths: BTreeMap::new(),
+        })
+    }
+
+    /// Checks the configuration against the plugin's schema.
+    fn fit(&mut self, place: &Place<'_>, config: &Value, report: &mut Report<'_>) {
+        let Place { verb, info, .. } = place;
+        let schema = &info.manifest.config_schema;
+        let validator = self
+            .validators
+            .entry(verb.key.clone())
+            .or_insert_with(|| jsonschema::draft202012::new(schema).ok());
+        match validator {
+            Some(validator) => schema::complain(validator, schema, config, verb, report),
+            None => {
+                report
+                    .error(
+                        Code::PluginSchema,
+                        &verb.key_span,
+                        format!("the configuration schema of `{}` is broken", verb.key),
+                    )
+                    .help("this is a mistake in the plugin; tell its author, or use another version");
+            }
+        }
+    }
+
+    /// Checks an email template and takes its files into the program.
+    fn email(&mut self, name: &str, node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) {
+        let names = environment.templates.email_names();
+        if !names.contains(name) {
+            let diagnostic =
+                report.error(Code::NoTemplate, &node.span, format!("there is no email template `{name}`"));
+            let bare = name.strip_suffix(".html").or_else(|| name.strip_suffix(".txt"));
+            match bare.filter(|bare| names.contains(*bare)) {
+                Some(bare) => diagnostic.help(format!("leave the ending off: `{bare}`")),
+                None => match dripline_model::suggest::closest(name, names.iter().map(String::as_str)) {
+                    Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                    None => diagnostic
+                        .help(format!("write templates/{name}.html, or templates/{name}.txt, or both")),
+                },
+            };
+            return;
+        }
+        // Complain of a template once, however many steps send it.
+        if self.emails.contains_key(name) {
+            if self.emails.get(name) == Some(&false) {
+                report.error(
+                    Code::TemplateFile,
+                    &node.span,
+                    format!("the email template `{name}` has errors"),
+                );
+            }
+            return;
+        }
+        let closure = environment.templates.closure(name);
+        self.emails.insert(name.to_owned(), closure.is_ok());
+        match closure {
+            Ok(files) => {
+                let digests = files.into_iter().map(|(path, source)| (path, Digest::of(source.as_bytes())));
+                self.templates.extend(digests);
+            }
+            Err(problems) => {
+                for problem in problems {
+                    let text = environment.templates.get(&problem.path).unwrap_or_default().to_owned();
+                    let file = Source { path: format!("templates/{}", problem.path), text };
+                    let placed = at_line(Code::TemplateFile, &file, problem.line, problem.column);
+                    report.elsewhere(Diagnostic {
+                        message: problem.message,
+                        help: problem.help,
+                        severity: Severity::Error,
+                        ..placed
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Complains where the operator has not granted what the plugin needs.
+fn granted(place: &Place<'_>, report: &mut Report<'_>) {
+    let Place { verb, info, .. } = place;
+    let reads = info.manifest.reads.iter().map(|read| read.field.as_str());
+    let reads = reads
+        .filter(|field| !info.grant.reads.iter().any(|granted| granted == field))
+        .map(|field| format!("read `{field}`"));
+    let effects = info.manifest.effects.iter().map(|request| request.kind);
+    let effects = effects
+        .filter(|kind| !info.grant.effects.contains(kind))
+        .map(|kind| format!("cause `{}`", kind.name()));
+    let missing: Vec<String> = reads.chain(effects).collect();
+    if !missing.is_empty() {
+        report
+            .error(
+                Code::NotGranted,
+                &verb.key_span,
+                format!("`{}` needs to {}, and that is not granted", verb.key, missing.join(" and ")),
+            )
+            .help("an operator can allow it: dripline plugin add FILE --grant all");
+    }
+}
+
+fn team(key: &str, node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) {
+    if !environment.teams.contains(key) {
+        let diagnostic = report.error(Code::NoTeam, &node.span, format!("there is no team `{key}`"));
+        if environment.teams.is_empty() {
+            diagnostic.help("teams are written in teams.yaml, which has none");
+        } else {
+            diagnostic.suggest(key, environment.teams.iter().map(String::as_str));
+        }
+    }
+}
+
+fn template(text: &str, node: &Node, report: &mut Report<'_>) -> Option<()> {
+    match Inline::compile(text) {
+        Ok(_) => Some(()),
+        Err(problem) => {
+            let line_start: usize = text
+                .split_inclusive('\n')
+                .take((problem.line as usize).saturating_sub(1))
+                .map(str::len)
+                .sum();
+            let rest = text.get(line_start..).unwrap_or_default();
+            let before: usize =
+                rest.chars().take((problem.column as usize).saturating_sub(1)).map(char::len_utf8).sum();
+            let start = line_start + before;
+            // A tag as a whole, else one character.
+            let behind = text.get(start..).unwrap_or_default();
+            let tag = behind.find("}}").filter(|_| behind.starts_with("{{")).map(|end| end + 2);
+            let length = tag.or_else(|| behind.chars().next().map(char::len_utf8)).unwrap_or(0);
+            let place = scalar::place(report.text(), node, &(start..start + length));
+            report.error(Code::Template, &place, problem.message).help = problem.help;
+            None
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The workflow language: from YAML to a checked [`Program`], with diagnostics that say what is wrong, where in the
+//! file, and what would be right.
+//!
+//! [`check`] reads a workflow. It never panics and never overflows the stack, whatever the text: nesting, size and
+//! aliases are limited before anything is built. [`teams`] reads `teams.yaml`, [`schedule`] is five-field cron as
+//! people expect it. Nothing here does I/O; what a workflow may refer to comes in with the [`Environment`].
+
+mod code;
+mod config;
+mod diagnostic;
+mod flow;
+mod marks;
+mod read;
+mod scalar;
+pub mod schedule;
+mod schema;
+mod source;
+mod step_reader;
+mod steps;
+pub mod teams;
+mod workflow;
+mod yaml;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dripline_model::{Digest, Manifest, manifest::Grant, program::Program};
+
+pub use code::{Code, codes, explain};
+pub use config::{PluginConfig, plugin_problem};
+pub use diagnostic::{Diagnostic, Severity};
+pub use source::Source;
+pub use workflow::check;
+
+/// What a workflow may refer to.
+#[derive(Debug, Clone, Copy)]
+pub struct Environment<'a> {
+    /// The installed plugins by name.
+    pub plugins: &'a BTreeMap<String, PluginInfo>,
+    /// The workspace's templates.
+    pub templates: &'a dripline_template::Templates,
+    /// Keys of the teams.
+    pub teams: &'a BTreeSet<String>,
+    /// Names of the attributes that contacts have; `None` where they are not known, and then any is accepted.
+    pub attributes: Option<&'a BTreeSet<String>>,
+    /// Time zone of a schedule that names none; an IANA name.
+    pub default_time_zone: &'a str,
+}
+
+/// An installed plugin.
+#[derive(Debug, Clone)]
+pub struct PluginInfo {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// Digest of its code.
+    pub digest: Digest,
+    /// What the operator granted.
+    pub grant: Grant,
+}
+
+/// What [`check`] found.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The program; none if there is any error.
+    pub program: Option<Program>,
+    /// Complaints, in the order of their places; at most 100.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The configuration of each plugin step in which no error was found, for the plugin's own check; its answers
+    /// become diagnostics with [`plugin_problem`].
+    pub configs: Vec<PluginConfig>,
+}

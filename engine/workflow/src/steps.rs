@@ -1,0 +1,133 @@
+//! Steps as they have been read, and the flat nodes that they become.
+//!
+//! Every step becomes exactly one node, numbered in the order of the file, so that an index can be given before the
+//! blocks inside a step are read; where each goes on is settled when all are there ([`Steps::finish`]).
+
+use std::{collections::BTreeMap, ops::Range};
+
+use dripline_model::{
+    Digest,
+    program::{Action, Node, NodeIndex, PluginStep},
+};
+
+use crate::PluginConfig;
+
+/// Steps one below the other.
+pub(crate) type Block = Vec<NodeIndex>;
+
+/// A step that has been read.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) id: String,
+    pub(crate) name: Option<String>,
+    pub(crate) span: Range<usize>,
+    pub(crate) line: u32,
+    pub(crate) condition: Option<String>,
+    /// Whether it has an `if`, right or wrong.
+    pub(crate) guarded: bool,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Plugin {
+        /// None if something is wrong with it.
+        step: Option<PluginStep>,
+        may_wait: bool,
+        /// Where named outputs lead.
+        paths: BTreeMap<String, Block>,
+    },
+    Branch {
+        then: Block,
+        otherwise: Block,
+    },
+    Goto {
+        /// The id as written, and where it leads once that is known.
+        to: String,
+        to_span: Range<usize>,
+        target: Option<NodeIndex>,
+    },
+    Exit {
+        reason: String,
+    },
+    /// Something is wrong with it.
+    Broken,
+}
+
+/// All steps of a file.
+#[derive(Debug)]
+pub(crate) struct Steps {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) top: Block,
+    pub(crate) templates: BTreeMap<String, Digest>,
+    pub(crate) configs: Vec<PluginConfig>,
+}
+
+impl Steps {
+    /// The nodes, the templates that they send and the configurations of the plugins.
+    pub(crate) fn finish(self) -> (Vec<Node>, BTreeMap<String, Digest>, Vec<PluginConfig>) {
+        let next = self.next();
+        let first = |block: &Block, next| block.first().copied().or(next);
+        let nodes = self
+            .steps
+            .into_iter()
+            .zip(next)
+            .map(|(step, next)| {
+                let Step { id, name, line, mut condition, kind, .. } = step;
+                let (action, next) = match kind {
+                    Kind::Plugin { step: Some(mut step), paths, .. } => {
+                        step.paths = paths
+                            .iter()
+                            .map(|(output, block)| (output.clone(), first(block, next)))
+                            .collect();
+                        (Action::Plugin(step), next)
+                    }
+                    Kind::Branch { then, otherwise } => {
+                        let condition = condition.take().unwrap_or_default();
+                        (Action::Branch { condition, otherwise: first(&otherwise, next) }, first(&then, next))
+                    }
+                    // A jump that is skipped goes on below: `next` and `otherwise` say both ways.
+                    Kind::Goto { target, .. } => match condition.take() {
+                        Some(condition) => (Action::Branch { condition, otherwise: next }, target),
+                        None => (Action::Goto, target),
+                    },
+                    Kind::Exit { reason } => (Action::Exit { reason }, next),
+                    // Never run: there is no program where there is an error.
+                    Kind::Plugin { .. } | Kind::Broken => (Action::Goto, next),
+                };
+                Node { id, name, line, condition, action, next }
+            })
+            .collect();
+        (nodes, self.templates, self.configs)
+    }
+
+    /// For each step, the one below it, or below the block that it ends.
+    pub(crate) fn next(&self) -> Vec<Option<NodeIndex>> {
+        let mut next = vec![None; self.steps.len()];
+        let mut open: Vec<(&Block, Option<NodeIndex>)> = vec![(&self.top, None)];
+        while let Some((block, after)) = open.pop() {
+            for (position, index) in block.iter().enumerate() {
+                let below = block.get(position + 1).copied().or(after);
+                if let Some(slot) = next.get_mut(*index as usize) {
+                    *slot = below;
+                }
+                if let Some(step) = self.steps.get(*index as usize) {
+                    open.extend(step.blocks().map(|inner| (inner, below)));
+                }
+            }
+        }
+        next
+    }
+}
+
+impl Step {
+    /// The blocks inside the step.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = &Block> {
+        let (paths, branch) = match &self.kind {
+            Kind::Plugin { paths, .. } => (Some(paths), None),
+            Kind::Branch { then, otherwise } => (None, Some([then, otherwise])),
+            _ => (None, None),
+        };
+        paths.into_iter().flat_map(BTreeMap::values).chain(branch.into_iter().flatten())
+    }
+}

@@ -1,0 +1,187 @@
+//! What right files become.
+
+use dripline_model::program::{Action, Program};
+use dripline_workflow::{Source, teams};
+
+use crate::support::Workspace;
+
+fn program(text: &str) -> Program {
+    let (_, checked) = Workspace::new().generous().check(text);
+    let rendered: Vec<String> = checked.diagnostics.iter().map(|diagnostic| diagnostic.render()).collect();
+    assert!(rendered.is_empty(), "{}", rendered.join("\n"));
+    checked.program.unwrap()
+}
+
+/// Each node on a line: index, id, what it does, where it goes.
+fn ways(program: &Program) -> String {
+    let to = |next: Option<u32>| next.map_or("end".to_owned(), |next| next.to_string());
+    let lines = program.nodes.iter().enumerate().map(|(index, node)| {
+        let guard = node.condition.as_ref().map(|condition| format!(" if {condition}")).unwrap_or_default();
+        let action = match &node.action {
+            Action::Plugin(step) => {
+                let paths: String =
+                    step.paths.iter().map(|(name, next)| format!(" {name}->{}", to(*next))).collect();
+                format!("{}{paths}", step.plugin)
+            }
+            Action::Branch { condition, otherwise } => format!("branch {condition} else->{}", to(*otherwise)),
+            Action::Goto => "goto".to_owned(),
+            Action::Exit { reason } => format!("exit {reason:?}"),
+        };
+        format!("{index} {}: {action}{guard} ->{}", node.id, to(node.next))
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn blocks_become_nodes_that_know_where_to_go() {
+    let program = program(
+        r#"
+name: trial-nurture
+on: [{event: trial.started}, {schedule: "30 9 * * 1-5"}, manual]
+enroll:
+  if: contact.consent.email && event.name == "trial.started"
+  again: {after: 90d}
+steps:
+  - id: fit
+    wait: 3d
+  - if: contact.scores.fit >= 30
+    then:
+      - assign: {team: enterprise}
+        if: contact.country == "DE"
+      - exit: handed over
+    else:
+      - segment: {check: hot-leads}
+        paths:
+          member:
+            - exit:
+          not_member:
+            - if: contact.country == "AT"
+              then:
+                - wait: 1d
+  - if: contact.scores.fit < 5
+    goto: fit
+  - wait: {weekday: monday, at: 09:00}
+"#,
+    );
+    insta::assert_snapshot!(ways(&program), @r#"
+    0 fit: wait ->1
+    1 step-2: branch contact.scores.fit >= 30 else->4 ->2
+    2 step-2.then-1: assign if contact.country == "DE" ->3
+    3 step-2.then-2: exit "handed over" ->8
+    4 step-2.else-1: segment member->5 not_member->6 ->8
+    5 step-2.else-1.member-1: exit "" ->8
+    6 step-2.else-1.not_member-1: branch contact.country == "AT" else->8 ->7
+    7 step-2.else-1.not_member-1.then-1: wait ->8
+    8 step-3: branch contact.scores.fit < 5 else->9 ->0
+    9 step-4: wait ->end
+    "#);
+    insta::assert_compact_debug_snapshot!(
+        (&program.triggers, &program.again, &program.nodes[3].line),
+        @r#"([Event("trial.started"), Schedule { cron: "30 9 * * 1-5", time_zone: "Europe/Berlin" }, Manual], After("90d"), 14)"#
+    );
+}
+
+#[test]
+fn marked_fields_become_columns_in_the_order_of_the_file() {
+    let program = program(
+        r#"
+name: columns
+on: manual
+steps:
+  - email:
+      variants:
+        de: {subject: "Hallo {{contact.first_name}}", template: trial/nudge}
+      subject: Hello
+      template: trial/welcome
+      language: contact.language
+  - id: rate
+    score:
+      name: fit
+      rules:
+        - {if: true, add: 5}
+        - {if: contact.employees > 10, add: 7, because: size}
+  - crm: {target: {company: contact.country, employees: 5}, note: "Hi {{contact.title}}"}
+  - assign: {team: smb, by: round_robin}
+  - segment: {check: hot-leads}
+  - wait: 2h 30m
+"#,
+    );
+    let steps: Vec<_> = program
+        .nodes
+        .iter()
+        .filter_map(|node| node.plugin_step())
+        .map(|step| {
+            let columns: Vec<String> = step
+                .columns
+                .iter()
+                .map(|column| format!("{} {:?} {:?}", column.name, column.column, column.value))
+                .collect();
+            format!(
+                "{} {} state={:?} teams={:?}\n  {}",
+                step.plugin,
+                step.config,
+                step.state_key,
+                step.teams,
+                columns.join("\n  ")
+            )
+        })
+        .collect();
+    insta::assert_snapshot!(steps.join("\n"), @r#"
+    email {"variants":{"de":{"subject":0,"template":"trial/nudge"}},"subject":1,"template":"trial/welcome","language":2} state=None teams=[]
+      /variants/de/subject Text Template("Hallo {{contact.first_name}}")
+      /subject Text Template("Hello")
+      /language Text Cel("contact.language")
+    score {"name":"fit","rules":[{"if":0,"add":5},{"if":1,"add":7,"because":"size"}]} state=None teams=[]
+      /rules/0/if Boolean Cel("true")
+      /rules/1/if Boolean Cel("contact.employees > 10")
+    crm {"target":{"company":1,"employees":5},"note":2} state=Some("columns/step-3") teams=[]
+      contact.email Text Cel("contact.email")
+      /target/company Text Cel("contact.country")
+      /note Text Template("Hi {{contact.title}}")
+    assign {"team":"smb","by":"round_robin"} state=Some("team=smb") teams=["/team"]
+      contact.owner Text Cel("contact.owner")
+    segment {"check":0} state=None teams=[]
+      /check Boolean Member("hot-leads")
+    wait {"for":"2h 30m"} state=None teams=[]
+      contact.time_zone Text Cel("contact.time_zone")
+    "#);
+    let templates: Vec<&str> = program.templates.keys().map(String::as_str).collect();
+    assert_eq!(templates, ["layout.html", "trial/nudge.txt", "trial/welcome.html", "trial/welcome.txt"]);
+}
+
+#[test]
+fn aliases_repeat_what_they_mark() {
+    let program = program(
+        "name: x\non: manual\nsteps:\n  - &pause\n    wait: 1d\n  - if: contact.country == \"DE\"\n    then: [*pause]\n",
+    );
+    insta::assert_snapshot!(ways(&program), @r#"
+    0 step-1: wait ->1
+    1 step-2: branch contact.country == "DE" else->end ->2
+    2 step-2.then-1: wait ->end
+    "#);
+}
+
+#[test]
+fn the_same_text_is_the_same_version() {
+    let text = "name: x\non: manual\nsteps:\n  - wait: 1d\n";
+    assert_eq!(program(text).digest(), program(text).digest());
+    assert_ne!(program(text).digest(), program(&text.replace("1d", "2d")).digest());
+}
+
+/// Every example in the documentation that is a whole workflow is right.
+#[test]
+fn the_documentations_examples_are_right() {
+    let page = include_str!("../../../../docs/workflows.md");
+    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+    let mut checked = 0;
+    for block in blocks {
+        if block.starts_with("name:") {
+            assert!(!program(block).nodes.is_empty());
+            checked += 1;
+        } else if block.starts_with("representatives:") {
+            let source = Source { path: "teams.yaml".into(), text: block.into() };
+            assert_eq!(teams::parse(&source).unwrap().1.len(), 1);
+        }
+    }
+    assert!(checked >= 3, "the examples are gone");
+}

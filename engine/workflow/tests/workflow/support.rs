@@ -1,0 +1,76 @@
+//! A workspace to check workflows in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dripline_model::{Digest, Manifest, manifest::Grant};
+use dripline_template::Templates;
+use dripline_workflow::{Checked, Environment, PluginInfo, Source, check};
+
+/// The built-in plugins and `crm`, a third-party plugin of which nothing was granted but tags.
+pub(crate) struct Workspace {
+    plugins: BTreeMap<String, PluginInfo>,
+    templates: Templates,
+    teams: BTreeSet<String>,
+    attributes: BTreeSet<String>,
+}
+
+impl Workspace {
+    pub(crate) fn new() -> Self {
+        // As the plugins derive them.
+        let manifests: Vec<Manifest> = serde_json::from_str(include_str!("../manifests.json")).unwrap();
+        let plugins = manifests.into_iter().map(|manifest| {
+            let mut grant = Grant::all_of(&manifest);
+            if manifest.name == "crm" {
+                grant.reads.clear();
+                grant.effects.truncate(1);
+            }
+            let digest = Digest::of(manifest.name.as_bytes());
+            (manifest.name.clone(), PluginInfo { manifest, digest, grant })
+        });
+        let templates = [
+            ("layout.html", "<main>{{> @partial-block}}</main>"),
+            ("trial/welcome.html", "{{#> layout.html}}<p>Hello {{contact.first_name}}</p>{{/layout.html}}"),
+            ("trial/welcome.txt", "Hello {{contact.first_name}}"),
+            ("trial/nudge.txt", "Still there?"),
+            ("broken.html", "<p>\n{{#if contact.first_name}}\n</p>"),
+        ];
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Self {
+            plugins: plugins.collect(),
+            templates: Templates::from_sources(
+                templates.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect(),
+            ),
+            teams: names(&["enterprise", "smb"]),
+            attributes: names(&[
+                "country",
+                "title",
+                "employees",
+                "first_name",
+                "language",
+                "time_zone",
+                "renewal",
+            ]),
+        }
+    }
+
+    /// Grants `crm` everything.
+    pub(crate) fn generous(mut self) -> Self {
+        for info in self.plugins.values_mut() {
+            info.grant = Grant::all_of(&info.manifest);
+        }
+        self
+    }
+
+    pub(crate) fn check(&self, text: &str) -> (Source, Checked) {
+        let environment = Environment {
+            plugins: &self.plugins,
+            templates: &self.templates,
+            teams: &self.teams,
+            attributes: Some(&self.attributes),
+            default_time_zone: "Europe/Berlin",
+        };
+        let source = Source { path: "workflows/x.yaml".into(), text: text.into() };
+        let checked = check(&source, &environment);
+        (source, checked)
+    }
+}
