@@ -1,0 +1,29 @@
+//! The outbox's workers for email: render, build, send or keep, record.
+//!
+//! [`Deliverer::deliver_due`] takes what is due from the store's outbox, renders each message, builds its exact bytes,
+//! records durably that it is about to be sent, sends it over SMTP (or keeps it in the built-in mailbox), and records
+//! what became of it. It promises:
+//! - A message is on the wire at most once for each time that it was recorded as *sending*; one whose fate nobody can
+//!   know becomes *uncertain* and follows [`OnUncertain`].
+//! - The same message always has the same bytes and the same Message-ID, in every try.
+//! - One message's trouble (a template that cannot be rendered for it, a refusal) never stops the others, and a server
+//!   that is down is asked once a round, not once a message.
+//! - Memory is bounded, however much is due.
+//!
+//! The engine's clock is an argument. Only waiting for the network is measured by the machine's.
+
+mod compose;
+mod config;
+mod deliverer;
+mod emails;
+mod error;
+mod round;
+mod smtp;
+#[cfg(test)]
+mod tests;
+
+pub use config::{
+    DEFAULT_TIMEOUT_MS, DeliveryConfig, OnUncertain, RetryPolicy, Sender, SmtpConfig, Tls, Transport,
+};
+pub use deliverer::{Delivered, Deliverer};
+pub use error::{DeliveryError, DeliveryErrorKind};
