@@ -1,0 +1,231 @@
+//! A version, ready to execute: expressions compiled, templates parsed, plugins loaded, grants intersected.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use dripline_expression::{Expression, Scope};
+use dripline_model::{
+    Digest, Manifest,
+    batch::ColumnType,
+    contact::Needs,
+    effect::EffectKind,
+    id::{VersionId, WorkflowId},
+    manifest::Grant,
+    program::{self, Action, ColumnSource, NodeIndex, PluginStep, Trigger, ValueSource},
+};
+use dripline_plugin_host::Plugin;
+use dripline_store::StoredProgram;
+use dripline_template::Inline;
+use serde_json::Value;
+
+use crate::{
+    again::Again,
+    error::{Error, ErrorKind, Result},
+};
+
+pub(crate) struct CompiledProgram {
+    pub(crate) workflow: WorkflowId,
+    pub(crate) version: VersionId,
+    pub(crate) name: String,
+    pub(crate) triggers: Vec<Trigger>,
+    pub(crate) enroll_if: Option<Expression>,
+    pub(crate) again: Again,
+    pub(crate) published_at: jiff::Timestamp,
+    nodes: Vec<CompiledNode>,
+}
+
+pub(crate) struct CompiledNode {
+    pub(crate) condition: Option<Expression>,
+    pub(crate) action: CompiledAction,
+    pub(crate) next: Option<NodeIndex>,
+    /// What of a contact the node reads.
+    pub(crate) needs: Needs,
+}
+
+pub(crate) enum CompiledAction {
+    Plugin(Box<CompiledStep>),
+    Branch {
+        condition: Expression,
+        otherwise: Option<NodeIndex>,
+    },
+    /// The id of the node that it goes to.
+    Goto(String),
+    Exit(String),
+}
+
+pub(crate) struct CompiledStep {
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) config: String,
+    pub(crate) columns: Vec<CompiledColumn>,
+    pub(crate) state_key: Option<String>,
+    pub(crate) paths: BTreeMap<String, Option<NodeIndex>>,
+    pub(crate) granted: BTreeSet<EffectKind>,
+    /// Why the step must not run at all: a field that it reads was not granted.
+    pub(crate) denied: Option<String>,
+}
+
+pub(crate) struct CompiledColumn {
+    pub(crate) name: String,
+    pub(crate) column: ColumnType,
+    pub(crate) value: CompiledValue,
+}
+
+pub(crate) enum CompiledValue {
+    Cel(Expression),
+    Template(Inline),
+    Member(String),
+}
+
+impl CompiledProgram {
+    pub(crate) fn new(
+        stored: StoredProgram,
+        plugins: &BTreeMap<Digest, Arc<Plugin>>,
+        grants: &BTreeMap<String, Grant>,
+        teams: &BTreeMap<String, Value>,
+    ) -> Result<Self> {
+        let StoredProgram { workflow, version, program, published_at, .. } = stored;
+        let name = program.name.clone();
+        let unusable = |reason| Error {
+            doing: "prepare a workflow",
+            kind: ErrorKind::Unusable { workflow: name.clone(), version, reason },
+        };
+        if program.format != program::FORMAT {
+            return Err(unusable(format!("its format {} is not {}", program.format, program::FORMAT)));
+        }
+        let ids: Vec<String> = program.nodes.iter().map(|node| node.id.clone()).collect();
+        let nodes = program
+            .nodes
+            .into_iter()
+            .map(|node| CompiledNode::new(node, &ids, plugins, grants, teams))
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .map_err(unusable)?;
+        Ok(Self {
+            workflow,
+            version,
+            triggers: program.triggers,
+            enroll_if: program
+                .enroll_if
+                .map(|source| compile(&source, ColumnType::Boolean, true))
+                .transpose()
+                .map_err(unusable)?,
+            again: Again::new(&program.again).map_err(unusable)?,
+            name: program.name,
+            published_at,
+            nodes,
+        })
+    }
+
+    pub(crate) fn node(&self, index: NodeIndex) -> Option<&CompiledNode> {
+        self.nodes.get(index as usize)
+    }
+}
+
+impl CompiledNode {
+    fn new(
+        node: program::Node,
+        ids: &[String],
+        plugins: &BTreeMap<Digest, Arc<Plugin>>,
+        grants: &BTreeMap<String, Grant>,
+        teams: &BTreeMap<String, Value>,
+    ) -> std::result::Result<Self, String> {
+        let mut needs = Needs::default();
+        let mut expression = |source: &str, column| -> std::result::Result<Expression, String> {
+            let compiled = compile(source, column, false)?;
+            needs.merge(compiled.needs());
+            Ok(compiled)
+        };
+        let condition = node.condition.map(|source| expression(&source, ColumnType::Boolean)).transpose()?;
+        let action = match node.action {
+            Action::Branch { condition, otherwise } => {
+                CompiledAction::Branch { condition: expression(&condition, ColumnType::Boolean)?, otherwise }
+            }
+            Action::Goto => {
+                let target = node.next.and_then(|next| ids.get(next as usize)).cloned();
+                CompiledAction::Goto(target.unwrap_or_else(|| "the end".to_owned()))
+            }
+            Action::Exit { reason } => CompiledAction::Exit(reason),
+            Action::Plugin(step) => {
+                let step = CompiledStep::new(step, plugins, grants, teams)?;
+                step.needs(&mut needs);
+                CompiledAction::Plugin(Box::new(step))
+            }
+        };
+        Ok(Self { condition, action, next: node.next, needs })
+    }
+}
+
+impl CompiledStep {
+    fn new(
+        step: PluginStep,
+        plugins: &BTreeMap<Digest, Arc<Plugin>>,
+        grants: &BTreeMap<String, Grant>,
+        teams: &BTreeMap<String, Value>,
+    ) -> std::result::Result<Self, String> {
+        let plugin =
+            plugins.get(&step.digest).ok_or_else(|| format!("plugin `{}` is not loaded", step.plugin))?;
+        let mut config = step.config;
+        for pointer in &step.teams {
+            let field =
+                config.pointer_mut(pointer).ok_or_else(|| format!("its configuration has no `{pointer}`"))?;
+            let key = field.as_str().unwrap_or_default().to_owned();
+            // A team that left teams.yaml since is an empty one: the plugin says so for each contact.
+            *field = teams.get(&key).cloned().unwrap_or_else(
+                || serde_json::json!({"key": key.clone(), "name": key.clone(), "members": []}),
+            );
+        }
+        let columns =
+            step.columns.into_iter().map(CompiledColumn::new).collect::<std::result::Result<Vec<_>, _>>()?;
+        let manifest = plugin.manifest();
+        let grant = grants.get(&step.plugin).cloned().unwrap_or_default();
+        Ok(Self {
+            denied: denied(manifest, &grant),
+            granted: grant.effects.into_iter().collect(),
+            plugin: Arc::clone(plugin),
+            config: config.to_string(),
+            columns,
+            state_key: step.state_key,
+            paths: step.paths,
+        })
+    }
+
+    fn needs(&self, needs: &mut Needs) {
+        for column in &self.columns {
+            match &column.value {
+                CompiledValue::Cel(expression) => needs.merge(expression.needs()),
+                CompiledValue::Template(template) => needs.merge(template.needs()),
+                CompiledValue::Member(_) => needs.segments = true,
+            }
+        }
+        // The engine itself decides about consent, whatever the plugin looks at.
+        needs.consents |= self.granted.contains(&EffectKind::Email);
+    }
+}
+
+impl CompiledColumn {
+    fn new(source: ColumnSource) -> std::result::Result<Self, String> {
+        let value = match source.value {
+            ValueSource::Cel(cel) => CompiledValue::Cel(compile(&cel, source.column, false)?),
+            ValueSource::Template(text) => {
+                CompiledValue::Template(Inline::compile(&text).map_err(|problem| problem.message)?)
+            }
+            ValueSource::Member(segment) => CompiledValue::Member(segment),
+        };
+        Ok(Self { name: source.name, column: source.column, value })
+    }
+}
+
+fn denied(manifest: &Manifest, grant: &Grant) -> Option<String> {
+    let missing = manifest.reads.iter().find(|read| !grant.reads.contains(&read.field))?;
+    Some(format!("plugin `{}` was not granted to read `{}`", manifest.name, missing.field))
+}
+
+fn compile(source: &str, column: ColumnType, event: bool) -> std::result::Result<Expression, String> {
+    Expression::compile(source, column, &Scope { attributes: None, event }).map_err(|problems| {
+        problems
+            .into_iter()
+            .next()
+            .map_or_else(|| format!("`{source}` does not compile"), |first| first.message)
+    })
+}

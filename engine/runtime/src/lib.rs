@@ -1,0 +1,27 @@
+//! The scheduler: what is due is claimed in batches, executed, and committed whole.
+//!
+//! ```text
+//! claim due runs ──► load only what the step reads ──► call the plugin once ──► apply its effects,
+//! of one moment                                        (pure: no I/O, no clock)  advance, record why
+//!       ▲                                                                              │
+//!       └──────────────────────── COMMIT: all of it, or none ◄────────────────────────┘
+//! ```
+//!
+//! [`Engine`] is the door. It never asks the machine for the time: its [`Clock`](dripline_model::Clock) says what
+//! "now" is, so that a demo, a simulation and a test drive the very same code over days in seconds.
+
+mod again;
+mod arrival;
+mod batch;
+mod columns;
+mod compiled;
+mod drive;
+mod engine;
+mod error;
+mod firing;
+mod policy;
+mod turn;
+
+pub use drive::{Moment, Settled};
+pub use engine::{Engine, Options};
+pub use error::{Error, ErrorKind, Result};
