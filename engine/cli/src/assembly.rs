@@ -1,0 +1,145 @@
+//! From a workspace's files to a running engine: check, publish, start.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{Read, Seek, Write},
+    sync::Arc,
+};
+
+use dripline_delivery::Deliverer;
+use dripline_model::{Clock, Digest};
+use dripline_runtime::{Engine, Options};
+use dripline_store::{NewVersion, PluginCode, Published, Store};
+use dripline_workflow::Severity;
+use jiff::tz::TimeZone;
+
+use crate::{
+    output::Out,
+    problem::Problem,
+    workspace::{CheckedWorkspace, LoadedPlugin, Workspace, summarise},
+};
+
+/// An engine over a workspace, and what was published for it. While this lives, no other process runs the workspace.
+pub(crate) struct Assembly {
+    /// The engine.
+    pub(crate) engine: Engine,
+    /// Workflows of which a new version was published, by name.
+    pub(crate) published: Vec<(String, Published)>,
+    /// Workflows whose files are gone: they start no more runs.
+    pub(crate) retired: Vec<String>,
+    _lock: RunLock,
+}
+
+impl Assembly {
+    /// Checks the workspace, publishes what changed, and starts an engine that tells the time by `clock`. Complaints
+    /// about the files are printed to `out`; with an error among them nothing is published.
+    pub(crate) async fn new(
+        workspace: &Workspace,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        out: &mut Out,
+    ) -> Result<Self, Problem> {
+        let lock = RunLock::take(workspace)?;
+        let host = workspace.host()?;
+        let plugins = workspace.plugins(&host).await?;
+        let checked = workspace.check_all(&plugins).await?;
+        for diagnostic in &checked.diagnostics {
+            writeln!(out, "{}\n", diagnostic.render().trim_end())?;
+        }
+        let errors = checked.count(Severity::Error);
+        if let (Some(what), 1..) = (summarise(errors, 0), errors) {
+            return Err(Problem::input(format!(
+                "the workflows have {what}; nothing was published and nothing was run"
+            ))
+            .with_help("mend them and run `dripline check`"));
+        }
+        store.put_teams(&checked.representatives, &checked.teams).await?;
+        let published = publish(store.as_ref(), &checked, plugins.values(), clock.as_ref()).await?;
+        let names: BTreeSet<&str> = checked.programs().map(|(_, program)| program.name.as_str()).collect();
+        let retired = store.retire_all_but(&names, clock.now()).await?;
+
+        let deliverer =
+            Deliverer::new(Arc::clone(&store), workspace.delivery_config()?).map_err(Problem::unavailable)?;
+        let options = Options {
+            grants: plugins.into_iter().map(|(name, loaded)| (name, loaded.grant)).collect(),
+            time_zone: TimeZone::get(&workspace.settings().time_zone).map_err(Problem::input)?,
+            ..Options::default()
+        };
+        let engine =
+            Engine::start(store, host, clock, deliverer, options).await.map_err(Problem::unavailable)?;
+        Ok(Self { engine, published, retired, _lock: lock })
+    }
+}
+
+async fn publish<'a>(
+    store: &dyn Store,
+    checked: &CheckedWorkspace,
+    plugins: impl Iterator<Item = &'a LoadedPlugin>,
+    clock: &dyn Clock,
+) -> Result<Vec<(String, Published)>, Problem> {
+    let plugins: Vec<_> = plugins
+        .map(|loaded| PluginCode {
+            digest: loaded.plugin.digest().clone(),
+            name: &loaded.plugin.manifest().name,
+            version: &loaded.plugin.manifest().version,
+            wasm: &loaded.wasm,
+        })
+        .collect();
+    let mut new = Vec::new();
+    for (source, program) in checked.programs() {
+        let used: BTreeSet<&Digest> =
+            program.nodes.iter().filter_map(|node| node.plugin_step()).map(|step| &step.digest).collect();
+        let version = NewVersion {
+            program,
+            source: &source.text,
+            plugins: plugins.iter().filter(|plugin| used.contains(&plugin.digest)).cloned().collect(),
+            templates: program
+                .templates
+                .iter()
+                .filter_map(|(path, digest)| Some((digest.clone(), checked.templates.get(path)?)))
+                .collect(),
+        };
+        let published = store.publish(&version, clock.now()).await?;
+        if published.is_new {
+            new.push((program.name.clone(), published));
+        }
+    }
+    Ok(new)
+}
+
+/// Held by the one process that runs a workspace on SQLite. The operating system lets go of it when the process ends,
+/// however it ends, so a message that is *sending* when it is taken was left so by a process that is dead.
+struct RunLock(#[expect(dead_code, reason = "held, not read")] File);
+
+impl RunLock {
+    fn take(workspace: &Workspace) -> Result<Self, Problem> {
+        let path = workspace.path(".dripline/run.lock");
+        let open = || {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)
+        };
+        let mut file = open().map_err(|error| Problem::io("open", &path, &error))?;
+        match file.try_lock() {
+            Ok(()) => {
+                // Only for the message below; that it cannot be written hinders nobody.
+                let _ = file
+                    .set_len(0)
+                    .and_then(|()| file.rewind())
+                    .and_then(|()| write!(file, "{}", std::process::id()));
+                Ok(Self(file))
+            }
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder);
+                Err(Problem::input(format!(
+                    "this workspace is being run by another dripline (process {holder})"
+                ))
+                .with_help("one process runs a workspace at a time; the other commands work beside it"))
+            }
+            Err(TryLockError::Error(error)) => Err(Problem::io("lock", &path, &error)),
+        }
+    }
+}

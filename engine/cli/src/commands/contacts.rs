@@ -1,0 +1,200 @@
+//! `dripline contacts`
+
+use std::{collections::BTreeMap, io::Write};
+
+use dripline_model::{Contact, id::ContactId};
+use dripline_store::{ContactFilter, MessageFilter, MessageRow, Store, TimelineEntry, TimelineWhat};
+use serde_json::Value;
+
+use super::find_contact;
+use crate::{
+    args::{Format, Global, Listing},
+    output::{
+        FAINT, HEADING, JsonList, Out, cell, clean, contact_json, json, message_json, score_list, table,
+        time, timeline_json, timeline_line, write_table,
+    },
+    problem::{Exit, Problem},
+    workspace::Workspace,
+};
+
+/// See who is known, and everything that happened to one contact
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List contacts
+    List {
+        /// Only members of this segment
+        #[arg(long, value_name = "NAME")]
+        segment: Option<String>,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Show everything that is known of a contact: what it did, what was decided and why, which mails it got
+    Show {
+        /// Id, external id or address
+        contact: String,
+        #[command(flatten)]
+        format: Format,
+    },
+}
+
+/// Contacts read at once.
+const PAGE: usize = 1_000;
+
+pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Problem> {
+    let store = Workspace::find(global.workspace.as_deref())?.open_store().await?;
+    match &args.command {
+        Command::List { segment, listing } => list(store.as_ref(), segment.as_ref(), *listing, out).await,
+        Command::Show { contact, format } => show(store.as_ref(), contact, *format, out).await,
+    }
+}
+
+async fn list(
+    store: &dyn Store,
+    segment: Option<&String>,
+    listing: Listing,
+    out: &mut Out,
+) -> Result<Exit, Problem> {
+    let mut filter = ContactFilter { segment: segment.cloned(), ..ContactFilter::default() };
+    if listing.format.json {
+        let mut array = JsonList::begin(out)?;
+        let mut left = listing.limit();
+        while left > 0 {
+            let page = store.list_contacts(&filter, left.min(PAGE)).await?;
+            let Some(last) = page.last() else { break };
+            filter.after = Some(last.id);
+            left -= page.len();
+            page.iter().try_for_each(|contact| array.push(&contact_json(contact)))?;
+        }
+        array.end()?;
+        return Ok(Exit::Success);
+    }
+    // One more than is shown tells whether there are more.
+    let mut contacts = store.list_contacts(&filter, listing.limit().saturating_add(1)).await?;
+    let more = contacts.len() > listing.limit();
+    contacts.truncate(listing.limit());
+    let mut rows = table(["id", "contact", "scores", "owner", "segments", "tags", "created (UTC)"]);
+    for contact in &contacts {
+        rows.add_row([
+            cell(contact.id),
+            cell(name(contact)),
+            cell(score_list(&contact.scores)),
+            cell(contact.owner.as_deref().unwrap_or_default()),
+            cell(join(&contact.segments)),
+            cell(join(&contact.tags)),
+            cell(time(contact.created_at)),
+        ]);
+    }
+    if contacts.is_empty() {
+        writeln!(out, "No contacts. `dripline import FILE.csv` brings some in.")?;
+        return Ok(Exit::Success);
+    }
+    write_table(out, &rows)?;
+    if more {
+        writeln!(out, "{FAINT}… and more; --limit N shows more of them{FAINT:#}")?;
+    }
+    Ok(Exit::Success)
+}
+
+async fn show(store: &dyn Store, key: &str, format: Format, out: &mut Out) -> Result<Exit, Problem> {
+    let id = find_contact(store, key).await?;
+    let filter = ContactFilter { id: Some(id), ..ContactFilter::default() };
+    let contact = store.list_contacts(&filter, 1).await?.pop();
+    let contact =
+        contact.ok_or_else(|| Problem::internal(format!("contact {id} was found, but cannot be read")))?;
+    let timeline = store.timeline(id).await?;
+    let mails = mails_to(store, id).await?;
+    if format.json {
+        let mut value = contact_json(&contact);
+        if let Value::Object(fields) = &mut value {
+            fields.insert("mails".into(), mails.iter().map(message_json).collect());
+            fields.insert("timeline".into(), timeline.iter().map(timeline_json).collect());
+        }
+        json(out, &value)?;
+    } else {
+        print(&contact, &timeline, out)?;
+    }
+    Ok(Exit::Success)
+}
+
+async fn mails_to(store: &dyn Store, contact: ContactId) -> Result<Vec<MessageRow>, Problem> {
+    let filter = MessageFilter { contact: Some(contact), ..MessageFilter::default() };
+    let mut mails = store.list_messages(&filter, u32::MAX as usize).await?;
+    mails.reverse();
+    Ok(mails)
+}
+
+fn print(contact: &Contact, timeline: &[TimelineEntry], out: &mut Out) -> Result<(), Problem> {
+    writeln!(out, "{HEADING}{}{HEADING:#}", clean(name(contact)))?;
+    let consents: Vec<_> = contact
+        .consents
+        .iter()
+        .map(|(topic, given)| format!("{topic}: {}", if *given { "yes" } else { "no" }))
+        .collect();
+    for (label, value) in [
+        ("id", contact.id.to_string()),
+        ("external id", contact.external_id.clone().unwrap_or_default()),
+        ("created", format!("{} UTC", time(contact.created_at))),
+        ("owner", contact.owner.clone().unwrap_or_default()),
+        ("segments", join(&contact.segments)),
+        ("tags", join(&contact.tags)),
+        ("consent", consents.join(", ")),
+    ] {
+        if !value.is_empty() {
+            writeln!(out, "  {label:<12} {}", clean(&value))?;
+        }
+    }
+    if !contact.attributes.is_empty() {
+        writeln!(out, "\n{HEADING}Attributes{HEADING:#}")?;
+        let width = contact.attributes.keys().map(|name| name.chars().count()).max().unwrap_or_default();
+        for (name, value) in &contact.attributes {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            writeln!(out, "  {:<width$} {}", clean(name), clean(&text))?;
+        }
+    }
+    if !contact.scores.is_empty() {
+        writeln!(out, "\n{HEADING}Scores{HEADING:#}")?;
+        for (score, points) in &contact.scores {
+            writeln!(out, "  {} {points}{}", clean(score), clean(&reasons(score, timeline)))?;
+        }
+    }
+    writeln!(out, "\n{HEADING}What happened (UTC){HEADING:#}")?;
+    if timeline.is_empty() {
+        writeln!(out, "  nothing yet")?;
+    }
+    for entry in timeline {
+        let (what, sentence) = timeline_line(entry);
+        writeln!(out, "  {FAINT}{}{FAINT:#}  {what:<12} {}", time(entry.at), clean(&sentence))?;
+    }
+    Ok(())
+}
+
+/// `: +20 senior title, +10 clicked`: where the points come from, what was taken back left out.
+fn reasons(score: &str, timeline: &[TimelineEntry]) -> String {
+    let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
+    for entry in timeline {
+        if let TimelineWhat::Score { score: name, points, because, taken_back: None, .. } = &entry.what
+            && name == score
+        {
+            *sums.entry(because).or_default() += points;
+        }
+    }
+    let mut sums: Vec<_> = sums.into_iter().filter(|(_, points)| *points != 0).collect();
+    sums.sort_by_key(|(_, points)| std::cmp::Reverse(*points));
+    let each: Vec<_> = sums.into_iter().map(|(because, points)| format!("{points:+} {because}")).collect();
+    if each.is_empty() { String::new() } else { format!(": {}", each.join(", ")) }
+}
+
+/// What people call the contact.
+pub(super) fn name(contact: &Contact) -> &str {
+    contact.email.as_deref().or(contact.external_id.as_deref()).unwrap_or("(without address)")
+}
+
+fn join(names: &std::collections::BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,244 @@
+//! `dripline mail`
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use dripline_model::{id::MessageId, message::MessageStatus};
+use dripline_store::{MessageFilter, MessageRow, Store};
+use mail_parser::MessageParser;
+
+use super::find_contact;
+use crate::{
+    args::{Format, Global, Listing},
+    output::{
+        FAINT, HEADING, JsonList, Out, Tone, cell, clean, json, message_json, plural, table, time, toned,
+        write_table,
+    },
+    problem::{Exit, Problem},
+    workspace::Workspace,
+};
+
+/// See the mails that campaigns sent or are about to send
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List mails, the newest first
+    List {
+        #[command(flatten)]
+        filter: FilterArgs,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Show a mail as its receiver reads it
+    Show {
+        /// The mail's id
+        mail: i64,
+        /// Print the exact message (RFC 5322)
+        #[arg(long, conflicts_with = "json")]
+        eml: bool,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Write mails as .eml files, which every mail program opens
+    Export {
+        /// The folder; made if it is not there
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        #[command(flatten)]
+        filter: FilterArgs,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct FilterArgs {
+    /// Only to this contact: id, external id or address
+    #[arg(long, value_name = "CONTACT")]
+    contact: Option<String>,
+    /// Only in this state
+    #[arg(long)]
+    status: Option<Status>,
+    /// Only of this template
+    #[arg(long, value_name = "NAME")]
+    template: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Status {
+    Queued,
+    Sending,
+    Sent,
+    Failed,
+    Uncertain,
+}
+
+impl From<Status> for MessageStatus {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Queued => Self::Queued,
+            Status::Sending => Self::Sending,
+            Status::Sent => Self::Sent,
+            Status::Failed => Self::Failed,
+            Status::Uncertain => Self::Uncertain,
+        }
+    }
+}
+
+impl FilterArgs {
+    async fn resolve(&self, store: &dyn Store) -> Result<MessageFilter, Problem> {
+        let contact = match &self.contact {
+            Some(contact) => Some(find_contact(store, contact).await?),
+            None => None,
+        };
+        Ok(MessageFilter {
+            contact,
+            status: self.status.map(MessageStatus::from),
+            template: self.template.clone(),
+        })
+    }
+}
+
+pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Problem> {
+    let store = Workspace::find(global.workspace.as_deref())?.open_store().await?;
+    let store = store.as_ref();
+    match &args.command {
+        Command::List { filter, listing } => {
+            list(store, &filter.resolve(store).await?, *listing, out).await?
+        }
+        Command::Show { mail, eml, format } => show(store, MessageId(*mail), *eml, *format, out).await?,
+        Command::Export { folder, filter } => {
+            export(store, folder, &filter.resolve(store).await?, out).await?
+        }
+    }
+    Ok(Exit::Success)
+}
+
+async fn list(
+    store: &dyn Store,
+    filter: &MessageFilter,
+    listing: Listing,
+    out: &mut Out,
+) -> Result<(), Problem> {
+    let mut mails = store.list_messages(filter, listing.limit().saturating_add(1)).await?;
+    let more = mails.len() > listing.limit();
+    mails.truncate(listing.limit());
+    if listing.format.json {
+        let mut array = JsonList::begin(out)?;
+        mails.iter().try_for_each(|mail| array.push(&message_json(mail)))?;
+        return Ok(array.end()?);
+    }
+    if mails.is_empty() {
+        writeln!(out, "No mails.")?;
+        return Ok(());
+    }
+    let mut rows =
+        table(["mail", "to", "subject", "template", "status", "workflow", "queued (UTC)", "sent (UTC)"]);
+    for mail in &mails {
+        rows.add_row([
+            cell(mail.id),
+            cell(&mail.to),
+            cell(&mail.subject),
+            cell(&mail.template),
+            status_cell(mail),
+            cell(&mail.workflow),
+            cell(time(mail.queued_at)),
+            cell(mail.sent_at.map(time).unwrap_or_default()),
+        ]);
+    }
+    write_table(out, &rows)?;
+    if more {
+        writeln!(out, "{FAINT}… and more; --limit N shows more of them{FAINT:#}")?;
+    }
+    Ok(())
+}
+
+async fn show(
+    store: &dyn Store,
+    id: MessageId,
+    eml: bool,
+    format: Format,
+    out: &mut Out,
+) -> Result<(), Problem> {
+    let (mail, source) = store.message(id).await?.ok_or_else(|| {
+        Problem::input(format!("there is no mail {id}")).with_help("`dripline mail list` shows them")
+    })?;
+    if format.json {
+        return Ok(json(out, &message_json(&mail))?);
+    }
+    if eml {
+        let source = source.ok_or_else(|| {
+            Problem::input(format!("mail {id} has no message yet: it is {}", mail.status.name()))
+        })?;
+        return Ok(out.write_all(&source)?);
+    }
+    let sent = mail.sent_at.map(|at| format!(" on {} UTC", time(at))).unwrap_or_default();
+    let detail = mail.detail.as_ref().map(|detail| format!(" ({})", clean(detail))).unwrap_or_default();
+    writeln!(out, "{HEADING}{}{HEADING:#}", clean(&mail.subject))?;
+    writeln!(out, "  to        {}", clean(&mail.to))?;
+    writeln!(out, "  status    {}{sent}{detail}", mail.status.name())?;
+    writeln!(out, "  template  {}", clean(&mail.template))?;
+    writeln!(out, "  because   {} of {}, run {}", mail.step, mail.workflow, mail.run)?;
+    match source.as_deref().and_then(|source| MessageParser::default().parse(source)) {
+        None => writeln!(out, "\nIt is rendered when it is sent.")?,
+        Some(message) => {
+            let body = message.body_text(0).unwrap_or_default();
+            writeln!(out)?;
+            for line in body.lines() {
+                writeln!(out, "{}", clean(line))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn export(
+    store: &dyn Store,
+    folder: &Path,
+    filter: &MessageFilter,
+    out: &mut Out,
+) -> Result<(), Problem> {
+    fs::create_dir_all(folder).map_err(|error| Problem::io("make", folder, &error))?;
+    let (mut written, mut unrendered) = (0, 0);
+    for mail in store.list_messages(filter, u32::MAX as usize).await? {
+        let Some((_, Some(source))) = store.message(mail.id).await? else {
+            unrendered += 1;
+            continue;
+        };
+        let path = folder.join(file_name(&mail));
+        fs::write(&path, source).map_err(|error| Problem::io("write", &path, &error))?;
+        written += 1;
+    }
+    writeln!(out, "{} written to {}", plural(written, "mail"), folder.display())?;
+    if unrendered > 0 {
+        writeln!(out, "{} not rendered yet, and so left out", plural(unrendered, "mail"))?;
+    }
+    Ok(())
+}
+
+/// `000012-anna-north.example.eml`: nothing of an address can lead out of the folder.
+fn file_name(mail: &MessageRow) -> String {
+    let to: String = mail
+        .to
+        .chars()
+        .take(100)
+        .map(|letter| if letter.is_ascii_alphanumeric() || "._+-".contains(letter) { letter } else { '-' })
+        .collect();
+    format!("{:06}-{to}.eml", mail.id.0)
+}
+
+fn status_cell(mail: &MessageRow) -> comfy_table::Cell {
+    let tone = match mail.status {
+        MessageStatus::Queued | MessageStatus::Sending => return cell(mail.status.name()),
+        MessageStatus::Sent => Tone::Good,
+        MessageStatus::Failed => Tone::Bad,
+        MessageStatus::Uncertain => Tone::Warning,
+    };
+    toned(mail.status.name(), tone)
+}

@@ -1,0 +1,53 @@
+//! The commands, one module each: what it takes, and what it does.
+
+pub(crate) mod check;
+pub(crate) mod contacts;
+pub(crate) mod demo;
+pub(crate) mod enroll;
+pub(crate) mod events;
+pub(crate) mod explain;
+pub(crate) mod import;
+pub(crate) mod init;
+pub(crate) mod leads;
+pub(crate) mod mail;
+pub(crate) mod plugin;
+pub(crate) mod run;
+pub(crate) mod runs;
+pub(crate) mod workflows;
+
+use dripline_model::id::ContactId;
+use dripline_store::Store;
+
+use crate::{
+    args::{Cli, Command},
+    output::Out,
+    problem::{Exit, Problem},
+};
+
+/// Does what the command line says.
+pub(crate) async fn execute(Cli { global, command }: Cli, out: &mut Out) -> Result<Exit, Problem> {
+    match command {
+        Command::Demo(args) => demo::execute(&args, out).await,
+        Command::Init(args) => init::execute(&args, out),
+        Command::Check(args) => check::execute(&args, &global, out).await,
+        Command::Explain(args) => explain::execute(&args, out),
+        Command::Import(args) => import::execute(&args, &global, out).await,
+        Command::Events(args) => events::execute(&args, &global, out).await,
+        Command::Run(args) => run::execute(&args, &global, out).await,
+        Command::Enroll(args) => enroll::execute(&args, &global, out).await,
+        Command::Contacts(args) => contacts::execute(&args, &global, out).await,
+        Command::Leads(args) => leads::execute(&args, &global, out).await,
+        Command::Workflows(args) => workflows::execute(&args, &global, out).await,
+        Command::Runs(args) => runs::execute(&args, &global, out).await,
+        Command::Mail(args) => mail::execute(&args, &global, out).await,
+        Command::Plugin(args) => plugin::execute(&args, &global, out).await,
+    }
+}
+
+/// The contact that somebody means by its id, external id or address.
+async fn find_contact(store: &dyn Store, key: &str) -> Result<ContactId, Problem> {
+    store.find_contact(key).await?.ok_or_else(|| {
+        Problem::input(format!("there is no contact `{key}`"))
+            .with_help("name it by its id, external id or address; `dripline contacts list` shows them")
+    })
+}

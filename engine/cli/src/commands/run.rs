@@ -1,0 +1,200 @@
+//! `dripline run`
+
+use std::{io::Write, sync::Arc, time::Instant};
+
+use dripline_delivery::Delivered;
+use dripline_model::{Clock, DrivenClock, SystemClock};
+use dripline_runtime::{Moment, Settled};
+use dripline_store::Store;
+use jiff::Timestamp;
+
+use crate::{
+    args::Global,
+    assembly::Assembly,
+    output::{FAINT, GOOD, HEADING, Out, WARNING, count, moment_progress, plural, time},
+    problem::{Exit, Problem},
+    workspace::Workspace,
+};
+
+/// Run the workflows: publish what changed in the files, then do everything that is due
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Without an option, does what is due by now and ends.
+A process that is killed loses nothing: run it again, and it goes on where it was.")]
+pub(crate) struct Args {
+    /// Keep running: sleep until something is due or arrives; end with Ctrl-C
+    #[arg(long)]
+    forever: bool,
+    /// Do not wait for time to pass: leap from one due moment to the next, from the first live event on, until nothing
+    /// is left to do
+    #[arg(long, conflicts_with = "forever")]
+    fast_forward: bool,
+}
+
+pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Problem> {
+    let workspace = Workspace::find(global.workspace.as_deref())?;
+    let store = workspace.open_store().await?;
+    if args.fast_forward {
+        let driven = fast_forward(&workspace, &store, out).await?;
+        write!(out, "{}", driven.describe())?;
+    } else {
+        let assembly = Assembly::new(&workspace, Arc::clone(&store), Arc::new(SystemClock), out).await?;
+        begin(&assembly, out).await?;
+        if args.forever {
+            writeln!(out, "Running. Ctrl-C ends it.")?;
+            out.flush()?;
+            assembly.engine.run_forever(interrupted()).await.map_err(Problem::unavailable)?;
+        } else {
+            let moment = assembly.engine.run_until_idle().await.map_err(Problem::unavailable)?;
+            assembly.engine.close().await;
+            writeln!(out, "{GOOD}Done{GOOD:#}: {}", work(moment.settled, moment.delivered))?;
+        }
+    }
+    hint_at_failures(store.as_ref(), out).await?;
+    Ok(Exit::Success)
+}
+
+/// What a run on a driven clock did.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Driven {
+    /// The first and the last moment.
+    pub(super) span: Option<(Timestamp, Timestamp)>,
+    /// What the engine did.
+    pub(super) settled: Settled,
+    /// What became of messages.
+    pub(super) delivered: Delivered,
+    /// How long it took, in seconds of the machine's clock.
+    pub(super) seconds: f64,
+}
+
+impl Driven {
+    fn add(&mut self, moment: &Moment) {
+        let first = self.span.map_or(moment.now, |(first, _)| first);
+        self.span = Some((first, moment.now));
+        self.settled.events += moment.settled.events;
+        self.settled.enrolled += moment.settled.enrolled;
+        self.settled.turns += moment.settled.turns;
+        self.delivered.sent += moment.delivered.sent;
+        self.delivered.retried += moment.delivered.retried;
+        self.delivered.failed += moment.delivered.failed;
+        self.delivered.uncertain += moment.delivered.uncertain;
+    }
+
+    fn describe(&self) -> String {
+        let Some((first, last)) = self.span else {
+            return "Nothing to do: no live event has yet to arrive, and nothing is due.\n".to_owned();
+        };
+        format!(
+            "{GOOD}Done{GOOD:#}, {} to {} (UTC) in {:.1} s: {}\n",
+            time(first),
+            time(last),
+            self.seconds,
+            work(self.settled, self.delivered)
+        )
+    }
+}
+
+/// Drives the workspace to the end of what there is to do.
+pub(super) async fn fast_forward(
+    workspace: &Workspace,
+    store: &Arc<dyn Store>,
+    out: &mut Out,
+) -> Result<Driven, Problem> {
+    let due = [store.next_due().await?, store.next_message_due().await?].into_iter().flatten().min();
+    let clock = Arc::new(DrivenClock::starting_at(due.unwrap_or_else(|| SystemClock.now())));
+    let engine_clock: Arc<dyn Clock> = clock.clone();
+    let assembly = Assembly::new(workspace, Arc::clone(store), engine_clock, out).await?;
+    begin(&assembly, out).await?;
+
+    let started = Instant::now();
+    let progress = moment_progress();
+    let mut driven = Driven::default();
+    let result = assembly
+        .engine
+        .fast_forward(&clock, |moment| {
+            driven.add(moment);
+            progress.set_message(format!(
+                "{}  {}  {}",
+                moment.now.strftime("%Y-%m-%d"),
+                plural(driven.settled.turns, "turn"),
+                plural(driven.delivered.sent, "mail")
+            ));
+            progress.tick();
+        })
+        .await;
+    progress.finish_and_clear();
+    result.map_err(Problem::unavailable)?;
+    assembly.engine.close().await;
+    driven.seconds = started.elapsed().as_secs_f64();
+    Ok(driven)
+}
+
+/// Settles what a dead process left, and says what was published.
+async fn begin(assembly: &Assembly, out: &mut Out) -> Result<(), Problem> {
+    for (name, published) in &assembly.published {
+        writeln!(out, "Published {HEADING}{name}{HEADING:#} version {}", published.number)?;
+    }
+    for name in &assembly.retired {
+        writeln!(out, "Retired {HEADING}{name}{HEADING:#}: its file is gone; its runs go on to their end")?;
+    }
+    let recovered = assembly.engine.recover().await.map_err(Problem::unavailable)?;
+    if recovered > 0 {
+        let mails = plural(recovered, "mail");
+        writeln!(
+            out,
+            "{WARNING}{mails} stood on the wire when a process ended{WARNING:#}: dripline mail list"
+        )?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+async fn hint_at_failures(store: &dyn Store, out: &mut Out) -> Result<(), Problem> {
+    use dripline_model::{decision::RunStatus, message::MessageStatus};
+    let counts = store.counts().await?;
+    let runs =
+        counts.runs.iter().find(|(status, _)| *status == RunStatus::Failed).map_or(0, |(_, number)| *number);
+    if runs > 0 {
+        let runs = plural(runs, "run");
+        writeln!(out, "{WARNING}{runs} failed{WARNING:#}: dripline runs list --status failed")?;
+    }
+    for status in [MessageStatus::Failed, MessageStatus::Uncertain] {
+        let number =
+            counts.messages.iter().find(|(other, _)| *other == status).map_or(0, |(_, number)| *number);
+        if number > 0 {
+            let (mails, status) = (plural(number, "mail"), status.name());
+            writeln!(out, "{WARNING}{mails} {status}{WARNING:#}: dripline mail list --status {status}")?;
+        }
+    }
+    Ok(())
+}
+
+fn work(settled: Settled, delivered: Delivered) -> String {
+    let mut parts = vec![
+        plural(settled.events, "event"),
+        format!("{} enrolled", count(settled.enrolled)),
+        plural(settled.turns, "turn"),
+        format!("{} sent", plural(delivered.sent, "mail")),
+    ];
+    for (number, what) in
+        [(delivered.retried, "put off"), (delivered.failed, "failed"), (delivered.uncertain, "uncertain")]
+    {
+        if number > 0 {
+            parts.push(format!("{} {what}", count(number)));
+        }
+    }
+    format!("{FAINT}{}{FAINT:#}", parts.join(", "))
+}
+
+/// Resolves on Ctrl-C, and on SIGTERM where there is such a thing.
+async fn interrupted() {
+    #[cfg(unix)]
+    if let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
+        }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

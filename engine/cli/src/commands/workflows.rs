@@ -1,0 +1,316 @@
+//! `dripline workflows`
+
+use std::{collections::BTreeMap, io::Write};
+
+use dripline_model::{
+    decision::RunStatus,
+    id::{VersionId, WorkflowId},
+    program::{Action, Again, Node, Program, Trigger},
+};
+use dripline_store::{Standing, Store, StoredProgram};
+use serde_json::{Value, json};
+
+use crate::{
+    args::{Format, Global},
+    output::{HEADING, Out, Tone, cell, clean, count, json, table, time, toned, write_table},
+    problem::{Exit, Problem},
+    workspace::Workspace,
+};
+
+/// See the workflows, and how many contacts stand at each step
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List the workflows: those that are published, and those that are only files yet
+    List {
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Show the steps of a workflow, with how many contacts stand at each
+    Show {
+        /// The workflow's name
+        name: String,
+        #[command(flatten)]
+        format: Format,
+    },
+}
+
+pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Problem> {
+    let workspace = Workspace::find(global.workspace.as_deref())?;
+    let store = workspace.open_store().await?;
+    match &args.command {
+        Command::List { format } => list(&workspace, store.as_ref(), *format, out).await?,
+        Command::Show { name, format } => show(store.as_ref(), name, *format, out).await?,
+    }
+    Ok(Exit::Success)
+}
+
+/// How a published version and its file compare.
+fn file_state(program: &StoredProgram, files: &BTreeMap<String, String>) -> &'static str {
+    match files.get(&program.program.name) {
+        None => "file is gone",
+        Some(text) if *text == program.source => "published",
+        Some(_) => "file has changed since",
+    }
+}
+
+async fn list(
+    workspace: &Workspace,
+    store: &dyn Store,
+    format: Format,
+    out: &mut Out,
+) -> Result<(), Problem> {
+    let programs = store.current_programs().await?;
+    let standing = store.standing().await?;
+    let files = files_by_name(workspace)?;
+    let unpublished: Vec<_> =
+        files.keys().filter(|name| !programs.iter().any(|program| program.program.name == **name)).collect();
+    let workflow_of = workflows_of_versions(store, &standing).await?;
+    let total = |workflow, status| {
+        let places = standing.iter().filter(|place| place.status == status);
+        places
+            .filter(|place| workflow_of.get(&place.version) == Some(&workflow))
+            .map(|place| place.runs)
+            .sum()
+    };
+    let all: Vec<(_, [u64; RunStatus::ALL.len()])> = programs
+        .iter()
+        .map(|program| {
+            (
+                program,
+                std::array::from_fn(|code| {
+                    RunStatus::ALL.get(code).map_or(0, |status| total(program.workflow, *status))
+                }),
+            )
+        })
+        .collect();
+    if format.json {
+        let published = all.iter().map(|(program, totals)| {
+            let runs: serde_json::Map<_, _> = RunStatus::ALL
+                .iter()
+                .zip(totals)
+                .map(|(status, runs)| (status.name().into(), json!(runs)))
+                .collect();
+            json!({
+                "name": program.program.name,
+                "description": program.program.description,
+                "version": program.number,
+                "published_at": program.published_at,
+                "state": file_state(program, &files),
+                "triggers": program.program.triggers.iter().map(describe_trigger).collect::<Vec<_>>(),
+                "runs": runs,
+            })
+        });
+        let files =
+            unpublished.iter().map(|name| json!({"name": name, "version": null, "state": "not published"}));
+        return Ok(json(out, &published.chain(files).collect::<Vec<_>>())?);
+    }
+    if all.is_empty() && unpublished.is_empty() {
+        writeln!(out, "No workflows. They are the YAML files in workflows/.")?;
+        return Ok(());
+    }
+    let mut rows =
+        table(["workflow", "version", "starts on", "active", "completed", "failed", "cancelled", "state"]);
+    for (program, [active, completed, failed, cancelled]) in all {
+        let triggers: Vec<_> = program.program.triggers.iter().map(describe_trigger).collect();
+        let state = file_state(program, &files);
+        rows.add_row([
+            cell(&program.program.name),
+            cell(program.number),
+            cell(triggers.join(", ")),
+            cell(count(active)),
+            cell(count(completed)),
+            if failed > 0 { toned(count(failed), Tone::Bad) } else { cell(0) },
+            cell(count(cancelled)),
+            if state == "published" { cell(state) } else { toned(state, Tone::Warning) },
+        ]);
+    }
+    for name in unpublished {
+        let state = toned("not published: dripline run", Tone::Warning);
+        rows.add_row([cell(name), cell(""), cell(""), cell(""), cell(""), cell(""), cell(""), state]);
+    }
+    Ok(write_table(out, &rows)?)
+}
+
+/// Runs stay on the version that they started on, so older versions than the current one count too.
+async fn workflows_of_versions(
+    store: &dyn Store,
+    standing: &[Standing],
+) -> Result<BTreeMap<VersionId, WorkflowId>, Problem> {
+    let mut workflows = BTreeMap::new();
+    for version in standing.iter().map(|place| place.version) {
+        if !workflows.contains_key(&version)
+            && let Some(stored) = store.program(version).await?
+        {
+            workflows.insert(version, stored.workflow);
+        }
+    }
+    Ok(workflows)
+}
+
+/// The texts of the workflow files by the names in them.
+fn files_by_name(workspace: &Workspace) -> Result<BTreeMap<String, String>, Problem> {
+    let mut files = BTreeMap::new();
+    for path in workspace.workflow_files()? {
+        let source = workspace.read_source(&path)?;
+        // A file that cannot be read as YAML is `dripline check`'s to complain about.
+        let parsed: Option<serde_yaml::Value> = serde_yaml::from_str(&source.text).ok();
+        if let Some(name) =
+            parsed.as_ref().and_then(|value| value.get("name")).and_then(serde_yaml::Value::as_str)
+        {
+            files.insert(name.to_owned(), source.text);
+        }
+    }
+    Ok(files)
+}
+
+async fn show(store: &dyn Store, name: &str, format: Format, out: &mut Out) -> Result<(), Problem> {
+    let programs = store.current_programs().await?;
+    let current = programs.iter().find(|stored| stored.program.name == name).ok_or_else(|| {
+        let known = programs.iter().map(|stored| stored.program.name.as_str());
+        let problem = Problem::input(format!("no workflow `{name}` is published"));
+        match dripline_model::suggest::closest(name, known) {
+            Some(near) => problem.with_help(format!("did you mean `{near}`?")),
+            None => {
+                problem.with_help("`dripline workflows list` shows them; `dripline run` publishes the files")
+            }
+        }
+    })?;
+    let standing = store.standing().await?;
+    let mut versions: Vec<VersionId> = standing.iter().map(|place| place.version).collect();
+    versions.sort();
+    versions.dedup();
+    let mut shown = vec![current.clone()];
+    for version in versions.into_iter().rev().filter(|version| *version != current.version) {
+        let active =
+            standing.iter().any(|place| place.version == version && place.status == RunStatus::Active);
+        if let Some(stored) = store.program(version).await?
+            && active
+            && stored.workflow == current.workflow
+        {
+            shown.push(stored);
+        }
+    }
+    if format.json {
+        let versions = shown.iter().map(|stored| version_json(stored, &standing));
+        return Ok(json(out, &json!({"name": name, "versions": versions.collect::<Vec<_>>()}))?);
+    }
+    for stored in &shown {
+        print_version(stored, &standing, stored.version == current.version, out)?;
+    }
+    Ok(())
+}
+
+fn print_version(
+    stored: &StoredProgram,
+    standing: &[Standing],
+    current: bool,
+    out: &mut Out,
+) -> Result<(), Problem> {
+    let program = &stored.program;
+    let note = if current { "" } else { ", superseded, with contacts on their way" };
+    writeln!(
+        out,
+        "{HEADING}{}{HEADING:#} version {} ({}, published {} UTC{note})",
+        program.name,
+        stored.number,
+        stored.digest.short(),
+        time(stored.published_at),
+    )?;
+    if current {
+        if let Some(description) = &program.description {
+            writeln!(out, "  {}", clean(description))?;
+        }
+        let triggers: Vec<_> = program.triggers.iter().map(describe_trigger).collect();
+        writeln!(out, "  starts on {}", triggers.join(", "))?;
+        if let Some(condition) = &program.enroll_if {
+            writeln!(out, "  enrols if {}", clean(condition))?;
+        }
+        writeln!(out, "  enters again {}", describe_again(&program.again))?;
+    }
+    let mut rows = table(["step", "does", "only if", "here now", "ended here", "failed here"]);
+    for (index, node) in program.nodes.iter().enumerate() {
+        let at = |status| runs_at(standing, stored.version, index, status);
+        let failed = at(RunStatus::Failed);
+        rows.add_row([
+            cell(&node.id),
+            cell(describe_node(node, program)),
+            cell(node.condition.as_deref().unwrap_or_default()),
+            cell(count(at(RunStatus::Active))),
+            cell(count(at(RunStatus::Completed) + at(RunStatus::Cancelled))),
+            if failed > 0 { toned(count(failed), Tone::Bad) } else { cell(0) },
+        ]);
+    }
+    write_table(out, &rows)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+fn version_json(stored: &StoredProgram, standing: &[Standing]) -> Value {
+    let steps = stored.program.nodes.iter().enumerate().map(|(index, node)| {
+        let at: serde_json::Map<_, _> = RunStatus::ALL
+            .iter()
+            .map(|status| (status.name().into(), json!(runs_at(standing, stored.version, index, *status))))
+            .collect();
+        json!({
+            "id": node.id,
+            "name": node.name,
+            "does": describe_node(node, &stored.program),
+            "if": node.condition,
+            "line": node.line,
+            "runs": at,
+        })
+    });
+    json!({
+        "version": stored.number,
+        "digest": stored.digest,
+        "published_at": stored.published_at,
+        "steps": steps.collect::<Vec<_>>(),
+    })
+}
+
+fn runs_at(standing: &[Standing], version: VersionId, index: usize, status: RunStatus) -> u64 {
+    standing
+        .iter()
+        .filter(|place| place.version == version && place.node as usize == index && place.status == status)
+        .map(|place| place.runs)
+        .sum()
+}
+
+fn describe_trigger(trigger: &Trigger) -> String {
+    match trigger {
+        Trigger::Event(name) => format!("event {name}"),
+        Trigger::SegmentJoined(name) => format!("joining {name}"),
+        Trigger::Schedule { cron, time_zone } => format!("schedule {cron} ({time_zone})"),
+        Trigger::Manual => "dripline enroll".into(),
+    }
+}
+
+fn describe_again(again: &Again) -> String {
+    match again {
+        Again::Never => "never".into(),
+        Again::Always => "whenever the run before has ended".into(),
+        Again::After(duration) => format!("after {duration}"),
+    }
+}
+
+fn describe_node(node: &Node, program: &Program) -> String {
+    let id_of = |index: Option<u32>| {
+        index.and_then(|index| program.node(index)).map_or("the end".to_owned(), |node| node.id.clone())
+    };
+    let what = match &node.action {
+        Action::Plugin(step) => step.plugin.clone(),
+        Action::Branch { condition, otherwise } => {
+            format!("if {condition}: {}, else {}", id_of(node.next), id_of(*otherwise))
+        }
+        Action::Goto => format!("goto {}", id_of(node.next)),
+        Action::Exit { reason } if reason.is_empty() => "exit".into(),
+        Action::Exit { reason } => format!("exit: {reason}"),
+    };
+    node.name.as_ref().map_or(what.clone(), |name| format!("{name} ({what})"))
+}

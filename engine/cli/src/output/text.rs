@@ -1,0 +1,102 @@
+//! Numbers, times and texts as people read them.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use dripline_store::{TimelineEntry, TimelineWhat};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+/// Text that came from outside, on one line and without anything that a terminal would obey.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    if text.chars().any(char::is_control) {
+        Cow::Owned(text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// `2024-01-31 09:30:00`, UTC.
+pub(crate) fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// `1,234,567`
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `1 row`, `2,000 rows`
+pub(crate) fn plural(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// `fit 40, intent 20`
+pub(crate) fn score_list(scores: &BTreeMap<String, i64>) -> String {
+    let each: Vec<_> = scores.iter().map(|(name, points)| format!("{} {points}", clean(name))).collect();
+    each.join(", ")
+}
+
+/// What a timeline's entry says, as `(word for what it is, sentence)`.
+pub(crate) fn timeline_line(entry: &TimelineEntry) -> (&'static str, String) {
+    match &entry.what {
+        TimelineWhat::Event { name, properties, live } => {
+            let history = if *live { "" } else { " (history)" };
+            ("event", format!("{name}{}{history}", properties_text(properties)))
+        }
+        TimelineWhat::Decision { workflow, step, kind, reason, .. } => {
+            let step = step.as_ref().map(|step| format!(", {step}")).unwrap_or_default();
+            (kind.name(), format!("{reason} [{workflow}{step}]"))
+        }
+        TimelineWhat::Score { score, points, total, because, taken_back } => {
+            let until = taken_back.map(|at| format!(" (worked out anew on {})", at.strftime("%Y-%m-%d")));
+            ("score", format!("{score} {points:+} = {total}: {because}{}", until.unwrap_or_default()))
+        }
+        TimelineWhat::Message { id, subject, template, status, detail } => {
+            let detail = detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+            ("mail", format!("{} {template} \"{subject}\" [mail {id}]{detail}", status.name()))
+        }
+        TimelineWhat::Assigned { rep, team, because } => {
+            let team = team.as_ref().map(|team| format!(" of team {team}")).unwrap_or_default();
+            ("assigned", format!("to {rep}{team}: {because}"))
+        }
+        TimelineWhat::Segment { segment, joined } => {
+            ("segment", format!("{} {segment}", if *joined { "joined" } else { "left" }))
+        }
+        TimelineWhat::Consent { topic, given } => {
+            ("consent", format!("{topic} {}", if *given { "given" } else { "withdrawn" }))
+        }
+        _ => ("other", String::new()),
+    }
+}
+
+fn properties_text(properties: &Map<String, Value>) -> String {
+    if properties.is_empty() {
+        return String::new();
+    }
+    let each: Vec<_> = properties.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    format!(" {{{}}}", each.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_nouns_agree() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!((plural(1, "row"), plural(2_000, "row")), ("1 row".into(), "2,000 rows".into()));
+    }
+
+    #[test]
+    fn data_never_drives_the_terminal() {
+        assert_eq!(clean("a\x1b[2Jb\nc"), "a [2Jb c");
+    }
+}

@@ -1,0 +1,210 @@
+//! Everything that a workspace publishes, checked together.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use dripline_model::{
+    program::Program,
+    team::{Representative, Team},
+};
+use dripline_template::Templates;
+use dripline_workflow::{Diagnostic, Environment, PluginConfig, PluginInfo, Severity, Source, teams};
+
+use super::{LoadedPlugin, Workspace};
+use crate::{output::plural, problem::Problem};
+
+/// A workspace's files, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct CheckedWorkspace {
+    /// The workflows in the order of their files' names.
+    pub(crate) workflows: Vec<CheckedFile>,
+    /// The templates.
+    pub(crate) templates: Templates,
+    /// The representatives.
+    pub(crate) representatives: Vec<Representative>,
+    /// The teams.
+    pub(crate) teams: Vec<Team>,
+    /// Complaints about all of that.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// One workflow file.
+#[derive(Debug, Clone)]
+pub(crate) struct CheckedFile {
+    /// The file.
+    pub(crate) source: Source,
+    /// What it means; nothing if there is an error in it.
+    pub(crate) program: Option<Program>,
+}
+
+impl CheckedWorkspace {
+    /// The workflows without errors, each with its file.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = (&Source, &Program)> {
+        self.workflows.iter().filter_map(|workflow| Some((&workflow.source, workflow.program.as_ref()?)))
+    }
+
+    /// How many complaints of this severity there are.
+    pub(crate) fn count(&self, severity: Severity) -> u64 {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count() as u64
+    }
+}
+
+/// `1 error, 2 warnings`, or nothing.
+pub(crate) fn summarise(errors: u64, warnings: u64) -> Option<String> {
+    let mut parts = Vec::new();
+    if errors > 0 {
+        parts.push(plural(errors, "error"));
+    }
+    if warnings > 0 {
+        parts.push(plural(warnings, "warning"));
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+impl Workspace {
+    /// Checks the teams, and every workflow with what it uses.
+    pub(crate) async fn check_all(
+        &self,
+        plugins: &BTreeMap<String, LoadedPlugin>,
+    ) -> Result<CheckedWorkspace, Problem> {
+        let files = self.workflow_files()?;
+        self.check_files(&files, plugins).await
+    }
+
+    /// Checks the teams, and these workflow files with what they use.
+    pub(crate) async fn check_files(
+        &self,
+        files: &[PathBuf],
+        plugins: &BTreeMap<String, LoadedPlugin>,
+    ) -> Result<CheckedWorkspace, Problem> {
+        let mut diagnostics = Vec::new();
+        let (representatives, teams) = self.read_teams(&mut diagnostics)?;
+        let templates = self.read_templates()?;
+        let attributes = self.known_attributes().await?;
+        let infos: BTreeMap<String, PluginInfo> =
+            plugins.iter().map(|(name, loaded)| (name.clone(), loaded.info())).collect();
+        let environment = Environment {
+            plugins: &infos,
+            templates: &templates,
+            teams: &teams.iter().map(|team| team.key.clone()).collect::<BTreeSet<_>>(),
+            attributes: attributes.as_ref(),
+            default_time_zone: &self.settings().time_zone,
+        };
+        let mut workflows: Vec<CheckedFile> = Vec::with_capacity(files.len());
+        for file in files {
+            let source = self.read_source(file)?;
+            let mut checked = dripline_workflow::check(&source, &environment);
+            for config in &checked.configs {
+                checked.diagnostics.extend(ask_plugin(&source, config, plugins).await);
+            }
+            if checked.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+                checked.program = None;
+            }
+            diagnostics.append(&mut checked.diagnostics);
+            if let Some(program) = &checked.program {
+                refuse_twin(&workflows, &source, program)?;
+            }
+            workflows.push(CheckedFile { source, program: checked.program });
+        }
+        Ok(CheckedWorkspace { workflows, templates, representatives, teams, diagnostics })
+    }
+
+    /// The files in `workflows/`, folders within it included, in the order of their names.
+    pub(crate) fn workflow_files(&self) -> Result<Vec<PathBuf>, Problem> {
+        let mut files = Vec::new();
+        collect_yaml(&self.path("workflows"), &mut files)?;
+        files.sort();
+        Ok(files)
+    }
+
+    /// A file as the checker wants it.
+    pub(crate) fn read_source(&self, path: &Path) -> Result<Source, Problem> {
+        let bytes = fs::read(path).map_err(|error| Problem::io("read", path, &error))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            let line = error.as_bytes().iter().take(valid).filter(|byte| **byte == b'\n').count() + 1;
+            Problem::input(format!("{}:{line}: the file is not UTF-8", self.shown(path)))
+                .with_help(format!("convert it: iconv -f latin1 -t utf-8 {}", self.shown(path)))
+        })?;
+        Ok(Source { path: self.shown(path), text })
+    }
+
+    /// Who receives leads: nobody in a workspace without `teams.yaml`, or with mistakes in it.
+    fn read_teams(
+        &self,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Result<(Vec<Representative>, Vec<Team>), Problem> {
+        let path = self.path("teams.yaml");
+        if !path.exists() {
+            return Ok(Default::default());
+        }
+        Ok(teams::parse(&self.read_source(&path)?).unwrap_or_else(|complaints| {
+            diagnostics.extend(complaints);
+            Default::default()
+        }))
+    }
+
+    fn read_templates(&self) -> Result<Templates, Problem> {
+        let folder = self.path("templates");
+        if folder.is_dir() {
+            Templates::load(&folder).map_err(Problem::input)
+        } else {
+            Ok(Templates::default())
+        }
+    }
+}
+
+/// What the plugin itself says about a step's configuration.
+async fn ask_plugin(
+    source: &Source,
+    config: &PluginConfig,
+    plugins: &BTreeMap<String, LoadedPlugin>,
+) -> Vec<Diagnostic> {
+    let Some(loaded) = plugins.get(&config.plugin) else { return Vec::new() };
+    match loaded.plugin.check(&config.config.to_string()).await {
+        Ok(problems) => problems
+            .iter()
+            .map(|problem| {
+                let help = problem.help.as_deref();
+                dripline_workflow::plugin_problem(source, config, &problem.pointer, &problem.message, help)
+            })
+            .collect(),
+        Err(error) => {
+            let message = format!("the plugin's check failed: {error}");
+            vec![dripline_workflow::plugin_problem(source, config, "", &message, None)]
+        }
+    }
+}
+
+/// Two files of one name would be two versions of one workflow, each undoing the other.
+fn refuse_twin(workflows: &[CheckedFile], source: &Source, program: &Program) -> Result<(), Problem> {
+    let is_twin =
+        |other: &&CheckedFile| other.program.as_ref().is_some_and(|known| known.name == program.name);
+    match workflows.iter().find(is_twin) {
+        None => Ok(()),
+        Some(twin) => Err(Problem::input(format!(
+            "{} and {} both define the workflow `{}`",
+            twin.source.path, source.path, program.name
+        ))
+        .with_help("give one of them another `name`")),
+    }
+}
+
+fn collect_yaml(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Problem> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        read => read.map_err(|error| Problem::io("read", folder, &error))?,
+    };
+    for entry in entries {
+        let path = entry.map_err(|error| Problem::io("read", folder, &error))?.path();
+        if path.is_dir() {
+            collect_yaml(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}

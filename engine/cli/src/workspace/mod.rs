@@ -1,0 +1,110 @@
+//! A workspace: the folder with `dripline.yaml`, and everything that it holds.
+
+mod check;
+mod plugins;
+mod settings;
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use dripline_delivery::DeliveryConfig;
+use dripline_plugin_host::{Host, HostConfig, Limits};
+use dripline_store::{Store, sqlite::SqliteStore};
+
+use crate::problem::Problem;
+pub(crate) use check::{CheckedWorkspace, summarise};
+pub(crate) use plugins::{LoadedPlugin, Lock, LockedPlugin, Origin, load_file};
+pub(crate) use settings::{FILE as SETTINGS_FILE, Settings};
+
+/// A workspace on disk.
+#[derive(Debug, Clone)]
+pub(crate) struct Workspace {
+    root: PathBuf,
+    settings: Settings,
+}
+
+impl Workspace {
+    /// The workspace at `dir`, or without one the nearest at or above the current folder.
+    pub(crate) fn find(dir: Option<&Path>) -> Result<Self, Problem> {
+        let root = match dir {
+            Some(dir) if dir.join(SETTINGS_FILE).is_file() => dir.to_owned(),
+            Some(dir) => {
+                return Err(Problem::input(format!(
+                    "{} is not a workspace: it has no {SETTINGS_FILE}",
+                    dir.display()
+                ))
+                .with_help(format!("make one: dripline init {}", dir.display())));
+            }
+            None => {
+                let here = env::current_dir().map_err(|error| {
+                    Problem::unavailable(format!("failed to find the current folder: {error}"))
+                })?;
+                let nearest = here.ancestors().find(|dir| dir.join(SETTINGS_FILE).is_file());
+                nearest.map(Path::to_owned).ok_or_else(|| {
+                    Problem::input(format!(
+                        "there is no workspace here: no {SETTINGS_FILE} in this folder or above"
+                    ))
+                    .with_help("make one with `dripline init DIR`, or name one with --workspace DIR")
+                })?
+            }
+        };
+        let settings = Settings::read(&root)?;
+        Ok(Self { root, settings })
+    }
+
+    /// What `dripline.yaml` says.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// A path in the workspace.
+    pub(crate) fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.root.join(relative)
+    }
+
+    /// A path as people see it: relative to where they are, if it is below.
+    pub(crate) fn shown(&self, path: &Path) -> String {
+        let here = env::current_dir().unwrap_or_default();
+        path.strip_prefix(here).unwrap_or(path).display().to_string()
+    }
+
+    /// Where the store is.
+    pub(crate) fn store_path(&self) -> PathBuf {
+        self.path(&self.settings.store)
+    }
+
+    /// Opens the store, and makes it if it is not there yet.
+    pub(crate) async fn open_store(&self) -> Result<Arc<dyn Store>, Problem> {
+        Ok(Arc::new(SqliteStore::open(&self.store_path()).await?))
+    }
+
+    /// The plugins' sandbox; compiled code is kept in the workspace.
+    pub(crate) fn host(&self) -> Result<Host, Problem> {
+        let cache_dir = self.path(".dripline/cache");
+        fs::create_dir_all(&cache_dir).map_err(|error| Problem::io("make", &cache_dir, &error))?;
+        // wasmtime's cache wants an absolute path.
+        let cache_dir =
+            fs::canonicalize(&cache_dir).map_err(|error| Problem::io("find", &cache_dir, &error))?;
+        Host::new(HostConfig { cache_dir: Some(cache_dir), limits: Limits::default() })
+            .map_err(Problem::unavailable)
+    }
+
+    /// How mails leave.
+    pub(crate) fn delivery_config(&self) -> Result<DeliveryConfig, Problem> {
+        self.settings.delivery_config()
+    }
+
+    /// The names of the attributes that contacts have, for the checker; `None` where nothing is stored yet, and then
+    /// any name goes.
+    pub(crate) async fn known_attributes(&self) -> Result<Option<BTreeSet<String>>, Problem> {
+        if !self.store_path().exists() {
+            return Ok(None);
+        }
+        let known = self.open_store().await?.known_attributes().await?;
+        Ok((!known.is_empty()).then(|| known.into_iter().collect()))
+    }
+}

@@ -1,0 +1,111 @@
+//! An SMTP server that keeps what it accepts: the protocol is the `mailin` crate's, the sockets are ours.
+
+use std::{
+    io::{self, BufRead, BufReader},
+    net::{IpAddr, Ipv4Addr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use mail_parser::{MessageParser, MimeHeaders};
+use mailin::{Action, Handler, Response, SessionBuilder, response};
+
+/// A message as the server accepted it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) to: String,
+    pub(crate) source: Vec<u8>,
+}
+
+impl Received {
+    pub(crate) fn message_id(&self) -> String {
+        let message = MessageParser::default().parse(&self.source).expect("readable mail");
+        message.message_id().expect("a Message-ID").to_owned()
+    }
+
+    /// Subject, text part, and whether there is an HTML part.
+    pub(crate) fn read(&self) -> (String, String, bool) {
+        let message = MessageParser::default().parse(&self.source).expect("readable mail");
+        let text = message.body_text(0).expect("a text part").into_owned();
+        let html = message
+            .html_bodies()
+            .any(|part| part.content_type().is_some_and(|kind| kind.subtype() == Some("html")));
+        (message.subject().expect("a subject").to_owned(), text, html)
+    }
+}
+
+#[derive(Clone)]
+struct Keeper {
+    kept: Arc<Mutex<Vec<Received>>>,
+    to: String,
+    source: Vec<u8>,
+}
+
+impl Handler for Keeper {
+    fn helo(&mut self, _ip: IpAddr, _domain: &str) -> Response {
+        response::OK
+    }
+
+    fn data_start(&mut self, _domain: &str, _from: &str, _is8bit: bool, to: &[String]) -> Response {
+        self.to = to.join(",");
+        self.source.clear();
+        response::OK
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.source.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn data_end(&mut self) -> Response {
+        let received = Received { to: self.to.clone(), source: std::mem::take(&mut self.source) };
+        self.kept.lock().unwrap().push(received);
+        response::OK
+    }
+}
+
+/// A server on a free port, running until the test process ends.
+pub(crate) struct Receiver {
+    pub(crate) port: u16,
+    kept: Arc<Mutex<Vec<Received>>>,
+}
+
+impl Receiver {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let kept = Arc::<Mutex<Vec<Received>>>::default();
+        let keeper = Keeper { kept: Arc::clone(&kept), to: String::new(), source: Vec::new() };
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (stream, keeper) = (stream.unwrap(), keeper.clone());
+                thread::spawn(move || converse(stream, keeper));
+            }
+        });
+        Self { port, kept }
+    }
+
+    pub(crate) fn received(&self) -> Vec<Received> {
+        self.kept.lock().unwrap().clone()
+    }
+}
+
+/// One connection, until either side has enough. A client that was killed just goes away.
+fn converse(mut stream: TcpStream, keeper: Keeper) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut lines = BufReader::new(stream.try_clone()?);
+    let mut session = SessionBuilder::new("localhost").build(IpAddr::V4(Ipv4Addr::LOCALHOST), keeper);
+    session.greeting().write_to(&mut stream)?;
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        let answer = session.process(&line);
+        if !matches!(answer.action, Action::NoReply) {
+            answer.write_to(&mut stream)?;
+        }
+        if matches!(answer.action, Action::Close) {
+            break;
+        }
+        line.clear();
+    }
+    Ok(())
+}
