@@ -168,7 +168,9 @@ impl Column {
     fn slice(&self, range: std::ops::Range<usize>) -> Self {
         let data = match &self.data {
             ColumnData::Boolean(bits) => ColumnData::Boolean(bits.slice(range.clone())),
-            ColumnData::Integer(all) => ColumnData::Integer(all.get(range.clone()).unwrap_or_default().to_vec()),
+            ColumnData::Integer(all) => {
+                ColumnData::Integer(all.get(range.clone()).unwrap_or_default().to_vec())
+            }
             ColumnData::Float(all) => ColumnData::Float(all.get(range.clone()).unwrap_or_default().to_vec()),
             ColumnData::Text(all) => {
                 let mut texts = TextColumn::default();

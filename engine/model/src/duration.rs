@@ -7,8 +7,10 @@ use jiff::{Span, Timestamp, tz::TimeZone};
 /// # Errors
 /// A sentence that says what would be right.
 pub fn parse(text: &str) -> Result<Span, String> {
-    let span: Span =
-        text.trim().parse().map_err(|_| format!("`{text}` is not a duration; write for example 30m, 4h, 3d or 2w"))?;
+    let span: Span = text
+        .trim()
+        .parse()
+        .map_err(|_| format!("`{text}` is not a duration; write for example 30m, 4h, 3d or 2w"))?;
     if span.is_negative() {
         return Err(format!("`{text}` goes back in time; a duration here is positive"));
     }

@@ -15,6 +15,7 @@ pub mod id;
 pub mod manifest;
 pub mod message;
 pub mod program;
+pub mod random;
 pub mod suggest;
 pub mod team;
 

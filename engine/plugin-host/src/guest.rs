@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
+use dripline_model::random;
 use jiff::Timestamp;
 use rand_core::TryRng;
 use wasmtime::{ResourceLimiter, component::ResourceTable};
@@ -137,18 +138,15 @@ impl HostMonotonicClock for StoppedClock {
     }
 }
 
-/// The generator of Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014): the same sequence
-/// in every version of Dripline, which library generators do not promise.
+/// The generator around [`random::mix`]: the same sequence in every version of Dripline, which library generators do
+/// not promise.
 pub(crate) struct SplitMix64(pub(crate) u64);
 
 impl SplitMix64 {
     /// The next number.
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0 = self.0.wrapping_add(random::GAMMA);
+        random::mix(self.0)
     }
 }
 

@@ -5,14 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use dripline_expression::Subject;
 use dripline_model::{
-    Contact,
-    contact::{EventView, Needs},
+    contact::EventView,
     id::{ContactId, EventId},
     program::Trigger,
 };
-use dripline_store::{ClaimedEvent, Enrolment, LatestRun, Refusal, Transaction};
+use dripline_store::{ClaimedEvent, Enrolment, Refusal, Transaction};
 use jiff::Timestamp;
 
 use crate::{
@@ -80,9 +78,8 @@ impl Engine {
         }
         let mut ids: Vec<_> = candidates.iter().map(|candidate| candidate.contact).collect();
         ids.sort_unstable();
-        let needs =
-            program.enroll_if.as_ref().map_or_else(Needs::default, |condition| condition.needs().clone());
-        let contacts = tx.load_contacts(&ids, &needs).await.while_doing("load contacts")?;
+        let contacts =
+            tx.load_contacts(&ids, &program.admission.needs()).await.while_doing("load contacts")?;
         let contacts: BTreeMap<_, _> = contacts.into_iter().map(|contact| (contact.id, contact)).collect();
         let latest = tx
             .latest_runs(program.workflow, &ids)
@@ -92,8 +89,9 @@ impl Engine {
         let (mut enrolments, mut refusals) = (Vec::new(), Vec::new());
         for candidate in candidates {
             let Some(contact) = contacts.get(&candidate.contact) else { continue };
-            let event = candidate.event.map(|(id, _)| id);
-            match self.refusal(program, contact, &candidate, latest.get(&contact.id), now) {
+            let (event, view) = candidate.event.unzip();
+            let latest = latest.get(&contact.id);
+            match program.admission.refusal(contact, view, latest, now, &self.options.time_zone) {
                 Some(reason) => refusals.push(Refusal {
                     workflow: program.workflow,
                     version: program.version,
@@ -113,25 +111,6 @@ impl Engine {
         tx.enroll(&enrolments, now).await.while_doing("enrol contacts")?;
         tx.refuse(&refusals, now).await.while_doing("record who was not enrolled")?;
         Ok(enrolments.len() as u64)
-    }
-
-    fn refusal(
-        &self,
-        program: &CompiledProgram,
-        contact: &Contact,
-        candidate: &Candidate<'_>,
-        latest: Option<&LatestRun>,
-        now: Timestamp,
-    ) -> Option<String> {
-        if let Some(condition) = &program.enroll_if {
-            let subject = Subject::new(contact, candidate.event.map(|(_, event)| event), now);
-            match condition.test(&subject) {
-                Ok(true) => {}
-                Ok(false) => return Some("`enroll.if` does not hold".to_owned()),
-                Err(error) => return Some(format!("`enroll.if` is no match: {}", error.reason)),
-            }
-        }
-        program.again.refusal(latest, now, &self.options.time_zone)
     }
 }
 

@@ -21,7 +21,7 @@ use dripline_template::Inline;
 use serde_json::Value;
 
 use crate::{
-    again::Again,
+    admission::Admission,
     error::{Error, ErrorKind, Result},
 };
 
@@ -30,8 +30,7 @@ pub(crate) struct CompiledProgram {
     pub(crate) version: VersionId,
     pub(crate) name: String,
     pub(crate) triggers: Vec<Trigger>,
-    pub(crate) enroll_if: Option<Expression>,
-    pub(crate) again: Again,
+    pub(crate) admission: Admission,
     pub(crate) published_at: jiff::Timestamp,
     nodes: Vec<CompiledNode>,
 }
@@ -94,6 +93,7 @@ impl CompiledProgram {
         if program.format != program::FORMAT {
             return Err(unusable(format!("its format {} is not {}", program.format, program::FORMAT)));
         }
+        let admission = Admission::new(&program).map_err(unusable)?;
         let ids: Vec<String> = program.nodes.iter().map(|node| node.id.clone()).collect();
         let nodes = program
             .nodes
@@ -105,12 +105,7 @@ impl CompiledProgram {
             workflow,
             version,
             triggers: program.triggers,
-            enroll_if: program
-                .enroll_if
-                .map(|source| compile(&source, ColumnType::Boolean, true))
-                .transpose()
-                .map_err(unusable)?,
-            again: Again::new(&program.again).map_err(unusable)?,
+            admission,
             name: program.name,
             published_at,
             nodes,
@@ -132,7 +127,7 @@ impl CompiledNode {
     ) -> std::result::Result<Self, String> {
         let mut needs = Needs::default();
         let mut expression = |source: &str, column| -> std::result::Result<Expression, String> {
-            let compiled = compile(source, column, false)?;
+            let compiled = compile(source, column)?;
             needs.merge(compiled.needs());
             Ok(compiled)
         };
@@ -206,7 +201,7 @@ impl CompiledStep {
 impl CompiledColumn {
     fn new(source: ColumnSource) -> std::result::Result<Self, String> {
         let value = match source.value {
-            ValueSource::Cel(cel) => CompiledValue::Cel(compile(&cel, source.column, false)?),
+            ValueSource::Cel(cel) => CompiledValue::Cel(compile(&cel, source.column)?),
             ValueSource::Template(text) => {
                 CompiledValue::Template(Inline::compile(&text).map_err(|problem| problem.message)?)
             }
@@ -221,8 +216,8 @@ fn denied(manifest: &Manifest, grant: &Grant) -> Option<String> {
     Some(format!("plugin `{}` was not granted to read `{}`", manifest.name, missing.field))
 }
 
-fn compile(source: &str, column: ColumnType, event: bool) -> std::result::Result<Expression, String> {
-    Expression::compile(source, column, &Scope { attributes: None, event }).map_err(|problems| {
+fn compile(source: &str, column: ColumnType) -> std::result::Result<Expression, String> {
+    Expression::compile(source, column, &Scope::default()).map_err(|problems| {
         problems
             .into_iter()
             .next()

@@ -78,6 +78,12 @@ impl Engine {
         self.deliverer.recover(self.clock.now()).await.while_doing("recover messages")
     }
 
+    /// Ends a delivery that is under way after the messages that are on the wire, and says goodbye to the server.
+    /// Nothing is delivered after it.
+    pub async fn close(&self) {
+        self.deliverer.close().await;
+    }
+
     /// Does and delivers everything that is due by now, and returns.
     ///
     /// # Errors
@@ -129,6 +135,7 @@ impl Engine {
         let stop = async {
             stop.await;
             stopping.send_replace(true);
+            self.close().await;
             Ok(())
         };
         let (_, (), ()) = tokio::try_join!(

@@ -10,7 +10,7 @@
 //! [`Engine`] is the door. It never asks the machine for the time: its [`Clock`](dripline_model::Clock) says what
 //! "now" is, so that a demo, a simulation and a test drive the very same code over days in seconds.
 
-mod again;
+mod admission;
 mod arrival;
 mod batch;
 mod columns;
@@ -22,6 +22,7 @@ mod firing;
 mod policy;
 mod turn;
 
+pub use admission::Admission;
 pub use drive::{Moment, Settled};
 pub use engine::{Engine, Options};
 pub use error::{Error, ErrorKind, Result};

@@ -8,6 +8,7 @@ use dripline_model::{
     batch::{Batch, BatchTurn},
     decision::{DecisionKind, RunStatus},
     id::ContactId,
+    random,
 };
 use dripline_store::{Advance, AppliedTurn, ClaimedRun, Transaction};
 use jiff::Timestamp;
@@ -142,11 +143,8 @@ pub(crate) fn test(condition: &Expression, contact: &Contact, now: Timestamp) ->
     }
 }
 
-/// The turn's randomness: the same turn of the same run always has the same (`SplitMix64`'s finaliser).
+/// The turn's randomness: the same turn of the same run always has the same.
 fn seed(run: &ClaimedRun) -> u64 {
-    let mut x = run.run.0.cast_unsigned().rotate_left(32) ^ run.turn.cast_unsigned();
-    x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
+    let turn = run.run.0.cast_unsigned().rotate_left(32) ^ run.turn.cast_unsigned();
+    random::mix(turn.wrapping_add(random::GAMMA))
 }

@@ -205,6 +205,8 @@ pub enum TimelineWhat {
         total: i64,
         /// Why.
         because: String,
+        /// When the step that gave the points took them back, to work the score out anew.
+        taken_back: Option<Timestamp>,
     },
     /// A message was queued, sent or failed.
     Message {

@@ -2,7 +2,7 @@
 //!
 //! One connection writes, one transaction at a time (`BEGIN IMMEDIATE`), a few others read beside it (WAL). A commit is
 //! on disk when it returns (`synchronous=FULL`). The tables and why they are cut as they are:
-//! `migrations/sqlite/0001_store.sql`. How rows go in and out fast: [`rows`].
+//! `migrations/sqlite/0001_store.sql`. How rows go in and out fast: `rows`.
 
 mod apply;
 mod catalog;

@@ -34,7 +34,7 @@ JOIN words w ON w.id = d.reason
 WHERE r.id = ?1 ORDER BY d.id";
 
 const SCORES: &str = "
-SELECT e.id, e.at, e.run_id, e.turn, s.word, e.points, e.total, b.word
+SELECT e.id, e.at, e.run_id, e.turn, s.word, e.points, e.total, b.word, e.cleared_at
 FROM score_entries e JOIN words s ON s.id = e.score JOIN words b ON b.id = e.because
 WHERE e.contact_id = ?1";
 
@@ -165,10 +165,11 @@ async fn decision(
 }
 
 async fn scores(conn: &mut SqliteConnection, contact: ContactId, lines: &mut Lines) -> Raw<()> {
-    type Row = (i64, i64, i64, i64, String, i64, i64, String);
+    type Row = (i64, i64, i64, i64, String, i64, i64, String, Option<i64>);
     let rows: Vec<Row> = query_as(SCORES).bind(contact.0).fetch_all(conn).await?;
-    for (id, at, run, turn, score, points, total, because) in rows {
-        let what = TimelineWhat::Score { score, points, total, because };
+    for (id, at, run, turn, score, points, total, because, cleared) in rows {
+        let taken_back = cleared.map(from_ms);
+        let what = TimelineWhat::Score { score, points, total, because, taken_back };
         lines.add((at, Some((run, turn)), Rank::Score, id), what);
     }
     Ok(())
