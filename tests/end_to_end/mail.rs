@@ -82,6 +82,31 @@ fn a_server_that_is_not_there_delays_mail_and_loses_none() {
     assert_same(&workspace, &receiver.received());
 }
 
+/// The engine sleeps until something is due or arrives, from whichever process it comes.
+#[test]
+fn a_running_engine_hears_what_another_process_writes_and_stops_orderly() {
+    let receiver = Receiver::start();
+    let workspace =
+        Workspace::with_steps("  - email: {template: hello, subject: Hello, transactional: true}\n");
+    workspace.write("templates/hello.txt", "Hello {{contact.external_id}}\n");
+    workspace.send_through(receiver.port, "");
+    let mut engine = workspace.command(&["run", "--forever"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(engine.stdout.take().unwrap()).lines();
+    assert!(said.any(|line| line.is_ok_and(|line| line.starts_with("Running"))), "it says that it runs");
+
+    workspace.ok(&["enroll", "test", "a", "b"]);
+    receiver.wait_for(2);
+    workspace.ok(&["enroll", "test", "c"]);
+    receiver.wait_for(3);
+
+    let other = workspace.run(&["run"]);
+    assert!(!other.status.success(), "one process runs a workspace at a time");
+    let terminated = Command::new("kill").args(["-TERM", &engine.id().to_string()]).status().unwrap();
+    assert!(terminated.success());
+    assert!(engine.wait().unwrap().success());
+    assert_same(&workspace, &receiver.received());
+}
+
 /// aiosmtpd is what CI sends through beside the server that the tests bring: another implementation of the protocol.
 #[test]
 fn aiosmtpd_accepts_what_we_send() {
@@ -108,9 +133,15 @@ fn aiosmtpd_accepts_what_we_send() {
     for line in lines.by_ref().take(3) {
         let mail: Value = serde_json::from_str(&line.unwrap()).unwrap();
         assert_eq!(mail["subject"], "Grüße");
-        received.insert(mail["to"].as_str().unwrap().to_owned(), mail["text"].as_str().unwrap().to_owned());
+        received.insert(
+            mail["to"].as_str().unwrap().to_owned(),
+            mail["text"].as_str().unwrap().replace("\r\n", "\n"),
+        );
     }
-    assert_eq!(received["b@dripline.example"], "Hello b\n.\n.. a line of dots does not end the mail\n");
+    assert_eq!(
+        received["b@dripline.example"].trim_end(),
+        "Hello b\n.\n.. a line of dots does not end the mail"
+    );
     assert_eq!(received.len(), 3);
 }
 

@@ -3,8 +3,9 @@
 use std::{
     io::{self, BufRead, BufReader},
     net::{IpAddr, Ipv4Addr, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{Arc, Condvar, Mutex},
     thread,
+    time::Duration,
 };
 
 use mail_parser::{MessageParser, MimeHeaders};
@@ -34,9 +35,16 @@ impl Received {
     }
 }
 
+/// What was accepted so far, and a bell for each.
+#[derive(Default)]
+struct Kept {
+    mails: Mutex<Vec<Received>>,
+    bell: Condvar,
+}
+
 #[derive(Clone)]
 struct Keeper {
-    kept: Arc<Mutex<Vec<Received>>>,
+    kept: Arc<Kept>,
     to: String,
     source: Vec<u8>,
 }
@@ -59,7 +67,8 @@ impl Handler for Keeper {
 
     fn data_end(&mut self) -> Response {
         let received = Received { to: self.to.clone(), source: std::mem::take(&mut self.source) };
-        self.kept.lock().unwrap().push(received);
+        self.kept.mails.lock().unwrap().push(received);
+        self.kept.bell.notify_all();
         response::OK
     }
 }
@@ -67,14 +76,14 @@ impl Handler for Keeper {
 /// A server on a free port, running until the test process ends.
 pub(crate) struct Receiver {
     pub(crate) port: u16,
-    kept: Arc<Mutex<Vec<Received>>>,
+    kept: Arc<Kept>,
 }
 
 impl Receiver {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let kept = Arc::<Mutex<Vec<Received>>>::default();
+        let kept = Arc::<Kept>::default();
         let keeper = Keeper { kept: Arc::clone(&kept), to: String::new(), source: Vec::new() };
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -86,7 +95,18 @@ impl Receiver {
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
-        self.kept.lock().unwrap().clone()
+        self.kept.mails.lock().unwrap().clone()
+    }
+
+    /// Returns as soon as `count` mails were accepted.
+    pub(crate) fn wait_for(&self, count: usize) {
+        let mails = self.kept.mails.lock().unwrap();
+        let (mails, waited) = self
+            .kept
+            .bell
+            .wait_timeout_while(mails, Duration::from_secs(60), |mails| mails.len() < count)
+            .unwrap();
+        assert!(!waited.timed_out(), "only {} of {count} mails came in a minute", mails.len());
     }
 }
 

@@ -60,7 +60,10 @@ impl Assembly {
         let retired = store.retire_all_but(&names, clock.now()).await?;
 
         let deliverer =
-            Deliverer::new(Arc::clone(&store), workspace.delivery_config()?).map_err(Problem::unavailable)?;
+            Deliverer::new(Arc::clone(&store), workspace.delivery_config()?).map_err(|error| {
+                Problem::input(error)
+                    .with_help("`sender`, `unsubscribe_url` and `mail` in dripline.yaml say how mails leave")
+            })?;
         let options = Options {
             grants: plugins.into_iter().map(|(name, loaded)| (name, loaded.grant)).collect(),
             time_zone: TimeZone::get(&workspace.settings().time_zone).map_err(Problem::input)?,

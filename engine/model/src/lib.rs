@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod clock;
+mod coded;
 pub mod contact;
 pub mod decision;
 pub mod digest;

@@ -49,6 +49,10 @@ pub(crate) fn decide(
             let target = step.paths.get(&output).copied().unwrap_or(node.next);
             (DecisionKind::Done, reason, to(target, now, false))
         }
+        Directive::WaitUntil(until) if until > now => {
+            let reason = format!("{reason}; no step follows, so the run ends at once");
+            (DecisionKind::Done, reason, to(None, now, false))
+        }
         Directive::Exit => (DecisionKind::Ended, reason, Advance::End(RunStatus::Completed)),
         _ => (DecisionKind::Done, reason, to(node.next, now, false)),
     };

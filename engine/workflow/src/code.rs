@@ -225,6 +225,11 @@ A member of weight 2 receives twice as many leads as one of weight 1, which is w
     Unreachable = "W0301", "No run reaches a step.", r"
 Every way above it ends in `exit` or jumps elsewhere with `goto`.
 ";
+    NoSuchAttribute = "W0501", "An expression names an attribute that no contact has yet.", r"
+The next import may bring it, so this is no error; a name that is nearly that of a known attribute is one. For a contact
+without the attribute the expression is no match: a rule gives nothing, a branch takes `else`. Where that is what you want,
+say so with `has(contact.title)`.
+";
 }
 
 impl std::fmt::Display for Code {

@@ -93,12 +93,22 @@ impl Report<'_> {
         match Expression::compile(source, result, scope) {
             Ok(_) => Some(source.to_owned()),
             Err(problems) => {
+                // An attribute that no contact has may come with the next import, unless it looks like a slip.
+                let only_unknown =
+                    Expression::compile(source, result, &Scope { attributes: None, ..*scope }).is_ok();
+                let mut usable = only_unknown;
                 for problem in problems {
                     let place = scalar::place(self.text(), node, &problem.span);
-                    let diagnostic = self.error(Code::Expression, &place, problem.message);
-                    diagnostic.help = problem.help;
+                    if only_unknown && problem.help.is_none() {
+                        self.warning(Code::NoSuchAttribute, &place, problem.message).help(
+                            "until an import brings it, the expression is no match; `has(…)` asks whether it is there",
+                        );
+                    } else {
+                        usable = false;
+                        self.error(Code::Expression, &place, problem.message).help = problem.help;
+                    }
                 }
-                None
+                usable.then(|| source.to_owned())
             }
         }
     }

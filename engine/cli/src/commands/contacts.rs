@@ -10,8 +10,8 @@ use super::find_contact;
 use crate::{
     args::{Format, Global, Listing},
     output::{
-        FAINT, HEADING, JsonList, Out, cell, clean, contact_json, json, message_json, score_list, table,
-        time, timeline_json, timeline_line, write_table,
+        FAINT, HEADING, JsonList, Out, cell, clean, contact_json, json, message_json, score_list, time,
+        timeline_json, timeline_line, write_rows,
     },
     problem::{Exit, Problem},
     workspace::Workspace,
@@ -75,12 +75,11 @@ async fn list(
         return Ok(Exit::Success);
     }
     // One more than is shown tells whether there are more.
-    let mut contacts = store.list_contacts(&filter, listing.limit().saturating_add(1)).await?;
-    let more = contacts.len() > listing.limit();
-    contacts.truncate(listing.limit());
-    let mut rows = table(["id", "contact", "scores", "owner", "segments", "tags", "created (UTC)"]);
-    for contact in &contacts {
-        rows.add_row([
+    let contacts = store.list_contacts(&filter, listing.limit().saturating_add(1)).await?;
+    let headers = ["id", "contact", "scores", "owner", "segments", "tags", "created (UTC)"];
+    let none = "No contacts. `dripline import FILE.csv` brings some in.";
+    write_rows(out, &contacts, listing.limit(), none, headers, |contact| {
+        [
             cell(contact.id),
             cell(name(contact)),
             cell(score_list(&contact.scores)),
@@ -88,16 +87,8 @@ async fn list(
             cell(join(&contact.segments)),
             cell(join(&contact.tags)),
             cell(time(contact.created_at)),
-        ]);
-    }
-    if contacts.is_empty() {
-        writeln!(out, "No contacts. `dripline import FILE.csv` brings some in.")?;
-        return Ok(Exit::Success);
-    }
-    write_table(out, &rows)?;
-    if more {
-        writeln!(out, "{FAINT}… and more; --limit N shows more of them{FAINT:#}")?;
-    }
+        ]
+    })?;
     Ok(Exit::Success)
 }
 

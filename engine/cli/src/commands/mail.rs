@@ -14,8 +14,7 @@ use super::find_contact;
 use crate::{
     args::{Format, Global, Listing},
     output::{
-        FAINT, HEADING, JsonList, Out, Tone, cell, clean, json, message_json, plural, table, time, toned,
-        write_table,
+        HEADING, JsonList, Out, Tone, cell, clean, json, message_json, plural, time, toned, write_rows,
     },
     problem::{Exit, Problem},
     workspace::Workspace,
@@ -126,22 +125,14 @@ async fn list(
     listing: Listing,
     out: &mut Out,
 ) -> Result<(), Problem> {
-    let mut mails = store.list_messages(filter, listing.limit().saturating_add(1)).await?;
-    let more = mails.len() > listing.limit();
-    mails.truncate(listing.limit());
+    // One more than is shown tells whether there are more.
+    let mails = store.list_messages(filter, listing.limit().saturating_add(1)).await?;
     if listing.format.json {
-        let mut array = JsonList::begin(out)?;
-        mails.iter().try_for_each(|mail| array.push(&message_json(mail)))?;
-        return Ok(array.end()?);
+        return Ok(JsonList::write(out, &mails, listing.limit(), message_json)?);
     }
-    if mails.is_empty() {
-        writeln!(out, "No mails.")?;
-        return Ok(());
-    }
-    let mut rows =
-        table(["mail", "to", "subject", "template", "status", "workflow", "queued (UTC)", "sent (UTC)"]);
-    for mail in &mails {
-        rows.add_row([
+    let headers = ["mail", "to", "subject", "template", "status", "workflow", "queued (UTC)", "sent (UTC)"];
+    write_rows(out, &mails, listing.limit(), "No mails.", headers, |mail| {
+        [
             cell(mail.id),
             cell(&mail.to),
             cell(&mail.subject),
@@ -150,12 +141,8 @@ async fn list(
             cell(&mail.workflow),
             cell(time(mail.queued_at)),
             cell(mail.sent_at.map(time).unwrap_or_default()),
-        ]);
-    }
-    write_table(out, &rows)?;
-    if more {
-        writeln!(out, "{FAINT}… and more; --limit N shows more of them{FAINT:#}")?;
-    }
+        ]
+    })?;
     Ok(())
 }
 

@@ -158,7 +158,7 @@ async fn hint_at_failures(store: &dyn Store, out: &mut Out) -> Result<(), Proble
         let runs = plural(runs, "run");
         writeln!(out, "{WARNING}{runs} failed{WARNING:#}: dripline runs list --status failed")?;
     }
-    for status in [MessageStatus::Failed, MessageStatus::Uncertain] {
+    for status in [MessageStatus::Queued, MessageStatus::Failed, MessageStatus::Uncertain] {
         let number =
             counts.messages.iter().find(|(other, _)| *other == status).map_or(0, |(_, number)| *number);
         if number > 0 {

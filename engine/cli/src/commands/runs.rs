@@ -10,8 +10,8 @@ use super::find_contact;
 use crate::{
     args::{Format, Global, Listing},
     output::{
-        FAINT, HEADING, JsonList, Out, Tone, cell, clean, json, plural, run_json, table, time, timeline_json,
-        timeline_line, toned, write_table,
+        FAINT, HEADING, JsonList, Out, Tone, cell, clean, json, plural, run_json, time, timeline_json,
+        timeline_line, toned, write_rows,
     },
     problem::{Exit, Problem},
     workspace::Workspace,
@@ -115,22 +115,14 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
 }
 
 async fn list(store: &dyn Store, filter: &RunFilter, listing: Listing, out: &mut Out) -> Result<(), Problem> {
-    let mut runs = store.list_runs(filter, listing.limit().saturating_add(1)).await?;
-    let more = runs.len() > listing.limit();
-    runs.truncate(listing.limit());
+    // One more than is shown tells whether there are more.
+    let runs = store.list_runs(filter, listing.limit().saturating_add(1)).await?;
     if listing.format.json {
-        let mut array = JsonList::begin(out)?;
-        runs.iter().try_for_each(|run| array.push(&run_json(run)))?;
-        return Ok(array.end()?);
+        return Ok(JsonList::write(out, &runs, listing.limit(), run_json)?);
     }
-    if runs.is_empty() {
-        writeln!(out, "No runs.")?;
-        return Ok(());
-    }
-    let mut rows =
-        table(["run", "workflow", "contact", "status", "step", "due (UTC)", "enrolled (UTC)", "why"]);
-    for run in &runs {
-        rows.add_row([
+    let headers = ["run", "workflow", "contact", "status", "step", "due (UTC)", "enrolled (UTC)", "why"];
+    write_rows(out, &runs, listing.limit(), "No runs.", headers, |run| {
+        [
             cell(run.run),
             cell(format!("{} v{}", run.workflow, run.version)),
             cell(&run.contact_name),
@@ -139,12 +131,8 @@ async fn list(store: &dyn Store, filter: &RunFilter, listing: Listing, out: &mut
             cell(run.due_at.map(time).unwrap_or_default()),
             cell(time(run.enrolled_at)),
             cell(run.reason.as_deref().unwrap_or_default()),
-        ]);
-    }
-    write_table(out, &rows)?;
-    if more {
-        writeln!(out, "{FAINT}… and more; --limit N shows more of them{FAINT:#}")?;
-    }
+        ]
+    })?;
     Ok(())
 }
 

@@ -35,6 +35,18 @@ impl<'a> JsonList<'a> {
         Ok(serde_json::to_writer(&mut *self.out, value)?)
     }
 
+    /// Prints an array of what `json` makes of the first `limit` of `all`.
+    pub(crate) fn write<T>(
+        out: &mut Out,
+        all: &[T],
+        limit: usize,
+        json: impl Fn(&T) -> Value,
+    ) -> io::Result<()> {
+        let mut array = JsonList::begin(out)?;
+        all.iter().take(limit).try_for_each(|element| array.push(&json(element)))?;
+        array.end()
+    }
+
     /// Ends the array.
     pub(crate) fn end(self) -> io::Result<()> {
         writeln!(self.out, "{}", if self.is_empty { "]" } else { "\n]" })

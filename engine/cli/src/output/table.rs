@@ -4,7 +4,7 @@ use std::{fmt::Display, io};
 
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 
-use super::clean;
+use super::{FAINT, clean};
 
 /// How a cell is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,27 @@ pub(crate) fn toned(content: impl Display, tone: Tone) -> Cell {
 pub(crate) fn write_table(out: &mut impl io::Write, table: &Table) -> io::Result<()> {
     for line in table.lines() {
         writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// Prints the first `limit` of `all` as a table, says whether there are more, or `none` where there is nothing.
+pub(crate) fn write_rows<T, const N: usize>(
+    out: &mut impl io::Write,
+    all: &[T],
+    limit: usize,
+    none: &str,
+    headers: [&str; N],
+    row: impl Fn(&T) -> [Cell; N],
+) -> io::Result<()> {
+    if all.is_empty() {
+        return writeln!(out, "{none}");
+    }
+    let mut rows = table(headers);
+    rows.add_rows(all.iter().take(limit).map(row));
+    write_table(out, &rows)?;
+    if all.len() > limit {
+        writeln!(out, "{FAINT}… and more; --limit N shows more of them{FAINT:#}")?;
     }
     Ok(())
 }

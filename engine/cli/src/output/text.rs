@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use dripline_model::decision::DecisionKind;
 use dripline_store::{TimelineEntry, TimelineWhat};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -53,7 +54,7 @@ pub(crate) fn timeline_line(entry: &TimelineEntry) -> (&'static str, String) {
         }
         TimelineWhat::Decision { workflow, step, kind, reason, .. } => {
             let step = step.as_ref().map(|step| format!(", {step}")).unwrap_or_default();
-            (kind.name(), format!("{reason} [{workflow}{step}]"))
+            (word(*kind), format!("{reason} [{workflow}{step}]"))
         }
         TimelineWhat::Score { score, points, total, because, taken_back } => {
             let until = taken_back.map(|at| format!(" (worked out anew on {})", at.strftime("%Y-%m-%d")));
@@ -74,6 +75,14 @@ pub(crate) fn timeline_line(entry: &TimelineEntry) -> (&'static str, String) {
             ("consent", format!("{topic} {}", if *given { "given" } else { "withdrawn" }))
         }
         _ => ("other", String::new()),
+    }
+}
+
+/// A decision's name with a space where programs have an underscore.
+fn word(kind: DecisionKind) -> &'static str {
+    match kind {
+        DecisionKind::NotEnrolled => "not enrolled",
+        kind => kind.name(),
     }
 }
 

@@ -144,7 +144,7 @@ impl Workspace {
                     digest.short(),
                     locked.digest.short(),
                 ))
-                .with_help(format!("install it again: dripline plugin add {}", self.shown(&path))));
+                .with_help("put back the file that was installed, or add the plugin anew from where you trust it"));
             }
             let plugin = load(host, &path, &wasm).await?;
             let origin = Origin::Installed(locked.file);

@@ -50,7 +50,7 @@ fn an_installed_plugin_is_pinned_by_its_digest() {
     assert_snapshot!(workspace.run(&["check"]).shown(), @"
     [exit 1]
     error: plugins/misbehaving-0.1.0.wasm is not the file that was installed as plugin `misbehaving`: its digest is [digest], plugins.lock has [digest]
-    help: install it again: dripline plugin add plugins/misbehaving-0.1.0.wasm
+    help: put back the file that was installed, or add the plugin anew from where you trust it
     ");
 }
 
