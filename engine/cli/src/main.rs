@@ -43,9 +43,11 @@ fn execute(cli: args::Cli) -> Exit {
         .map_err(|error| Problem::unavailable(format!("failed to start: {error}")))
         .and_then(|runtime| {
             let mut out = output::stdout();
-            let exit = runtime.block_on(commands::execute(cli, &mut out))?;
+            let exit = runtime.block_on(commands::execute(cli, &mut out));
+            // A plugin that compiles for ever holds a thread that nobody waits for.
+            runtime.shutdown_background();
             out.flush()?;
-            Ok(exit)
+            exit
         });
     result.unwrap_or_else(|problem| {
         output::report(&problem);

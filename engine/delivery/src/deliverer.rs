@@ -143,6 +143,12 @@ impl Deliverer {
         let mut composed = Vec::with_capacity(due.len());
         let mut failed = Vec::new();
         for message in due {
+            // Days may lie between the step and this try, and a withdrawal holds from the moment it is known.
+            if !message.transactional && !message.contact.consents_to_email(message.topic.as_deref()) {
+                let why = "not sent: consent was withdrawn after it was queued".to_owned();
+                failed.push(Delivery { id: message.id, result: DeliveryResult::Failed(why) });
+                continue;
+            }
             let email = self.emails.of(self.catalog.as_ref(), &message).await.doing("read a template")?;
             match email.and_then(|email| self.composer.compose(&message, &email)) {
                 Ok(ready) => composed.push((ready, message.attempts)),

@@ -56,6 +56,8 @@ pub enum FailureKind {
     Memory,
     /// The plugin did not end in time.
     Time,
+    /// The batch ran out of time before the plugin was called for this turn.
+    Unreached,
     /// The plugin's answer does not fit the batch or the contract.
     BadOutput,
     /// The plugin wanted something that was not granted.
@@ -71,7 +73,10 @@ pub enum FailureKind {
 impl FailureKind {
     /// Whether the engine tries the turn again by itself.
     pub fn is_retried(self) -> bool {
-        matches!(self, Self::Transient | Self::Trap | Self::Memory | Self::Time | Self::BadOutput)
+        matches!(
+            self,
+            Self::Transient | Self::Trap | Self::Memory | Self::Time | Self::Unreached | Self::BadOutput
+        )
     }
 
     /// The recorded name.
@@ -82,6 +87,7 @@ impl FailureKind {
             Self::Trap => "trap",
             Self::Memory => "memory",
             Self::Time => "time",
+            Self::Unreached => "unreached",
             Self::BadOutput => "bad_output",
             Self::Denied => "denied",
             Self::Template => "template",

@@ -153,6 +153,12 @@ pub enum CallErrorKind {
         /// The limit.
         limit_ms: u64,
     },
+    /// Others of the batch used up [`crate::Limits::run_timeout_ms`] before it was called for this turn.
+    #[error("it was not called: others of the batch used up its {limit_ms} ms")]
+    Unreached {
+        /// The limit.
+        limit_ms: u64,
+    },
     /// The answer breaks the contract.
     #[error("its answer does not fit: {0}")]
     BadOutput(String),
@@ -171,6 +177,7 @@ impl CallErrorKind {
             Self::Trap(_) => FailureKind::Trap,
             Self::Memory { .. } => FailureKind::Memory,
             Self::Time { .. } => FailureKind::Time,
+            Self::Unreached { .. } => FailureKind::Unreached,
             Self::BadOutput(_) => FailureKind::BadOutput,
             Self::Denied(_) => FailureKind::Denied,
             // A step is a pure function: what it refuses once, it refuses again.

@@ -8,6 +8,9 @@ use jiff::Timestamp;
 
 use crate::{bindings::wit, error::CallErrorKind, limits::Limits, plugin::Answer};
 
+/// The most that an attribute's value may have as JSON: parsed, it takes many times as much.
+const FIELD_BYTES: usize = 4 << 10;
+
 type Result<T, E = CallErrorKind> = std::result::Result<T, E>;
 
 /// The answer to a batch of `turns` turns, if it keeps to the contract, the manifest and the limits.
@@ -165,7 +168,11 @@ impl Lift<'_> {
                 if RESERVED_FIELDS.contains(&field.as_str()) {
                     return Err(bad(format!("`{field}` is no attribute and cannot be set")));
                 }
-                let value = serde_json::from_str(texts.str(change.value)?)
+                let json = texts.str(change.value)?;
+                if json.len() > FIELD_BYTES {
+                    return Err(bad(format!("the value for `{field}` is larger than {FIELD_BYTES} bytes")));
+                }
+                let value = serde_json::from_str(json)
                     .map_err(|error| bad(format!("the value for `{field}` is not JSON: {error}")))?;
                 Effect::SetField { field, value }
             }

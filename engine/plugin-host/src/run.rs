@@ -45,7 +45,7 @@ pub(crate) async fn run(step: &impl Call, batch: Batch, limits: &Limits) -> Answ
         }
         let left = ends.saturating_duration_since(Instant::now());
         let called = if left.is_zero() {
-            Err(step.error(CallErrorKind::Time { limit_ms: limits.run_timeout_ms }))
+            Err(step.error(CallErrorKind::Unreached { limit_ms: limits.run_timeout_ms }))
         } else if turns == whole {
             step.call(&batch, time.min(left)).await
         } else {

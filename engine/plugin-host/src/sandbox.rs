@@ -81,8 +81,10 @@ impl Sandbox {
             self.step.instantiate_async(&mut store).await?.call_run(&mut store, config, batch).await
         };
         let answer = tokio::time::timeout(time, call).await;
-        self.answered(&store, time, answer)?
-            .map_err(|words| Failed { kind: CallErrorKind::Plugin(words), log: store.data().log.text() })
+        self.answered(&store, time, answer)?.map_err(|words| Failed {
+            kind: CallErrorKind::Plugin(shortened(words)),
+            log: store.data().log.text(),
+        })
     }
 
     /// A store that nobody used before, so that nothing leaks from one call into another.
@@ -134,4 +136,14 @@ impl Sandbox {
         }
         CallErrorKind::BadOutput(cause)
     }
+}
+
+/// A plugin's own words, of which each turn of a batch may get a copy.
+fn shortened(mut words: String) -> String {
+    const MOST: usize = 4 << 10;
+    if words.len() > MOST {
+        words.truncate(words.floor_char_boundary(MOST));
+        words.push('…');
+    }
+    words
 }

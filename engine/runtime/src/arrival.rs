@@ -10,7 +10,7 @@ use dripline_model::{
     id::{ContactId, EventId},
     program::Trigger,
 };
-use dripline_store::{ClaimedEvent, Enrolment, Refusal, Transaction};
+use dripline_store::{ClaimedEvent, Enrolment, LatestRun, Refusal, Transaction};
 use jiff::Timestamp;
 
 use crate::{
@@ -18,6 +18,9 @@ use crate::{
     engine::Engine,
     error::{Result, While},
 };
+
+/// The event that the store makes when a step puts a contact into a segment.
+const JOINED: &str = "segment.joined";
 
 /// Somebody who may enter a workflow.
 pub(crate) struct Candidate<'a> {
@@ -36,13 +39,13 @@ pub(crate) struct Arrived {
 impl Engine {
     /// Lets one slice of arrived events start runs. Answers how many events there were; 0 when none had arrived.
     ///
-    /// A slice holds no contact twice: of several events of one contact the next is looked at when the run that the one
-    /// before started has gone as far as it goes at once, whether they came in one after the other or all together.
+    /// Of several events of one contact that may start a run, a slice holds the first: the next is looked at when that
+    /// run has gone as far as it goes at once, whether they came in one after the other or all together.
     pub(crate) async fn run_arrivals(&self, now: Timestamp) -> Result<Arrived> {
         let mut tx = self.store.begin().await.while_doing("begin a slice of events")?;
         let mut events = tx.claim_events(now, self.options.batch_size).await.while_doing("claim events")?;
         let mut seen = HashSet::with_capacity(events.len());
-        events.retain(|event| seen.insert(event.contact));
+        events.retain(|event| !self.listens_to(&event.event) || seen.insert(event.contact));
         let mut enrolled = 0;
         if events.is_empty() {
             return Ok(Arrived { events: 0, enrolled });
@@ -50,7 +53,7 @@ impl Engine {
         for program in self.current() {
             let candidates: Vec<_> = events
                 .iter()
-                .filter(|event| program.triggers.iter().any(|trigger| fires(trigger, &event.event)))
+                .filter(|event| program.listens_to(&event.event))
                 .map(|ClaimedEvent { id, contact, event }| Candidate {
                     contact: *contact,
                     event: Some((*id, event)),
@@ -63,6 +66,10 @@ impl Engine {
         tx.finish_events(&ids).await.while_doing("finish events")?;
         tx.commit().await.while_doing("commit a slice of events")?;
         Ok(Arrived { events: events.len() as u64, enrolled })
+    }
+
+    fn listens_to(&self, event: &EventView) -> bool {
+        self.current().iter().any(|program| program.listens_to(event))
     }
 
     /// Enrols those candidates (no contact twice) that the workflow admits and records why the others were not. Answers how many entered.
@@ -91,7 +98,11 @@ impl Engine {
             let Some(contact) = contacts.get(&candidate.contact) else { continue };
             let (event, view) = candidate.event.unzip();
             let latest = latest.get(&contact.id);
-            match program.admission.refusal(contact, view, latest, now, &self.options.time_zone) {
+            let refusal = restarted(view, latest, now)
+                .or_else(|| program.admission.refusal(contact, view, latest, now, &self.options.time_zone));
+            match refusal {
+                // A schedule looks at everybody each time; whom it passes over is no news.
+                Some(_) if view.is_none() => {}
                 Some(reason) => refusals.push(Refusal {
                     workflow: program.workflow,
                     version: program.version,
@@ -114,12 +125,26 @@ impl Engine {
     }
 }
 
+impl CompiledProgram {
+    fn listens_to(&self, event: &EventView) -> bool {
+        self.triggers.iter().any(|trigger| fires(trigger, event))
+    }
+}
+
+/// Workflows that start each other by what their steps do, all at one moment, would never come to an end.
+fn restarted(event: Option<&EventView>, latest: Option<&LatestRun>, now: Timestamp) -> Option<String> {
+    let by_a_step = event.is_some_and(|event| event.name == JOINED && event.at == now);
+    (by_a_step && latest.is_some_and(|run| run.enrolled_at == now)).then(|| {
+        "entered at this very moment already; workflows that start each other would never rest".to_owned()
+    })
+}
+
 /// Whether the event is what the trigger waits for.
 fn fires(trigger: &Trigger, event: &EventView) -> bool {
     match trigger {
         Trigger::Event(name) => *name == event.name,
         Trigger::SegmentJoined(segment) => {
-            event.name == "segment.joined"
+            event.name == JOINED
                 && event.properties.get("segment").and_then(serde_json::Value::as_str) == Some(segment)
         }
         Trigger::Schedule { .. } | Trigger::Manual => false,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::{
     engine::Engine,
-    error::{Result, While},
+    error::{ErrorKind, Result, While},
     policy, turn,
 };
 
@@ -33,11 +33,17 @@ impl Engine {
         // The lowest node first: runs that took different branches meet again below them, and go on together.
         for _ in 0..ROUNDS {
             let Some(((version, index), runs)) = frontier.pop_first() else { break };
-            let program = self.version(version).await?;
             turns += runs.len() as u64;
-            let applied = match program.node(index) {
-                Some(node) => turn::take(tx.as_mut(), node, runs, now).await?,
-                None => runs.into_iter().map(|run| nowhere(run, now)).collect(),
+            let applied = match self.version(version).await {
+                Ok(program) => match program.node(index) {
+                    Some(node) => turn::take(tx.as_mut(), node, runs, now).await?,
+                    None => missing(runs, &format!("the workflow's version has no step {index}"), now),
+                },
+                // One version that this program cannot run holds up no other.
+                Err(error) if !matches!(error.kind, ErrorKind::Store(_)) => {
+                    missing(runs, &error.to_string(), now)
+                }
+                Err(error) => return Err(error),
             };
             tx.apply(&applied, now).await.while_doing("apply a batch")?;
             for turn in applied {
@@ -65,7 +71,7 @@ fn carried_on(turn: &AppliedTurn, now: Timestamp) -> Option<ClaimedRun> {
     }
 }
 
-fn nowhere(run: ClaimedRun, now: Timestamp) -> AppliedTurn {
-    let message = format!("the workflow's version has no step {}", run.node);
-    policy::failed(run, Failure { kind: FailureKind::Missing, message, retry_at: None }, now)
+fn missing(runs: Vec<ClaimedRun>, message: &str, now: Timestamp) -> Vec<AppliedTurn> {
+    let failure = || Failure { kind: FailureKind::Missing, message: message.to_owned(), retry_at: None };
+    runs.into_iter().map(|run| policy::failed(run, failure(), now)).collect()
 }

@@ -1,6 +1,6 @@
 //! What moves the engine: the machine's clock, or a driven one that leaps from one due moment to the next.
 
-use std::time::Duration;
+use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 
 use dripline_delivery::Delivered;
 use dripline_model::DrivenClock;
@@ -38,27 +38,31 @@ pub struct Moment {
 const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
 
 impl Engine {
-    /// Does everything that is due at `now`: events, schedules, runs. Messages wait for [`Engine::deliver`].
+    /// Does everything that is due at `now`: events, schedules, runs. Messages wait for [`Engine::deliver`]. After
+    /// [`Engine::close`] it ends with the batch that is under way.
     ///
     /// # Errors
     /// When the store fails. What was committed stays; calling again goes on from there.
     pub async fn settle(&self, now: Timestamp) -> Result<Settled> {
         let mut settled = Settled { enrolled: self.fire_schedules(now).await?, ..Settled::default() };
-        // What is due first, then the next events, always: a process that dies and comes back takes the same order.
-        loop {
-            loop {
-                match self.run_batch(now).await? {
-                    0 => break,
-                    turns => settled.turns += turns,
+        // What is due first, then the next events, always: a process that dies and comes back takes the same order. A
+        // look before each batch leaves the store's writer alone when there is nothing to write.
+        while !self.is_closing() && self.is_due(now).await? {
+            match self.run_batch(now).await? {
+                0 => {
+                    let arrived = self.run_arrivals(now).await?;
+                    settled.events += arrived.events;
+                    settled.enrolled += arrived.enrolled;
                 }
-            }
-            let arrived = self.run_arrivals(now).await?;
-            settled.events += arrived.events;
-            settled.enrolled += arrived.enrolled;
-            if arrived.events == 0 {
-                return Ok(settled);
+                turns => settled.turns += turns,
             }
         }
+        Ok(settled)
+    }
+
+    async fn is_due(&self, now: Timestamp) -> Result<bool> {
+        let due = self.store.next_due().await.while_doing("ask what is due next")?;
+        Ok(due.is_some_and(|due| due <= now))
     }
 
     /// Delivers the messages that are due at `now`.
@@ -78,9 +82,10 @@ impl Engine {
         self.deliverer.recover(self.clock.now()).await.while_doing("recover messages")
     }
 
-    /// Ends a delivery that is under way after the messages that are on the wire, and says goodbye to the server.
-    /// Nothing is delivered after it.
+    /// Ends what is under way: steps after the batch, delivery after the messages that are on the wire. Nothing is done
+    /// after it.
     pub async fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
         self.deliverer.close().await;
     }
 
@@ -103,7 +108,9 @@ impl Engine {
     /// # Errors
     /// When the store fails.
     pub async fn fast_forward(&self, clock: &DrivenClock, mut observe: impl FnMut(&Moment)) -> Result<()> {
-        while let Some(due) = self.next_moment().await? {
+        while !self.is_closing()
+            && let Some(due) = self.next_moment().await?
+        {
             clock.advance_to(due);
             let now = self.clock.now();
             let settled = self.settle(now).await?;
@@ -131,19 +138,23 @@ impl Engine {
     /// When the store fails.
     pub async fn run_forever(&self, stop: impl Future<Output = ()>) -> Result<()> {
         let (stopping, stopped) = watch::channel(false);
-        let outbox = Notify::new();
-        let stop = async {
-            stop.await;
+        let stop_all = async || {
             stopping.send_replace(true);
             self.close().await;
-            Ok(())
         };
-        let (_, (), ()) = tokio::try_join!(
-            stop,
-            self.schedule_forever(&outbox, stopped.clone()),
-            self.deliver_forever(&outbox, stopped.clone())
-        )?;
-        Ok(())
+        let outbox = Notify::new();
+        let mut stop = pin!(stop);
+        let mut steps = pin!(self.schedule_forever(&outbox, stopped.clone()));
+        let mut mails = pin!(self.deliver_forever(&outbox, stopped));
+        // Whichever ends first ends the others, in order: a delivery that is just dropped leaves its mails uncertain.
+        tokio::select! {
+            () = &mut stop => {
+                let ((), steps, mails) = tokio::join!(stop_all(), steps, mails);
+                steps.and(mails)
+            }
+            ended = &mut steps => ended.and(tokio::join!(stop_all(), mails).1),
+            ended = &mut mails => ended.and(tokio::join!(stop_all(), steps).1),
+        }
     }
 
     async fn schedule_forever(&self, outbox: &Notify, mut stopped: watch::Receiver<bool>) -> Result<()> {

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use dripline_delivery::Deliverer;
@@ -45,6 +48,7 @@ pub struct Engine {
     teams: Arc<BTreeMap<String, serde_json::Value>>,
     versions: Mutex<HashMap<VersionId, Arc<CompiledProgram>>>,
     plugins: Mutex<HashMap<Digest, Arc<Plugin>>>,
+    pub(crate) closing: AtomicBool,
 }
 
 impl Engine {
@@ -74,6 +78,7 @@ impl Engine {
             teams: Arc::new(teams),
             versions: Mutex::default(),
             plugins: Mutex::default(),
+            closing: AtomicBool::new(false),
         };
         let mut prepared = Vec::with_capacity(current.len());
         for stored in current {
@@ -81,6 +86,10 @@ impl Engine {
         }
         engine.current = prepared;
         Ok(engine)
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 
     /// The current version of each workflow.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dripline_model::{id::ContactId, program::Trigger};
 use dripline_workflow::schedule::Schedule;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     arrival::Candidate,
@@ -16,14 +16,15 @@ use crate::{
 impl Engine {
     /// Fires the schedules that are due at `now`, once for each: a firing is a row with a unique key, and it remembers
     /// how far it has come, so that a process that dies in between goes on where it was. Of several firings that were
-    /// missed while nothing ran, only the latest happens. Answers how many contacts entered.
+    /// missed while nothing ran, only the latest happens, and none from before the version was published. Answers how
+    /// many contacts entered.
     pub(crate) async fn fire_schedules(&self, now: Timestamp) -> Result<u64> {
         let mut enrolled = 0;
         for program in self.current() {
             for schedule in schedules(program)? {
                 let fired =
                     self.store.last_firing(program.workflow).await.while_doing("read the last firing")?;
-                let after = fired.map_or(program.published_at, |firing| firing.at);
+                let after = fired.map_or(program.published_at, |firing| firing.at.max(program.published_at));
                 if let Some(firing) = fired.filter(|firing| !firing.done) {
                     enrolled += self.fire(program, firing.at, now).await?;
                 }
@@ -89,9 +90,36 @@ fn schedules(program: &CompiledProgram) -> Result<Vec<Schedule>> {
         })
 }
 
-/// The latest firing after `after` and up to `now`.
+/// The latest firing after `after` and up to `now`. It looks back further and further, so that a schedule by the minute
+/// does not step through the year in which nothing ran.
 fn latest_due(schedule: &Schedule, after: Timestamp, now: Timestamp) -> Option<Timestamp> {
-    std::iter::successors(schedule.next_after(after), |at| schedule.next_after(*at))
-        .take_while(|at| *at <= now)
-        .last()
+    const HOUR: i64 = 3_600;
+    for back in [HOUR, 24 * HOUR, 32 * 24 * HOUR, i64::MAX] {
+        let from = now.checked_sub(SignedDuration::from_secs(back)).unwrap_or(Timestamp::MIN).max(after);
+        let latest = std::iter::successors(schedule.next_after(from), |at| schedule.next_after(*at))
+            .take_while(|at| *at <= now)
+            .last();
+        if latest.is_some() || from == after {
+            return latest;
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_firing_is_found_however_long_nothing_ran() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let latest = |cron: &str, after: &str| {
+            let schedule = Schedule::parse(cron, "UTC").unwrap();
+            latest_due(&schedule, at(after), at("2024-06-15T12:00:30Z")).map(|at| at.to_string())
+        };
+        assert_eq!(latest("* * * * *", "1990-01-01T00:00:00Z").as_deref(), Some("2024-06-15T12:00:00Z"));
+        assert_eq!(latest("0 9 * * 1", "2024-01-01T00:00:00Z").as_deref(), Some("2024-06-10T09:00:00Z"));
+        assert_eq!(latest("0 0 1 1 *", "2020-05-01T00:00:00Z").as_deref(), Some("2024-01-01T00:00:00Z"));
+        assert_eq!(latest("0 9 * * 1", "2024-06-10T09:00:00Z"), None);
+    }
 }

@@ -89,6 +89,13 @@ fn permitted(effects: Vec<Effect>, contact: &Contact) -> (Vec<Effect>, Option<St
 
 /// A turn that failed: again after a pause, or for good.
 pub(crate) fn failed(run: ClaimedRun, failure: Failure, now: Timestamp) -> AppliedTurn {
+    if failure.kind == FailureKind::Unreached {
+        // It was not tried, so it loses no try: the run comes to the same step again.
+        let due = now.saturating_add(FIRST_PAUSE).unwrap_or(Timestamp::MAX);
+        let reason = format!("put off: {}; again at {due}", failure.message);
+        let again = Advance::To { node: run.node, due, waited: true };
+        return plain(run, DecisionKind::Retrying, reason, again);
+    }
     let tries = run.attempts + 1;
     let label = failure.kind.name();
     if failure.kind.is_retried() && tries < TRIES {
@@ -185,6 +192,8 @@ mod tests {
             })
             .collect();
         assert_eq!(pauses, [60, 240, 960, -1]);
+        let unreached = failed(run(3), Failure { kind: FailureKind::Unreached, ..trap() }, now).advance;
+        assert!(matches!(unreached, Advance::To { node: 0, .. }), "what was not tried loses no try");
         let permanent = Failure { kind: FailureKind::Permanent, ..trap() };
         assert_eq!(failed(run(0), permanent, now).advance, Advance::End(RunStatus::Failed));
     }

@@ -31,7 +31,7 @@ pub trait Catalog: Send + Sync {
     async fn publish(&self, version: &NewVersion<'_>, now: Timestamp) -> Result<Published>;
 
     /// Retires every workflow that is not among `names`: it enrols nobody any more, and its active runs go on to their
-    /// end. Publishing it again brings it back. Answers the names of those that were retired just now.
+    /// end. Publishing it again brings it back, as a new version. Answers the names of those that were retired just now.
     async fn retire_all_but(&self, names: &BTreeSet<&str>, now: Timestamp) -> Result<Vec<String>>;
 
     /// A version's program.

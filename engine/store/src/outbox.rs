@@ -52,6 +52,8 @@ pub struct DueMessage {
     pub to: String,
     /// Consent topic.
     pub topic: Option<String>,
+    /// Whether it needs no consent.
+    pub transactional: bool,
     /// Tries so far.
     pub attempts: i64,
     /// When it was queued; its `Date`.

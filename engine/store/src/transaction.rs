@@ -55,7 +55,7 @@ pub trait Transaction: Send {
     /// The contacts, in the order of `ids`; one that is gone is left out. An id may stand there more than once.
     async fn load_contacts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>>;
 
-    /// The latest run of each of these contacts in a workflow, where there is one.
+    /// The active run of each of these contacts in a workflow, else the latest, where there is one.
     async fn latest_runs(
         &mut self,
         workflow: WorkflowId,

@@ -63,7 +63,10 @@ fn span(text: &str) -> Result<Span, Problem> {
 }
 
 fn date_time(text: &str) -> Result<DateTime, Problem> {
-    text.trim().parse().map_err(|_| {
+    // jiff reads past an offset or a zone, which would be a promise that is not kept.
+    let has_zone =
+        text.contains(['[', '+', 'Z']) || text.rsplit_once('T').is_some_and(|(_, time)| time.contains('-'));
+    text.trim().parse().ok().filter(|_| !has_zone).ok_or_else(|| {
         Problem::at("/until", format!("`{text}` is not a date and time"))
             .help("write for example 2026-12-24T09:00; the time zone is the contact's")
     })

@@ -1,10 +1,10 @@
 //! `dripline run`
 
-use std::{io::Write, sync::Arc, time::Instant};
+use std::{io::Write, pin::pin, sync::Arc, time::Instant};
 
 use dripline_delivery::Delivered;
 use dripline_model::{Clock, DrivenClock, SystemClock};
-use dripline_runtime::{Moment, Settled};
+use dripline_runtime::{Engine, Moment, Settled};
 use dripline_store::Store;
 use jiff::Timestamp;
 
@@ -45,8 +45,9 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
             out.flush()?;
             assembly.engine.run_forever(interrupted()).await.map_err(Problem::unavailable)?;
         } else {
-            let moment = assembly.engine.run_until_idle().await.map_err(Problem::unavailable)?;
-            assembly.engine.close().await;
+            let engine = &assembly.engine;
+            let moment =
+                until_interrupted(engine, engine.run_until_idle()).await.map_err(Problem::unavailable)?;
             writeln!(out, "{GOOD}Done{GOOD:#}: {}", work(moment.settled, moment.delivered))?;
         }
     }
@@ -109,22 +110,19 @@ pub(super) async fn fast_forward(
     let started = Instant::now();
     let progress = moment_progress();
     let mut driven = Driven::default();
-    let result = assembly
-        .engine
-        .fast_forward(&clock, |moment| {
-            driven.add(moment);
-            progress.set_message(format!(
-                "{}  {}  {}",
-                moment.now.strftime("%Y-%m-%d"),
-                plural(driven.settled.turns, "turn"),
-                plural(driven.delivered.sent, "mail")
-            ));
-            progress.tick();
-        })
-        .await;
+    let work = assembly.engine.fast_forward(&clock, |moment| {
+        driven.add(moment);
+        progress.set_message(format!(
+            "{}  {}  {}",
+            moment.now.strftime("%Y-%m-%d"),
+            plural(driven.settled.turns, "turn"),
+            plural(driven.delivered.sent, "mail")
+        ));
+        progress.tick();
+    });
+    let result = until_interrupted(&assembly.engine, work).await;
     progress.finish_and_clear();
     result.map_err(Problem::unavailable)?;
-    assembly.engine.close().await;
     driven.seconds = started.elapsed().as_secs_f64();
     Ok(driven)
 }
@@ -184,6 +182,18 @@ fn work(settled: Settled, delivered: Delivered) -> String {
         }
     }
     format!("{FAINT}{}{FAINT:#}", parts.join(", "))
+}
+
+/// Does the work to its end, or until the user has enough: then what is under way is ended in order, so that no mail is
+/// left uncertain.
+async fn until_interrupted<T>(engine: &Engine, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    let done = tokio::select! {
+        done = &mut work => done,
+        () = interrupted() => tokio::join!(engine.close(), work).1,
+    };
+    engine.close().await;
+    done
 }
 
 /// Resolves on Ctrl-C, and on SIGTERM where there is such a thing.

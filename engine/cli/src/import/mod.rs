@@ -275,6 +275,10 @@ fn open(file: &Path, progress: &ProgressBar, doing: &'static str) -> Result<Read
     if metadata.is_dir() {
         return Err(ImportErrorKind::Open(std::io::ErrorKind::IsADirectory.into()));
     }
+    if !metadata.is_file() {
+        let why = "it is read twice, so it has to be a file and no pipe; save it first";
+        return Err(ImportErrorKind::Open(std::io::Error::other(why)));
+    }
     progress.set_length(metadata.len());
     progress.set_position(0);
     progress.set_message(doing);

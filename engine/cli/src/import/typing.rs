@@ -104,6 +104,8 @@ fn is_decimal(cell: &str) -> bool {
         digits(whole)
             && digits(fraction)
             && (whole == "0" || !whole.starts_with('0'))
+            // 1.10 is a version and no number, which would read back as 1.1.
+            && (fraction.len() == 1 || !fraction.ends_with('0'))
             && whole.len() + fraction.len() <= 15
     })
 }

@@ -82,9 +82,11 @@ impl Workspace {
         Ok(Arc::new(SqliteStore::open(&self.store_path()).await?))
     }
 
-    /// The plugins' sandbox; compiled code is kept in the workspace.
+    /// The plugins' sandbox. Compiled code is kept for all workspaces of the user (XDG Base Directory Specification,
+    /// `XDG_CACHE_HOME`), or in the workspace where the user has no such folder.
     pub(crate) fn host(&self) -> Result<Host, Problem> {
-        let cache_dir = self.path(".dripline/cache");
+        let of_user = user_cache().filter(|dir| fs::create_dir_all(dir).is_ok());
+        let cache_dir = of_user.unwrap_or_else(|| self.path(".dripline/cache"));
         fs::create_dir_all(&cache_dir).map_err(|error| Problem::io("make", &cache_dir, &error))?;
         // wasmtime's cache wants an absolute path.
         let cache_dir =
@@ -107,4 +109,10 @@ impl Workspace {
         let known = self.open_store().await?.known_attributes().await?;
         Ok((!known.is_empty()).then(|| known.into_iter().collect()))
     }
+}
+
+fn user_cache() -> Option<PathBuf> {
+    let named = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let cache = named.or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
+    Some(cache.join("dripline"))
 }

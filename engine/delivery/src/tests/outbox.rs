@@ -45,6 +45,7 @@ pub(crate) fn noon() -> Timestamp {
 pub(crate) fn message(id: i64) -> DueMessage {
     let mut contact = Contact::new(ContactId(id));
     contact.attributes.insert("first_name".into(), Value::from("Ada"));
+    contact.consents.insert("email".into(), true);
     contact.attributes.insert("last_name".into(), Value::from("Lovelace"));
     DueMessage {
         id: MessageId(id),
@@ -56,6 +57,7 @@ pub(crate) fn message(id: i64) -> DueMessage {
         subject: "Welcome, Ada".into(),
         to: format!("ada-{id}@example.com"),
         topic: Some("news".into()),
+        transactional: false,
         attempts: 0,
         queued_at: noon(),
     }

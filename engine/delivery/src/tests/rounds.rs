@@ -136,6 +136,20 @@ async fn one_contact_for_whom_a_template_fails_does_not_stop_the_others() {
 }
 
 #[tokio::test]
+async fn a_consent_that_was_withdrawn_meanwhile_holds() {
+    let outbox = MemoryOutbox::with(3, WELCOME);
+    let withdraw = |message: &mut DueMessage| {
+        message.contact.consents.insert("email".into(), false);
+    };
+    outbox.change(2, withdraw);
+    outbox.change(3, withdraw);
+    outbox.change(3, |message| message.transactional = true);
+    let delivered = deliverer(&outbox, &config(Transport::Mailbox)).deliver_due(noon()).await.unwrap();
+    assert_eq!(delivered, Delivered { sent: 2, failed: 1, ..Delivered::default() });
+    insta::assert_snapshot!(outbox.row(2).detail, @"not sent: consent was withdrawn after it was queued");
+}
+
+#[tokio::test]
 async fn a_template_that_does_not_compile_or_is_gone_fails_its_messages() {
     let outbox = MemoryOutbox::with(1, &[("welcome.txt", "{{#if contact.name}}never closed")]);
     let gone = [("welcome.txt".to_owned(), Digest::of(b"gone"))];

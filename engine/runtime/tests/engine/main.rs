@@ -259,3 +259,35 @@ steps:
     ]
     "#);
 }
+
+#[tokio::test]
+async fn workflows_that_start_each_other_come_to_rest() {
+    let app = TestApp::new(HELLO).await;
+    let ids = app.contacts(1, |_| json!({})).await;
+    app.publish("name: ping\non: [{event: go}, {segment_joined: b}]\nenroll: {again: always}\nsteps:\n  - segment: {leave: a}\n  - segment: {join: a}\n").await;
+    app.publish("name: pong\non: {segment_joined: a}\nenroll: {again: always}\nsteps:\n  - segment: {leave: b}\n  - segment: {join: b}\n").await;
+    app.events(1, "go", "2024-01-02T00:00:00Z").await;
+    app.run().await;
+    let refused: Vec<_> =
+        app.decisions(ids[0]).await.into_iter().filter(|said| said.contains("never rest")).collect();
+    assert_eq!(refused.len(), 1, "{refused:#?}");
+    assert_eq!(app.runs().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_schedule_makes_nothing_up_from_before_it_was_published() {
+    let app = TestApp::new(HELLO).await;
+    app.contacts(10, |_| json!({})).await;
+    let weekly = |day: u8| {
+        format!(
+            "name: weekly\non: {{schedule: \"0 9 * * {day}\", time_zone: UTC}}\nenroll: {{again: always}}\nsteps:\n  - exit: {{}}\n"
+        )
+    };
+    app.publish(&weekly(1)).await;
+    assert_eq!(app.engine().await.settle(at("2024-01-01T09:00:00Z")).await.unwrap().enrolled, 10);
+    // On Thursday the author moves it from Mondays to Wednesdays.
+    app.clock.advance_to(at("2024-01-04T12:00:00Z"));
+    app.publish(&weekly(3)).await;
+    assert_eq!(app.engine().await.settle(at("2024-01-04T12:00:00Z")).await.unwrap().enrolled, 0);
+    assert_eq!(app.engine().await.settle(at("2024-01-10T09:00:00Z")).await.unwrap().enrolled, 10);
+}

@@ -255,6 +255,7 @@ CREATE TABLE messages (
     node       INTEGER NOT NULL,
     template   INTEGER NOT NULL,          -- word
     topic      INTEGER,                   -- word
+    transactional INTEGER NOT NULL CHECK (transactional IN (0, 1)),
     status     INTEGER NOT NULL,
     attempts   INTEGER NOT NULL DEFAULT 0,
     due_at     INTEGER,                   -- exactly while queued

@@ -55,12 +55,13 @@ pub(super) const REMOVE_TAGS: RowsSql =
     RowsSql { head: "DELETE FROM contact_tags WHERE (contact_id, tag) IN (VALUES", row: "(?, ?)", tail: ")" };
 
 pub(super) const QUEUE_MESSAGES: RowsSql = RowsSql {
-    head: "WITH new(run_id, turn, effect, contact_id, version_id, node, template, topic, queued_at, subject) AS (VALUES",
-    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    tail: ") INSERT INTO messages (run_id, turn, effect, contact_id, version_id, node, template, topic, status,
-            due_at, queued_at, recipient, subject)
-        SELECT new.run_id, new.turn, new.effect, new.contact_id, new.version_id, new.node, new.template, new.topic, 0,
-            new.queued_at, new.queued_at, c.email, new.subject
+    head: "WITH new(run_id, turn, effect, contact_id, version_id, node, template, topic, transactional,
+        queued_at, subject) AS (VALUES",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    tail: ") INSERT INTO messages (run_id, turn, effect, contact_id, version_id, node, template, topic,
+            transactional, status, due_at, queued_at, recipient, subject)
+        SELECT new.run_id, new.turn, new.effect, new.contact_id, new.version_id, new.node, new.template, new.topic,
+            new.transactional, 0, new.queued_at, new.queued_at, c.email, new.subject
         FROM new CROSS JOIN contacts c ON c.id = new.contact_id",
 };
 
@@ -294,11 +295,12 @@ async fn queue_emails(
     for Wanted { turn, what: (position, request) } in emails {
         let template = writer.word(&request.template)?;
         let topic = request.topic.as_deref().map(|topic| writer.word(topic)).transpose()?;
-        rows.push((&turn.run, *position, template, topic, request.subject.as_str()));
+        rows.push((&turn.run, *position, template, topic, *request));
     }
-    let queue = QUEUE_MESSAGES.over(rows, |binds, (run, position, template, topic, subject)| {
+    let queue = QUEUE_MESSAGES.over(rows, |binds, (run, position, template, topic, request)| {
         binds.add(run.run.0).add(run.turn).add(position).add(run.contact.0).add(run.version.0);
-        binds.add(run.node).add(template).add(topic).add(ms(now)).add(subject);
+        binds.add(run.node).add(template).add(topic).add(i64::from(request.transactional));
+        binds.add(ms(now)).add(request.subject.as_str());
     });
     writer.put(queue).await?;
     Ok(())

@@ -134,12 +134,14 @@ impl SqliteStore {
     async fn put_version(&self, new: &NewVersion<'_>, now: Timestamp) -> Raw<Published> {
         let mut writer = self.writer().await?;
         let digest = new.program.digest();
-        writer.run(query(PUT_WORKFLOW).bind(&new.program.name).bind(ms(now))).await?;
+        // Brought back, it counts as published anew, so that no schedule makes up for the time in between.
+        let appears = writer.run(query(PUT_WORKFLOW).bind(&new.program.name).bind(ms(now))).await? > 0;
         let workflow: i64 = query_scalar(WORKFLOW).bind(&new.program.name).fetch_one(writer.conn()).await?;
         let current: Option<(i64, i64, String)> =
             query_as(CURRENT).bind(workflow).fetch_optional(writer.conn()).await?;
         if let Some((id, number, current)) = &current
             && current == digest.as_str()
+            && !appears
         {
             writer.commit().await?;
             let workflow = WorkflowId(workflow);

@@ -31,7 +31,10 @@ pub(super) const BY_EMAIL: RowsSql = RowsSql {
 const LAST_ID: &str = "SELECT coalesce(max(id), 0) FROM contacts";
 
 /// Addresses may go round between contacts; none may stand twice while they do.
-const RELEASE_EMAILS: &str = "UPDATE contacts SET email = NULL WHERE id IN (SELECT value FROM json_each(?1))";
+/// A row is never without both, not even between two statements; the update that follows writes the real ones.
+const RELEASE_EMAILS: &str = "
+UPDATE contacts SET email = NULL, external_id = coalesce(external_id, char(0) || id)
+WHERE id IN (SELECT value FROM json_each(?1))";
 
 pub(super) const UPDATE: RowsSql = RowsSql {
     head: "WITH new(id, external_id, email, attributes, created_at, updated_at) AS (VALUES",

@@ -28,10 +28,10 @@ const MAGIC: &[u8] = b"SQLite format 3\0";
 const TABLES: &str = "SELECT count(*) FROM sqlite_schema";
 const VERSION: &str = "SELECT max(version) FROM _sqlx_migrations WHERE success";
 
-/// How long a writer waits for another process's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a writer waits for another process's transaction. An import is one, and may take minutes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// Writers of one process queue for its write connection for as long as it takes; an import may hold it for minutes.
+/// Writers of one process queue for its write connection for as long as it takes.
 const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 const READERS: u32 = 4;

@@ -16,8 +16,8 @@ use super::{
 use crate::{Delivery, DeliveryResult, DueMessage, ErrorKind, Outbox, Outgoing, Result};
 
 pub(super) const DUE: &str = "
-SELECT m.id, m.run_id, m.turn, m.effect, m.contact_id, m.version_id, t.word AS template, p.word AS topic, m.attempts,
-    m.queued_at, m.recipient, m.subject
+SELECT m.id, m.run_id, m.turn, m.effect, m.contact_id, m.version_id, t.word AS template, p.word AS topic,
+    m.transactional, m.attempts, m.queued_at, m.recipient, m.subject
 FROM messages m JOIN words t ON t.id = m.template LEFT JOIN words p ON p.id = m.topic
 WHERE m.due_at <= ?1 ORDER BY m.due_at, m.id LIMIT ?2";
 
@@ -61,6 +61,7 @@ struct DueRow {
     version_id: i64,
     template: String,
     topic: Option<String>,
+    transactional: bool,
     attempts: i64,
     queued_at: i64,
     recipient: String,
@@ -111,6 +112,7 @@ impl SqliteStore {
                 subject: row.subject,
                 to: row.recipient,
                 topic: row.topic,
+                transactional: row.transactional,
                 attempts: row.attempts,
                 queued_at: from_ms(row.queued_at),
             });

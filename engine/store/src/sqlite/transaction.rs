@@ -68,7 +68,7 @@ SELECT json_group_array(json_array(id, contact_id, workflow_id, version_id, node
 pub(super) const LATEST_RUNS: &str = "
 SELECT json_group_array(json_array(r.contact_id, r.id, r.status, r.enrolled_at))
 FROM json_each(?1) wanted CROSS JOIN runs r ON r.id = (
-    SELECT max(id) FROM runs WHERE contact_id = wanted.value AND workflow_id = ?2)";
+    SELECT id FROM runs WHERE contact_id = wanted.value AND workflow_id = ?2 ORDER BY status = 0 DESC, id DESC LIMIT 1)";
 
 const ENROLL: RowsSql = RowsSql {
     head: "INSERT INTO runs (workflow_id, version_id, contact_id, event_id, due_at, enrolled_at,

@@ -60,7 +60,7 @@ stores! {
         assert_eq!(store.retire_all_but(&names, at(1)).await.unwrap(), ["a"]);
         assert!(store.retire_all_but(&names, at(2)).await.unwrap().is_empty(), "once");
         assert_eq!(store.current_programs().await.unwrap().len(), 1);
-        assert!(!publish(&store, "a").await.is_new);
+        assert_eq!(publish(&store, "a").await.number, 2, "published anew");
         assert_eq!(store.current_programs().await.unwrap().len(), 2);
     }
 
