@@ -45,24 +45,23 @@ impl Engine {
     /// When the store fails. What was committed stays; calling again goes on from there.
     pub async fn settle(&self, now: Timestamp) -> Result<Settled> {
         let mut settled = Settled { enrolled: self.fire_schedules(now).await?, ..Settled::default() };
-        // What is due first, then the next events, always: a process that dies and comes back takes the same order. A
-        // look before each batch leaves the store's writer alone when there is nothing to write.
-        while !self.is_closing() && self.is_due(now).await? {
+        // What is due first, then the next events, always: a process that dies and comes back takes the same order.
+        // Each look waits for the store's writer, because what woke us may be another process's transaction that has
+        // not ended yet, and would be seen by nobody else.
+        while !self.is_closing() {
             match self.run_batch(now).await? {
                 0 => {
                     let arrived = self.run_arrivals(now).await?;
                     settled.events += arrived.events;
                     settled.enrolled += arrived.enrolled;
+                    if arrived.events == 0 {
+                        break;
+                    }
                 }
                 turns => settled.turns += turns,
             }
         }
         Ok(settled)
-    }
-
-    async fn is_due(&self, now: Timestamp) -> Result<bool> {
-        let due = self.store.next_due().await.while_doing("ask what is due next")?;
-        Ok(due.is_some_and(|due| due <= now))
     }
 
     /// Delivers the messages that are due at `now`.

@@ -149,15 +149,15 @@ fn hot_leads(leads: &[Lead], out: &mut Out) -> Result<(), Problem> {
     writeln!(out, "{HEADING}Hot leads{HEADING:#} {FAINT}(the hottest of each representative){FAINT:#}")?;
     let mut by_rep = BTreeMap::<&str, Vec<&Lead>>::new();
     for lead in leads {
-        by_rep.entry(&lead.rep_name).or_default().push(lead);
+        by_rep.entry(&lead.rep).or_default().push(lead);
     }
     let mut rows = table(["representative", "team", "leads", "hottest", "scores", "because"]);
-    for (rep, mut leads) in by_rep {
+    for mut leads in by_rep.into_values() {
         leads.sort_by_key(|lead| std::cmp::Reverse(lead.contact.scores.values().sum::<i64>()));
         let Some(hottest) = leads.first() else { continue };
         let reasons: Vec<_> = hottest.reasons.iter().take(2).map(|reason| reason.because.as_str()).collect();
         rows.add_row([
-            cell(rep),
+            cell(&hottest.rep_name),
             cell(hottest.team.as_deref().unwrap_or("-")),
             cell(count(leads.len() as u64)),
             cell(name(&hottest.contact)),
@@ -177,15 +177,13 @@ async fn next_commands(leads: &[Lead], store: &dyn Store, dir: &Path, out: &mut 
     let program = program();
     let dir = dir.display();
     writeln!(out, "{HEADING}Try next{HEADING:#}")?;
-    writeln!(
-        out,
-        "  {program} -w {dir} contacts show {lead}   {FAINT}everything about a lead, and why{FAINT:#}"
-    )?;
-    writeln!(out, "  {program} -w {dir} mail show {mail}   {FAINT}a mail as it was sent{FAINT:#}")?;
-    writeln!(
-        out,
-        "  {program} -w {dir} workflows show trial-nurture   {FAINT}how many came how far{FAINT:#}"
-    )?;
+    for (why, command) in [
+        ("everything about a lead, and why", format!("contacts show {lead}")),
+        ("a mail as it was sent", format!("mail show {mail}")),
+        ("how many came how far", "workflows show trial-nurture".to_owned()),
+    ] {
+        writeln!(out, "  {FAINT}{why}{FAINT:#}\n    {program} -w {dir} {command}")?;
+    }
     Ok(())
 }
 
