@@ -148,7 +148,7 @@ async fn load<E: Entity>(
     let mut reader = open(file, progress, "importing")?;
     let mut header = Record::default();
     reader.read(&mut header)?;
-    let mut rejected = RejectedRows::beside(file, &header)?;
+    let mut rejected = RejectedRows::beside(file, &header);
     let mut import = store.begin_import().await?;
     let mut summary = Summary {
         columns: mapping.columns,
@@ -186,8 +186,12 @@ async fn load<E: Entity>(
             break;
         }
     }
-    summary.rejected_file = rejected.finish()?;
+    rejected.flush()?;
     import.commit().await?;
+    match rejected.keep() {
+        Ok(file) => summary.rejected_file = file,
+        Err(error) => summary.notes.push(format!("the rejected rows could not be written down: {error}")),
+    }
     Ok(summary)
 }
 
