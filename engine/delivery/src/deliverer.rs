@@ -91,10 +91,12 @@ impl Deliverer {
     /// Settles the messages that a dead process left *sending*, as [`DeliveryConfig::on_uncertain`] says; answers how
     /// many there were. Call it once, before the first round, and only while no other process delivers.
     ///
+    /// Where messages go into the built-in mailbox there is nothing uncertain: none was on a wire, so they are kept now.
+    ///
     /// # Errors
     /// The store failed.
     pub async fn recover(&self, now: Timestamp) -> Result<u64, DeliveryError> {
-        let resend = self.rules.on_uncertain == OnUncertain::Resend;
+        let resend = self.server.is_none() || self.rules.on_uncertain == OnUncertain::Resend;
         self.outbox.recover_sending(resend, now).await.doing("recover messages that were being sent")
     }
 

@@ -163,13 +163,24 @@ async fn a_template_that_does_not_compile_or_is_gone_fails_its_messages() {
 
 #[tokio::test]
 async fn what_a_dead_process_left_follows_the_policy() {
-    for (on_uncertain, status) in
-        [(OnUncertain::Hold, MessageStatus::Uncertain), (OnUncertain::Resend, MessageStatus::Queued)]
-    {
+    let server = Transport::Smtp(SmtpConfig {
+        host: "127.0.0.1".into(),
+        port: 9,
+        tls: Tls::None,
+        credentials: None,
+        connections: 1,
+        timeout_ms: 1_000,
+        extra_roots_pem: None,
+    });
+    for (transport, on_uncertain, status) in [
+        (server.clone(), OnUncertain::Hold, MessageStatus::Uncertain),
+        (server, OnUncertain::Resend, MessageStatus::Queued),
+        (Transport::Mailbox, OnUncertain::Hold, MessageStatus::Queued),
+    ] {
         let outbox = MemoryOutbox::with(1, WELCOME);
         let left = Outgoing { id: outbox.row(1).message.id, message_id: "x".into(), source: vec![] };
         outbox.mark_sending(&[left], noon()).await.unwrap();
-        let config = DeliveryConfig { on_uncertain, ..config(Transport::Mailbox) };
+        let config = DeliveryConfig { on_uncertain, ..config(transport) };
         assert_eq!(deliverer(&outbox, &config).recover(noon()).await.unwrap(), 1);
         assert_eq!(outbox.row(1).status, status);
     }
