@@ -22,7 +22,9 @@ fn main() -> ExitCode {
 
 fn build() -> Result<(), String> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).ok_or("no workspace")?;
+    // Asked when run, not when compiled: checkouts that share a target folder share the compiled script.
+    let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set")?);
+    let workspace = here.ancestors().nth(2).ok_or("no workspace")?;
     let mut plugins = PLUGINS.to_vec();
     if env::var_os("CARGO_FEATURE_MISBEHAVING").is_some() {
         plugins.push("misbehaving");
