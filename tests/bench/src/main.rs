@@ -1,0 +1,3 @@
+//! What Dripline costs, end to end, beside the same SQL alone.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Proves from a database and a mail server alone that nothing was lost and nothing was done twice.

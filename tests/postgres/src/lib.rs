@@ -1,0 +1,1 @@
+//! A PostgreSQL server for tests, thrown away after them.
