@@ -54,6 +54,11 @@ ORDER BY w.name";
 
 const PLUGIN: &str = "SELECT wasm FROM plugins WHERE digest = ?1";
 
+const REVISION: &str = "SELECT number FROM revision";
+
+/// Run in the transaction that changes something.
+pub(super) const NEXT_REVISION: &str = "UPDATE revision SET number = number + 1";
+
 const TEMPLATE: &str = "SELECT source FROM templates WHERE digest = ?1";
 
 #[derive(FromRow)]
@@ -119,6 +124,11 @@ impl Catalog for SqliteStore {
         self.load_current_programs().await.doing("load the workflows")
     }
 
+    async fn revision(&self) -> Result<i64> {
+        let revision = query_scalar(REVISION).fetch_one(&self.shared.readers).await;
+        revision.doing("read the catalog's revision")
+    }
+
     async fn plugin(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
         let wasm = query_scalar(PLUGIN).bind(digest.as_str()).fetch_optional(&self.shared.readers).await;
         wasm.doing(format!("load plugin {}", digest.short()))
@@ -164,6 +174,7 @@ impl SqliteStore {
             .bind(ms(now))
             .fetch_one(writer.conn())
             .await?;
+        writer.run(query(NEXT_REVISION)).await?;
         writer.commit().await?;
         Ok(Published { workflow: WorkflowId(workflow), version: VersionId(id), number, is_new: true })
     }
@@ -174,6 +185,9 @@ impl SqliteStore {
         workflows.retain(|(_, name)| !names.contains(name.as_str()));
         for (id, _) in &workflows {
             writer.run(query(RETIRE).bind(*id).bind(ms(now))).await?;
+        }
+        if !workflows.is_empty() {
+            writer.run(query(NEXT_REVISION)).await?;
         }
         writer.commit().await?;
         Ok(workflows.into_iter().map(|(_, name)| name).collect())

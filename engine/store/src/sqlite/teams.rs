@@ -3,10 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use dripline_model::team::{Member, Representative, Team};
-use sqlx::{query, query_as, query_scalar};
+use sqlx::{SqliteConnection, query, query_as, query_scalar};
 
 use super::{
     SqliteStore,
+    catalog::NEXT_REVISION,
     rows::{Raw, RowsSql, damaged},
     writer::Writer,
 };
@@ -72,6 +73,10 @@ pub(super) async fn representative_ids(
 impl SqliteStore {
     pub(super) async fn replace_teams(&self, reps: &[Representative], teams: &[Team]) -> Raw<()> {
         let mut writer = self.writer().await?;
+        if representatives(writer.conn()).await? == reps && all_teams(writer.conn()).await? == teams {
+            return Ok(());
+        }
+        writer.run(query(NEXT_REVISION)).await?;
         writer.run(query(DEACTIVATE)).await?;
         let put = PUT_REPRESENTATIVES.over((0_i64..).zip(reps), |binds, (position, rep)| {
             binds.add(rep.key.as_str()).add(rep.name.as_str()).add(rep.email.as_deref()).add(position);
@@ -96,24 +101,30 @@ impl SqliteStore {
     }
 
     pub(super) async fn load_teams(&self) -> Raw<Vec<Team>> {
-        let rows: Vec<(String, String, Option<String>, Option<i64>)> =
-            query_as(TEAMS).fetch_all(&self.shared.readers).await?;
-        let mut teams: Vec<Team> = Vec::new();
-        for (key, name, rep, weight) in rows {
-            if teams.last().is_none_or(|team| team.key != key) {
-                teams.push(Team { key, name, members: Vec::new() });
-            }
-            if let (Some(team), Some(rep), Some(weight)) = (teams.last_mut(), rep, weight) {
-                let weight = u32::try_from(weight).map_err(|error| damaged("team member's weight", error))?;
-                team.members.push(Member { rep, weight });
-            }
-        }
-        Ok(teams)
+        all_teams(&mut *self.reader().await?).await
     }
 
     pub(super) async fn load_representatives(&self) -> Raw<Vec<Representative>> {
-        let rows: Vec<(String, String, Option<String>)> =
-            query_as(REPRESENTATIVES).fetch_all(&self.shared.readers).await?;
-        Ok(rows.into_iter().map(|(key, name, email)| Representative { key, name, email }).collect())
+        representatives(&mut *self.reader().await?).await
     }
+}
+
+async fn all_teams(conn: &mut SqliteConnection) -> Raw<Vec<Team>> {
+    let rows: Vec<(String, String, Option<String>, Option<i64>)> = query_as(TEAMS).fetch_all(conn).await?;
+    let mut teams: Vec<Team> = Vec::new();
+    for (key, name, rep, weight) in rows {
+        if teams.last().is_none_or(|team| team.key != key) {
+            teams.push(Team { key, name, members: Vec::new() });
+        }
+        if let (Some(team), Some(rep), Some(weight)) = (teams.last_mut(), rep, weight) {
+            let weight = u32::try_from(weight).map_err(|error| damaged("team member's weight", error))?;
+            team.members.push(Member { rep, weight });
+        }
+    }
+    Ok(teams)
+}
+
+async fn representatives(conn: &mut SqliteConnection) -> Raw<Vec<Representative>> {
+    let rows: Vec<(String, String, Option<String>)> = query_as(REPRESENTATIVES).fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|(key, name, email)| Representative { key, name, email }).collect())
 }
