@@ -4,6 +4,7 @@
 //! asks for the time: every verb that needs "now" takes it. [`sqlite`] is the store that needs no set-up.
 
 mod catalog;
+mod claimant;
 mod error;
 mod ingest;
 mod outbox;
@@ -12,6 +13,7 @@ pub mod sqlite;
 mod transaction;
 
 pub use catalog::*;
+pub use claimant::Claimant;
 pub use error::{Error, ErrorKind, Result};
 pub use ingest::*;
 pub use outbox::*;

@@ -40,7 +40,7 @@ SELECT version_id, node, status, count(*) FROM runs GROUP BY 1, 2, 3 ORDER BY 1,
 
 const MESSAGES: &str = "
 SELECT m.id, m.run_id, m.contact_id, m.version_id, m.node, m.message_id, m.recipient, w.word AS template, m.subject,
-    m.status, m.attempts, m.queued_at, m.sent_at, m.detail
+    m.status, m.attempts, m.queued_at, m.due_at, m.sent_at, m.detail
 FROM messages m JOIN words w ON w.id = m.template
 WHERE TRUE";
 
@@ -115,6 +115,7 @@ struct MessageFields {
     status: i64,
     attempts: i64,
     queued_at: i64,
+    due_at: Option<i64>,
     sent_at: Option<i64>,
     detail: Option<String>,
 }
@@ -287,6 +288,7 @@ impl SqliteStore {
             status: message_status(row.status)?,
             attempts: row.attempts,
             queued_at: from_ms(row.queued_at),
+            due_at: maybe_at(row.due_at),
             sent_at: maybe_at(row.sent_at),
             detail: row.detail,
         })
