@@ -8,10 +8,7 @@ use std::{
 use dripline_delivery::Delivered;
 use dripline_model::DrivenClock;
 use jiff::{SignedDuration, Timestamp};
-use tokio::{
-    sync::{Notify, watch},
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     engine::Engine,
@@ -132,7 +129,7 @@ impl Engine {
         {
             clock.advance_to(due);
             let now = self.clock.now();
-            let (settled, _) = self.settle_in(Order::Settled, || now).await?;
+            let (settled, _) = self.settle_in(Order::Fixed, || now).await?;
             observe(&Moment { now, settled, delivered: self.deliver(now).await? });
         }
         Ok(())
@@ -159,14 +156,14 @@ impl Engine {
     /// would be worse.
     pub async fn run_forever(self: &Arc<Self>, stop: impl Future<Output = ()>) -> Result<()> {
         let (stopping, stopped) = watch::channel(false);
-        let shared = Arc::<Beside>::default();
+        let outage = Arc::<Outage>::default();
         let mut loops = JoinSet::new();
         for _ in 0..self.options.workers.max(1) {
-            let (engine, shared, stopped) = (Arc::clone(self), Arc::clone(&shared), stopped.clone());
-            loops.spawn(async move { engine.schedule_forever(&shared, stopped).await });
+            let (engine, outage, stopped) = (Arc::clone(self), Arc::clone(&outage), stopped.clone());
+            loops.spawn(async move { engine.schedule_forever(&outage, stopped).await });
         }
         let engine = Arc::clone(self);
-        loops.spawn(async move { engine.deliver_forever(&shared, stopped).await });
+        loops.spawn(async move { engine.deliver_forever(&outage, stopped).await });
         // Whichever ends first ends the others, in order: a delivery that is just dropped leaves its mails uncertain.
         let first = tokio::select! {
             () = stop => Ok(()),
@@ -183,10 +180,10 @@ impl Engine {
         first.and(tokio::join!(self.close(), rest).1)
     }
 
-    async fn schedule_forever(&self, beside: &Beside, mut stopped: watch::Receiver<bool>) -> Result<()> {
-        let mut patience = Patience::new(&beside.outage);
+    async fn schedule_forever(&self, outage: &Outage, mut stopped: watch::Receiver<bool>) -> Result<()> {
+        let mut patience = Patience::new(outage);
         while !*stopped.borrow_and_update() {
-            let round = self.schedule_round(&beside.outbox).await;
+            let round = self.schedule_round().await;
             if let Some(next) = patience.bear(round, &mut stopped).await? {
                 self.sleep_until(next, self.store.changed(), &mut stopped).await;
             }
@@ -195,25 +192,24 @@ impl Engine {
     }
 
     /// Does what is due; answers when something is next.
-    async fn schedule_round(&self, outbox: &Notify) -> Result<Option<Timestamp>> {
+    async fn schedule_round(&self) -> Result<Option<Timestamp>> {
         let (settled, now) = self.settle_in(Order::Fair, || self.clock.now()).await?;
         if settled != Settled::default() {
             let Settled { events, enrolled, turns } = settled;
             tracing::info!(events, enrolled, turns, "did what was due");
         }
-        outbox.notify_one();
         let due = self.store.next_due().await.while_doing("ask what is due next")?;
         let taken = due.is_some_and(|due| due <= now);
         let due = if taken { now.saturating_add(LEAVE_ALONE).ok() } else { due };
         Ok([due, self.next_firing(now)?].into_iter().flatten().min())
     }
 
-    async fn deliver_forever(&self, beside: &Beside, mut stopped: watch::Receiver<bool>) -> Result<()> {
-        let mut patience = Patience::new(&beside.outage);
+    async fn deliver_forever(&self, outage: &Outage, mut stopped: watch::Receiver<bool>) -> Result<()> {
+        let mut patience = Patience::new(outage);
         while !*stopped.borrow_and_update() {
             let round = self.deliver_round().await;
             if let Some(next) = patience.bear(round, &mut stopped).await? {
-                self.sleep_until(next, beside.outbox.notified(), &mut stopped).await;
+                self.sleep_until(next, self.outbox.notified(), &mut stopped).await;
             }
         }
         Ok(())
@@ -246,12 +242,4 @@ impl Engine {
             _ = stopped.changed() => {}
         }
     }
-}
-
-/// What the loops of a running engine have in common.
-#[derive(Debug, Default)]
-struct Beside {
-    /// Messages may have been queued.
-    outbox: Notify,
-    outage: Outage,
 }

@@ -201,6 +201,10 @@ impl Catalog for MemoryOutbox {
         unreachable!("delivery only reads templates")
     }
 
+    async fn revision(&self) -> Result<i64> {
+        unreachable!("delivery only reads templates")
+    }
+
     async fn plugin(&self, _: &Digest) -> Result<Option<Vec<u8>>> {
         unreachable!("delivery only reads templates")
     }

@@ -1,6 +1,8 @@
 //! What the engine promises, with the real plugins over a real store on a driven clock.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod beside;
+mod flaky;
 mod support;
 
 use dripline_model::{decision::RunStatus, manifest::Grant};
@@ -271,6 +273,22 @@ async fn workflows_that_start_each_other_come_to_rest() {
     let refused: Vec<_> =
         app.decisions(ids[0]).await.into_iter().filter(|said| said.contains("never rest")).collect();
     assert_eq!(refused.len(), 1, "{refused:#?}");
+    assert_eq!(app.runs().await.len(), 2);
+}
+
+#[tokio::test]
+async fn workflows_that_start_each_other_come_to_rest_while_time_passes() {
+    let app = TestApp::new(HELLO).await;
+    app.contacts(1, |_| json!({})).await;
+    app.publish("name: ping\non: [{event: go}, {segment_joined: b}]\nenroll: {again: always}\nsteps:\n  - segment: {leave: a}\n  - segment: {join: a}\n").await;
+    app.publish("name: pong\non: {segment_joined: a}\nenroll: {again: always}\nsteps:\n  - segment: {leave: b}\n  - segment: {join: b}\n").await;
+    app.events(1, "go", "2024-01-02T00:00:00Z").await;
+    let engine = app.engine().await;
+    for second in 0..10 {
+        let now = at("2024-01-02T00:00:00Z") + std::time::Duration::from_secs(second);
+        let did = engine.step(now).await.unwrap();
+        assert_eq!(did.is_some(), second < 3, "{did:?}");
+    }
     assert_eq!(app.runs().await.len(), 2);
 }
 

@@ -151,6 +151,10 @@ impl TestApp {
     }
 
     pub(crate) async fn engine_with(&self, options: Options) -> Engine {
+        self.engine_over(Arc::clone(&self.store), options).await
+    }
+
+    pub(crate) async fn engine_over(&self, store: Arc<dyn Store>, options: Options) -> Engine {
         let config = DeliveryConfig {
             sender: Sender { name: "Test".into(), email: "test@dripline.example".into(), reply_to: None },
             unsubscribe_url: None,
@@ -158,9 +162,9 @@ impl TestApp {
             on_uncertain: OnUncertain::Hold,
             retry: RetryPolicy::default(),
         };
-        let deliverer = Deliverer::new(Arc::clone(&self.store), config).unwrap();
+        let deliverer = Deliverer::new(Arc::clone(&store), config).unwrap();
         let clock: Arc<dyn Clock> = self.clock.clone();
-        Engine::start(Arc::clone(&self.store), self.host.clone(), clock, deliverer, options).await.unwrap()
+        Engine::start(store, self.host.clone(), clock, deliverer, options).await.unwrap()
     }
 
     /// Runs until nothing is left to do, and answers the moments at which something was.
