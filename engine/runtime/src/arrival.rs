@@ -30,6 +30,7 @@ impl Engine {
         if events.is_empty() {
             return Ok(None);
         }
+        dripline_model::crash::point("arrivals.claimed");
         let size = events.len();
         // Whatever was published before these events came in is known from here on; else they would pass it by.
         self.follow().await?;

@@ -79,7 +79,9 @@ impl Engine {
             };
             // Others are at all of it.
             let Some((settled, size)) = done else { continue };
+            dripline_model::crash::point("batch.commit.before");
             tx.commit().await.while_doing("commit a batch")?;
+            dripline_model::crash::point("batch.commit.after");
             if order == Order::Fair {
                 let share =
                     busy.iter().find(|busy| busy.flow == flow).map_or(DEFAULT_SHARE, |busy| busy.share);
