@@ -1,6 +1,7 @@
 //! What the engine promises, with the real plugins over a real store on a driven clock.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod set_clock;
 mod support;
 
 use dripline_model::{decision::RunStatus, manifest::Grant};

@@ -145,12 +145,21 @@ impl TestApp {
     }
 
     pub(crate) async fn engine(&self) -> Engine {
+        self.engine_with(self.options()).await
+    }
+
+    pub(crate) fn options(&self) -> Options {
         let grants =
             self.plugins.iter().map(|(name, (_, info))| (name.clone(), info.grant.clone())).collect();
-        self.engine_with(Options { grants, time_zone: TimeZone::UTC, ..Options::default() }).await
+        Options { grants, time_zone: TimeZone::UTC, ..Options::default() }
     }
 
     pub(crate) async fn engine_with(&self, options: Options) -> Engine {
+        self.engine_by(self.clock.clone(), options).await
+    }
+
+    /// An engine that tells the time by another clock than the app's.
+    pub(crate) async fn engine_by(&self, clock: Arc<dyn Clock>, options: Options) -> Engine {
         let config = DeliveryConfig {
             sender: Sender { name: "Test".into(), email: "test@dripline.example".into(), reply_to: None },
             unsubscribe_url: None,
@@ -159,7 +168,6 @@ impl TestApp {
             retry: RetryPolicy::default(),
         };
         let deliverer = Deliverer::new(Arc::clone(&self.store), config).unwrap();
-        let clock: Arc<dyn Clock> = self.clock.clone();
         Engine::start(Arc::clone(&self.store), self.host.clone(), clock, deliverer, options).await.unwrap()
     }
 
