@@ -233,8 +233,10 @@ impl Deliverer {
         if results.is_empty() {
             return Ok(Delivered::default());
         }
+        dripline_model::crash::point("mail.settle.before");
         let settled = self.outbox.settle(&self.claimant, results, self.clock.now()).await;
         settled.doing("record what became of messages")?;
+        dripline_model::crash::point("mail.settle.after");
         let mut delivered = Delivered::default();
         for delivery in results {
             *match delivery.result {

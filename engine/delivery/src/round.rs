@@ -135,6 +135,7 @@ impl Deliverer {
                 line.put_back(allowed);
                 break;
             }
+            dripline_model::crash::point("mail.claimed");
             let (composed, failed) = self.compose(due).await?;
             line.put_back(allowed - composed.len());
             delivered.add(self.settle(&failed).await?);
@@ -149,10 +150,12 @@ impl Deliverer {
             if outgoing.is_empty() {
                 continue;
             }
+            dripline_model::crash::point("mail.mark.before");
             let Some(lease_until) = self.mark(&outgoing).await? else {
                 line.put_back(outgoing.len());
                 continue;
             };
+            dripline_model::crash::point("mail.mark.after");
             for ((place, outgoing), (to, past)) in room.zip(outgoing).zip(rest) {
                 place.send(Job { outgoing, to, past, lease_until });
             }

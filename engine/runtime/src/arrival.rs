@@ -31,6 +31,7 @@ impl Engine {
             return Ok(None);
         }
         let now = one_moment(&mut events, now);
+        dripline_model::crash::point("arrivals.claimed");
         // Whatever was published before these events came in is known from here on; else they would pass it by.
         self.follow().await?;
         let published = self.published();

@@ -79,7 +79,9 @@ impl Engine {
             };
             // Others are at all of it.
             let Some((settled, size)) = done else { continue };
+            dripline_model::crash::point("batch.commit.before");
             tx.commit().await.while_doing("commit a batch")?;
+            dripline_model::crash::point("batch.commit.after");
             self.outbox.notify_one();
             if order == Order::Fair {
                 let share =

@@ -3,6 +3,7 @@
 
 mod beside;
 mod flaky;
+mod set_clock;
 mod support;
 
 use dripline_model::{decision::RunStatus, manifest::Grant};

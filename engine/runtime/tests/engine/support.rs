@@ -145,9 +145,13 @@ impl TestApp {
     }
 
     pub(crate) async fn engine(&self) -> Engine {
+        self.engine_with(self.options()).await
+    }
+
+    pub(crate) fn options(&self) -> Options {
         let grants =
             self.plugins.iter().map(|(name, (_, info))| (name.clone(), info.grant.clone())).collect();
-        self.engine_with(Options { grants, time_zone: TimeZone::UTC, ..Options::default() }).await
+        Options { grants, time_zone: TimeZone::UTC, ..Options::default() }
     }
 
     pub(crate) async fn engine_with(&self, options: Options) -> Engine {
@@ -155,6 +159,15 @@ impl TestApp {
     }
 
     pub(crate) async fn engine_over(&self, store: Arc<dyn Store>, options: Options) -> Engine {
+        self.engine_of(store, self.clock.clone(), options).await
+    }
+
+    /// An engine that tells the time by another clock than the app's.
+    pub(crate) async fn engine_by(&self, clock: Arc<dyn Clock>, options: Options) -> Engine {
+        self.engine_of(Arc::clone(&self.store), clock, options).await
+    }
+
+    async fn engine_of(&self, store: Arc<dyn Store>, clock: Arc<dyn Clock>, options: Options) -> Engine {
         let config = DeliveryConfig {
             sender: Sender { name: "Test".into(), email: "test@dripline.example".into(), reply_to: None },
             unsubscribe_url: None,
@@ -163,7 +176,6 @@ impl TestApp {
             retry: RetryPolicy::default(),
         };
         let deliverer = Deliverer::new(Arc::clone(&store), config).unwrap();
-        let clock: Arc<dyn Clock> = self.clock.clone();
         Engine::start(store, self.host.clone(), clock, deliverer, options).await.unwrap()
     }
 
