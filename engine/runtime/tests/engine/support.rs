@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use dripline_delivery::{Deliverer, DeliveryConfig, OnUncertain, RetryPolicy, Sender, Transport};
+use dripline_delivery::{Deliverer, DeliveryConfig, RetryPolicy, Sender, Transport, UncertainRule};
 use dripline_model::{
     Clock, Digest, DrivenClock, Manifest,
     id::ContactId,
@@ -145,21 +145,31 @@ impl TestApp {
     }
 
     pub(crate) async fn engine(&self) -> Engine {
+        self.engine_with(self.options()).await
+    }
+
+    /// Everything granted that was asked for.
+    pub(crate) fn options(&self) -> Options {
         let grants =
             self.plugins.iter().map(|(name, (_, info))| (name.clone(), info.grant.clone())).collect();
-        self.engine_with(Options { grants, time_zone: TimeZone::UTC, ..Options::default() }).await
+        Options { grants, time_zone: TimeZone::UTC, ..Options::default() }
     }
 
     pub(crate) async fn engine_with(&self, options: Options) -> Engine {
+        self.engine_over(Transport::Mailbox, options).await
+    }
+
+    /// An engine whose messages go this way.
+    pub(crate) async fn engine_over(&self, transport: Transport, options: Options) -> Engine {
         let config = DeliveryConfig {
             sender: Sender { name: "Test".into(), email: "test@dripline.example".into(), reply_to: None },
             unsubscribe_url: None,
-            transport: Transport::Mailbox,
-            on_uncertain: OnUncertain::Hold,
+            transport,
+            on_uncertain: UncertainRule::default(),
             retry: RetryPolicy::default(),
         };
-        let deliverer = Deliverer::new(Arc::clone(&self.store), config).unwrap();
         let clock: Arc<dyn Clock> = self.clock.clone();
+        let deliverer = Deliverer::new(Arc::clone(&self.store), Arc::clone(&clock), config).unwrap();
         Engine::start(Arc::clone(&self.store), self.host.clone(), clock, deliverer, options).await.unwrap()
     }
 

@@ -12,8 +12,7 @@ use jiff::Timestamp;
 
 use crate::{stores, workspace::*};
 
-const HOLD: UncertainRule =
-    UncertainRule { marketing: OnUncertain::Hold, transactional: OnUncertain::Hold };
+const HOLD: UncertainRule = UncertainRule { marketing: OnUncertain::Hold, transactional: OnUncertain::Hold };
 
 /// Queues `count` messages, due at second 1, of which those with these positions are transactional.
 async fn queue_some(store: &Arc<dyn Store>, count: usize, transactional: &[usize]) -> Vec<MessageId> {
