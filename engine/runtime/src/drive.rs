@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use dripline_delivery::Delivered;
+use dripline_delivery::{Abandoned, Delivered};
 use dripline_model::DrivenClock;
 use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::watch, task::JoinSet};
@@ -48,6 +48,9 @@ const LEAVE_ALONE: Duration = Duration::from_millis(50);
 /// The longest sleep between two looks at the store; only a guard against a machine whose clock is set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
 
+/// The longest wait between two looks at whether the engine closes.
+const LONGEST_WAIT: Duration = Duration::from_millis(200);
+
 impl Engine {
     /// Does everything that is due at `now`: events, schedules, runs, each workflow in its turn. Messages wait for
     /// [`Engine::deliver`]. After [`Engine::close`] it ends with the batch that is under way.
@@ -78,21 +81,21 @@ impl Engine {
         Ok((settled, now))
     }
 
-    /// Delivers the messages that are due at `now`.
+    /// Delivers the messages that are due, as far as the rate of the server allows.
     ///
     /// # Errors
     /// When the store fails. A server that fails is an outcome of its messages.
-    pub async fn deliver(&self, now: Timestamp) -> Result<Delivered> {
-        self.deliverer.deliver_due(now).await.while_doing("deliver messages")
+    pub async fn deliver(&self) -> Result<Delivered> {
+        self.deliverer.deliver_due().await.while_doing("deliver messages")
     }
 
-    /// Settles messages that a process left on the wire when it died; call once, before anything is delivered and
-    /// while no other process delivers. Answers how many there were.
+    /// Settles messages that processes left on the wire when they died; answers how many there were. Call it once, before
+    /// anything is delivered: with [`Abandoned::All`] only while no other process delivers.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn recover(&self) -> Result<u64> {
-        self.deliverer.recover(self.clock.now()).await.while_doing("recover messages")
+    pub async fn recover(&self, which: Abandoned) -> Result<u64> {
+        self.deliverer.recover(which).await.while_doing("recover messages")
     }
 
     /// Ends what is under way: steps after the batch, delivery after the messages that are on the wire. Nothing is done
@@ -102,14 +105,20 @@ impl Engine {
         self.deliverer.close().await;
     }
 
-    /// Does and delivers everything that is due by now, and returns.
+    /// Does and delivers everything that is due by now, and returns. What the rate of a server holds back is waited for.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn run_until_idle(&self) -> Result<Moment> {
         let now = self.clock.now();
         let settled = self.settle(now).await?;
-        Ok(Moment { now, settled, delivered: self.deliver(now).await? })
+        let mut delivered = self.deliver().await?;
+        while let Some(until) = self.deliverer.held_until()
+            && self.wait_until(until).await
+        {
+            delivered += self.deliver().await?;
+        }
+        Ok(Moment { now, settled, delivered })
     }
 
     /// Leaps from one due moment to the next until nothing is left to do, and calls `observe` after each. Schedules
@@ -130,7 +139,7 @@ impl Engine {
             clock.advance_to(due);
             let now = self.clock.now();
             let (settled, _) = self.settle_in(Order::Fixed, || now).await?;
-            observe(&Moment { now, settled, delivered: self.deliver(now).await? });
+            observe(&Moment { now, settled, delivered: self.deliver().await? });
         }
         Ok(())
     }
@@ -143,7 +152,7 @@ impl Engine {
 
     async fn next_due(&self) -> Result<Option<Timestamp>> {
         let run = self.store.next_due().await.while_doing("ask what is due next")?;
-        let message = self.store.next_message_due().await.while_doing("ask which message is due next")?;
+        let message = self.deliverer.next_due().await.while_doing("ask which message is due next")?;
         Ok([run, message].into_iter().flatten().min())
     }
 
@@ -217,12 +226,28 @@ impl Engine {
 
     /// Delivers what is due; answers when something is next.
     async fn deliver_round(&self) -> Result<Option<Timestamp>> {
-        let delivered = self.deliver(self.clock.now()).await?;
+        let delivered = self.deliver().await?;
         if delivered != Delivered::default() {
             let Delivered { sent, retried, failed, uncertain } = delivered;
             tracing::info!(sent, retried, failed, uncertain, "delivered messages");
         }
-        self.store.next_message_due().await.while_doing("ask which message is due next")
+        self.deliverer.next_due().await.while_doing("ask which message is due next")
+    }
+
+    /// Waits for an instant; answers whether it came. It does not when the engine closes, or on a driven clock, which
+    /// stands still.
+    async fn wait_until(&self, until: Timestamp) -> bool {
+        loop {
+            let now = self.clock.now();
+            if now >= until {
+                return true;
+            }
+            let pause: Duration = until.duration_since(now).try_into().unwrap_or(Duration::ZERO);
+            tokio::time::sleep(pause.clamp(Duration::from_millis(2), LONGEST_WAIT)).await;
+            if self.is_closing() || self.clock.now() == now {
+                return false;
+            }
+        }
     }
 
     async fn sleep_until(

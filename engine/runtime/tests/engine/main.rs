@@ -6,6 +6,9 @@ mod flaky;
 mod set_clock;
 mod support;
 
+use std::time::Duration;
+
+use dripline_delivery::{DEFAULT_TIMEOUT_MS, SmtpConfig, Tls, Transport};
 use dripline_model::{decision::RunStatus, manifest::Grant};
 use dripline_runtime::Options;
 use serde_json::json;
@@ -309,4 +312,42 @@ async fn a_schedule_makes_nothing_up_from_before_it_was_published() {
     app.publish(&weekly(3)).await;
     assert_eq!(app.engine().await.settle(at("2024-01-04T12:00:00Z")).await.unwrap().enrolled, 0);
     assert_eq!(app.engine().await.settle(at("2024-01-10T09:00:00Z")).await.unwrap().enrolled, 10);
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_holds_no_step_up() {
+    let app = TestApp::new(HELLO).await;
+    app.contacts(2, |_| json!({})).await;
+    app.publish("name: greet\non: {event: go}\nsteps:\n  - email: {template: hello, subject: Hello}\n").await;
+    app.events(1, "go", "2024-01-01T00:00:00Z").await;
+    let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let smtp = SmtpConfig {
+        name: "silent".into(),
+        host: "127.0.0.1".into(),
+        port: silent.local_addr().unwrap().port(),
+        tls: Tls::None,
+        credentials: None,
+        connections: 1,
+        rate: None,
+        timeout_ms: DEFAULT_TIMEOUT_MS,
+        extra_roots_pem: None,
+    };
+    let engine = app.engine_through(Transport::Smtp(vec![smtp]), app.options()).await;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let watching = async {
+        let (held, _) = silent.accept().await.unwrap();
+        // The first message waits for a greeting; the second contact's run goes to its end meanwhile.
+        app.events(2, "go", "2024-01-01T00:00:00Z").await;
+        let done = async {
+            while app.runs().await.iter().filter(|run| run.status == RunStatus::Completed).count() < 2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), done).await.unwrap();
+        drop((held, silent));
+        stop.send(()).unwrap();
+    };
+    let (ran, ()) = tokio::join!(engine.run_forever(async { stopped.await.unwrap() }), watching);
+    ran.unwrap();
+    assert_eq!(app.mails().await.len(), 2, "both wait in the outbox");
 }
