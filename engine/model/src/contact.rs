@@ -115,6 +115,12 @@ pub struct EventView {
     pub properties: Map<String, Value>,
 }
 
+/// The event of a contact that became a member; its property `segment` is the segment's name.
+pub const SEGMENT_JOINED: &str = "segment.joined";
+
+/// The event of a contact that ceased to be a member, with the same property.
+pub const SEGMENT_LEFT: &str = "segment.left";
+
 /// Field names of a contact that are not attributes, so that no attribute may take them.
 pub const RESERVED_FIELDS: &[&str] =
     &["id", "external_id", "email", "scores", "tags", "consent", "segments", "owner", "created_at"];

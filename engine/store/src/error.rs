@@ -1,5 +1,8 @@
 //! What can go wrong with a store.
 
+use std::fmt::Display;
+
+use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 /// A result of this crate.
@@ -62,4 +65,34 @@ pub enum ErrorKind {
     /// The file system said so.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+}
+
+/// A result that does not say yet what was being done.
+pub(crate) type Raw<T> = std::result::Result<T, ErrorKind>;
+
+/// Says what was being done when something failed.
+pub(crate) trait Doing<T> {
+    /// `doing` reads after "failed to".
+    fn doing(self, doing: impl Into<String>) -> Result<T>;
+}
+
+impl<T, E: Into<ErrorKind>> Doing<T> for std::result::Result<T, E> {
+    fn doing(self, doing: impl Into<String>) -> Result<T> {
+        self.map_err(|kind| Error { doing: doing.into(), kind: kind.into() })
+    }
+}
+
+/// The failure to read back a stored value.
+pub(crate) fn damaged(what: &'static str, detail: impl Display) -> ErrorKind {
+    ErrorKind::Damaged { what, detail: detail.to_string() }
+}
+
+/// Reads stored JSON.
+pub(crate) fn from_json<T: DeserializeOwned>(what: &'static str, json: &str) -> Raw<T> {
+    serde_json::from_str(json).map_err(|error| damaged(what, error))
+}
+
+/// Writes JSON to store.
+pub(crate) fn to_json(what: &'static str, value: &impl Serialize) -> Raw<String> {
+    serde_json::to_string(value).map_err(|error| damaged(what, error))
 }

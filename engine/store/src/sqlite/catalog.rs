@@ -13,11 +13,26 @@ use dripline_model::{
 use jiff::Timestamp;
 use sqlx::{FromRow, query, query_as, query_scalar};
 
-use super::{
-    SqliteStore,
-    rows::{Doing as _, Raw, damaged, from_json, ms, to_json},
+use super::SqliteStore;
+use crate::{
+    Catalog, NewVersion, Published, Result, StoredProgram,
+    backend::{Backend as _, Commit as _},
+    error::{Doing as _, Raw, damaged, from_json, to_json},
+    logic::{
+        ms,
+        teams::{self, TeamRow},
+    },
 };
-use crate::{Catalog, NewVersion, Published, Result, StoredProgram};
+
+const TEAMS: &str = "
+SELECT t.key, t.name, r.key, m.weight
+FROM teams t
+LEFT JOIN team_members m ON m.team_id = t.id
+LEFT JOIN representatives r ON r.id = m.rep_id
+ORDER BY t.position, m.position";
+
+const REPRESENTATIVES: &str =
+    "SELECT key, name, email FROM representatives WHERE active = 1 ORDER BY position, key";
 
 const PUT_WORKFLOW: &str = "
 INSERT INTO workflows (name, created_at) VALUES (?1, ?2)
@@ -131,6 +146,21 @@ impl Catalog for SqliteStore {
 }
 
 impl SqliteStore {
+    async fn replace_teams(&self, reps: &[Representative], teams: &[Team]) -> Raw<()> {
+        let mut writer = self.writer().await?;
+        teams::replace(&mut writer, reps, teams).await?;
+        writer.commit().await
+    }
+
+    async fn load_teams(&self) -> Raw<Vec<Team>> {
+        let rows: Vec<TeamRow> = query_as(TEAMS).fetch_all(&self.shared.readers).await?;
+        teams::from_rows(rows)
+    }
+
+    async fn load_representatives(&self) -> Raw<Vec<Representative>> {
+        Ok(teams::representatives(query_as(REPRESENTATIVES).fetch_all(&self.shared.readers).await?))
+    }
+
     async fn put_version(&self, new: &NewVersion<'_>, now: Timestamp) -> Raw<Published> {
         let mut writer = self.writer().await?;
         let digest = new.program.digest();

@@ -3,17 +3,20 @@
 //! A thousand contacts as one JSON array cost about 1 µs each to load, as rows of four columns 3 µs, as rows with
 //! subqueries for the parts 4 to 20 µs.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 
 use dripline_model::{Contact, clock::from_ms, contact::Needs, id::ContactId};
 use serde::{
     Deserializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, SeqAccess, Visitor},
 };
-use serde_json::{Map, Value};
 use sqlx::{SqliteConnection, query_scalar};
 
-use super::rows::{Raw, damaged, json_ids, json_rows, limit};
+use super::rows::{json_ids, json_rows};
+use crate::{
+    error::{Raw, damaged},
+    logic::{CONTACTS_AT_ONCE, attributes::SelectedAttributes, limit},
+};
 
 pub(super) const CONTACTS: &str = "
 SELECT json_group_array(json_array(
@@ -48,34 +51,13 @@ CROSS JOIN representatives r ON r.id = o.rep_id";
 const AFTER: &str = "
 SELECT json_group_array(id) FROM (SELECT id FROM contacts WHERE id > ?1 ORDER BY id LIMIT ?2)";
 
-/// How many contacts are loaded as one row.
-const AT_ONCE: usize = 1000;
-
-/// Everything that there is to know.
-pub(super) fn everything() -> Needs {
-    Needs {
-        attributes: BTreeSet::new(),
-        all_attributes: true,
-        scores: true,
-        tags: true,
-        consents: true,
-        segments: true,
-        owner: true,
-    }
-}
-
-/// The contacts in the order of `ids`, as often as they stand there; one that is gone is left out.
-pub(super) async fn load(conn: &mut SqliteConnection, ids: &[ContactId], needs: &Needs) -> Raw<Vec<Contact>> {
-    // In their own order, which is that of their pages, and each once.
-    let distinct: Vec<i64> = ids.iter().map(|id| id.0).collect::<BTreeSet<_>>().into_iter().collect();
+/// The contacts with these distinct ids; one that is gone is left out.
+pub(super) async fn load(conn: &mut SqliteConnection, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>> {
     let mut contacts = BTreeMap::new();
-    for ids in distinct.chunks(AT_ONCE) {
-        load_some(conn, json_ids(ids.iter().copied()), needs, &mut contacts).await?;
+    for ids in ids.chunks(CONTACTS_AT_ONCE) {
+        load_some(conn, json_ids(ids), needs, &mut contacts).await?;
     }
-    if ids.len() == distinct.len() {
-        return Ok(ids.iter().filter_map(|id| contacts.remove(&id.0)).collect());
-    }
-    Ok(ids.iter().filter_map(|id| contacts.get(&id.0).cloned()).collect())
+    Ok(contacts.into_values().collect())
 }
 
 async fn load_some(
@@ -140,11 +122,6 @@ pub(super) async fn after(
     json_rows(conn, query_scalar(AFTER).bind(after.0).bind(limit(count))).await
 }
 
-/// Contacts by id, each once.
-pub(super) fn by_id(contacts: Vec<Contact>) -> HashMap<ContactId, Contact> {
-    contacts.into_iter().map(|contact| (contact.id, contact)).collect()
-}
-
 /// Reads what [`CONTACTS`] answers.
 struct ContactList<'a>(&'a Needs);
 
@@ -195,66 +172,7 @@ impl<'de> Visitor<'de> for OneContact<'_> {
         contact.external_id = row.next_element()?.flatten();
         contact.email = row.next_element()?.flatten();
         contact.created_at = from_ms(row.next_element()?.unwrap_or_default());
-        contact.attributes = row.next_element_seed(Selection(self.0))?.unwrap_or_default();
+        contact.attributes = row.next_element_seed(SelectedAttributes(self.0))?.unwrap_or_default();
         Ok(contact)
-    }
-}
-
-/// Reads the attributes that are needed. To skip the others here is cheaper than a JSON path for each in SQL, and no
-/// name is odd.
-struct Selection<'a>(&'a Needs);
-
-impl<'de> DeserializeSeed<'de> for Selection<'_> {
-    type Value = Map<String, Value>;
-
-    fn deserialize<D: Deserializer<'de>>(self, attributes: D) -> Result<Self::Value, D::Error> {
-        attributes.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Selection<'_> {
-    type Value = Map<String, Value>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("attributes")
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Map::new())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> Result<Self::Value, A::Error> {
-        let mut attributes = Map::new();
-        while let Some(wanted) = all.next_key_seed(Wanted(self.0))? {
-            match wanted {
-                Some(name) => drop(attributes.insert(name, all.next_value()?)),
-                None => drop(all.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(attributes)
-    }
-}
-
-/// Reads a name, if it is needed.
-struct Wanted<'a>(&'a Needs);
-
-impl<'de> DeserializeSeed<'de> for Wanted<'_> {
-    type Value = Option<String>;
-
-    fn deserialize<D: Deserializer<'de>>(self, name: D) -> Result<Self::Value, D::Error> {
-        name.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Wanted<'_> {
-    type Value = Option<String>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        let is_wanted = self.0.all_attributes || self.0.attributes.contains(name);
-        Ok(is_wanted.then(|| name.to_owned()))
     }
 }

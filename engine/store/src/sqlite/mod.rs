@@ -4,45 +4,46 @@
 //! on disk when it returns (`synchronous=FULL`). The tables and why they are cut as they are:
 //! `migrations/sqlite/0001_store.sql`. How rows go in and out fast: `rows`.
 
-mod apply;
 mod catalog;
 mod changes;
 mod contacts;
-mod import_contacts;
-mod import_events;
-mod ingest;
 mod open;
 mod outbox;
 #[cfg(test)]
 mod plans;
-mod report;
+mod reader;
 mod rows;
-mod scores;
-mod segments;
-mod teams;
-mod timeline;
+mod sets;
+mod statements;
 mod transaction;
 mod writer;
 
 use std::{
-    collections::HashMap,
     path::Path,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use async_trait::async_trait;
 use dripline_model::id::VersionId;
-use sqlx::{Sqlite, SqlitePool, migrate::Migrator, pool::PoolConnection, sqlite::SqliteSynchronous};
+use sqlx::{SqliteConnection, SqlitePool, migrate::Migrator, query_as, sqlite::SqliteSynchronous};
 use tempfile::TempDir;
 
-use self::{
-    changes::Changes,
-    rows::{Doing as _, Raw},
-    writer::{Version, Writer},
+use self::{changes::Changes, reader::Reader, writer::Writer};
+use crate::{
+    Result,
+    backend::Backend,
+    error::{Doing as _, Raw},
+    versions::{Version, VersionRow, Versions},
+    words::Dictionary,
 };
-use crate::Result;
+
+const VERSION: &str = "
+SELECT w.name, v.number, v.program
+FROM workflow_versions v JOIN workflows w ON w.id = v.workflow_id
+WHERE v.id = ?1";
 
 /// The contact store in one SQLite file.
 ///
@@ -60,9 +61,8 @@ struct Shared {
     writer: SqlitePool,
     readers: SqlitePool,
     changes: Changes,
-    /// Words that committed transactions used, with their ids.
-    words: Mutex<HashMap<Arc<str>, i64>>,
-    versions: Mutex<HashMap<VersionId, Arc<Version>>>,
+    dictionary: Dictionary,
+    versions: Versions,
     /// Goes with the store, if there is one.
     _directory: Option<TempDir>,
 }
@@ -104,19 +104,41 @@ impl SqliteStore {
             writer: connections.writer,
             readers: connections.readers,
             changes: Changes::watching(path),
-            words: Mutex::default(),
-            versions: Mutex::default(),
+            dictionary: Dictionary::default(),
+            versions: Versions::default(),
             _directory: directory,
         };
         Ok(Self { shared: Arc::new(shared), seen: AtomicU64::new(0) })
+    }
+}
+
+#[async_trait]
+impl Backend for SqliteStore {
+    type Reader = Reader;
+    type Writer = Writer;
+
+    async fn reader(&self) -> Raw<Reader> {
+        let conn = self.shared.readers.acquire().await?;
+        Ok(Reader { conn, shared: Arc::clone(&self.shared) })
     }
 
     async fn writer(&self) -> Raw<Writer> {
         Writer::begin(&self.shared).await
     }
 
-    async fn reader(&self) -> Raw<PoolConnection<Sqlite>> {
-        Ok(self.shared.readers.acquire().await?)
+    async fn importer(&self) -> Raw<Writer> {
+        self.writer().await
+    }
+}
+
+impl Shared {
+    /// What a version is.
+    async fn version(&self, conn: &mut SqliteConnection, id: VersionId) -> Raw<Arc<Version>> {
+        if let Some(version) = self.versions.known(id) {
+            return Ok(version);
+        }
+        let row: Option<VersionRow> = query_as(VERSION).bind(id.0).fetch_optional(conn).await?;
+        self.versions.read(id, row)
     }
 }
 

@@ -13,8 +13,8 @@ use sqlx::{
 };
 use tokio::io::AsyncReadExt as _;
 
-use super::rows::{Raw, damaged};
 use crate::ErrorKind;
+use crate::error::{Raw, damaged};
 
 /// The schema, step by step.
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");

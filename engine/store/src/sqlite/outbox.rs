@@ -1,5 +1,7 @@
 //! Messages on their way out: [`Outbox`].
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use dripline_model::{
     clock::from_ms,
@@ -9,11 +11,14 @@ use dripline_model::{
 use jiff::Timestamp;
 use sqlx::{FromRow, query, query_as, query_scalar};
 
-use super::{
-    SqliteStore, contacts,
-    rows::{Doing as _, Raw, RowsSql, limit, maybe_at, ms},
+use super::{SqliteStore, rows::RowsSql};
+use crate::{
+    Delivery, DeliveryResult, DueMessage, ErrorKind, Outbox, Outgoing, Result,
+    answers::Answers as _,
+    backend::{Backend as _, Commit as _},
+    error::{Doing as _, Raw},
+    logic::{distinct, everything, limit, maybe_at, ms},
 };
-use crate::{Delivery, DeliveryResult, DueMessage, ErrorKind, Outbox, Outgoing, Result};
 
 pub(super) const DUE: &str = "
 SELECT m.id, m.run_id, m.turn, m.effect, m.contact_id, m.version_id, t.word AS template, p.word AS topic,
@@ -94,13 +99,16 @@ impl Outbox for SqliteStore {
 
 impl SqliteStore {
     async fn load_due(&self, now: Timestamp, count: usize) -> Raw<Vec<DueMessage>> {
-        let mut conn = self.reader().await?;
-        let rows: Vec<DueRow> = query_as(DUE).bind(ms(now)).bind(limit(count)).fetch_all(&mut *conn).await?;
+        let mut reader = self.reader().await?;
+        let due = query_as(DUE).bind(ms(now)).bind(limit(count));
+        let rows: Vec<DueRow> = due.fetch_all(&mut *reader.conn).await?;
         let ids: Vec<ContactId> = rows.iter().map(|row| ContactId(row.contact_id)).collect();
-        let receivers = contacts::by_id(contacts::load(&mut conn, &ids, &contacts::everything()).await?);
+        let loaded = reader.contacts(&distinct(&ids), &everything()).await?;
+        let receivers: HashMap<ContactId, _> =
+            loaded.into_iter().map(|contact| (contact.id, contact)).collect();
         let mut messages = Vec::with_capacity(rows.len());
         for row in rows {
-            let version = self.shared.version(&mut conn, VersionId(row.version_id)).await?;
+            let version = reader.version(VersionId(row.version_id)).await?;
             let Some(contact) = receivers.get(&ContactId(row.contact_id)) else { continue };
             messages.push(DueMessage {
                 id: MessageId(row.id),

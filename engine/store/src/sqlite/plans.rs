@@ -3,27 +3,24 @@
 use dripline_model::clock::from_ms;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _, query};
 
-use super::{
-    SqliteStore, apply, contacts, import_contacts, import_events, outbox, rows::RowsSql, scores, segments,
-    teams, transaction,
-};
+use super::{SqliteStore, contacts, outbox, rows::RowsSql, statements, transaction};
 use crate::Scheduling as _;
 
 const ROWS: &[RowsSql] = &[
-    apply::MOVE_RUNS,
-    apply::END_RUNS,
-    apply::PUT_ATTRIBUTES,
-    apply::REMOVE_TAGS,
-    apply::QUEUE_MESSAGES,
-    import_contacts::BY_EXTERNAL_ID,
-    import_contacts::BY_EMAIL,
-    import_contacts::UPDATE,
-    import_events::KNOWN_KEYS,
+    statements::MOVE_RUNS,
+    statements::END_RUNS,
+    statements::PUT_ATTRIBUTES,
+    statements::REMOVE_TAGS,
+    statements::QUEUE_MESSAGES,
+    statements::BY_EXTERNAL_ID,
+    statements::BY_EMAIL,
+    statements::UPDATE_CONTACTS,
+    statements::KNOWN_EVENT_KEYS,
     outbox::MARK_SENDING,
     outbox::SETTLE,
-    segments::FIND,
-    segments::LEAVE,
-    teams::FIND_REPRESENTATIVES,
+    statements::FIND_SEGMENTS,
+    statements::LEAVE,
+    statements::FIND_REPRESENTATIVES,
 ];
 
 const STATEMENTS: &[&str] = &[
@@ -34,9 +31,9 @@ const STATEMENTS: &[&str] = &[
     contacts::SEGMENTS,
     contacts::OWNERS,
     outbox::DUE,
-    scores::STANDING_ENTRIES,
-    scores::VALUES,
-    segments::MEMBERS,
+    statements::STANDING_ENTRIES,
+    statements::SCORES,
+    statements::MEMBERSHIPS,
     transaction::CLAIM_EVENTS,
     transaction::CLAIM_RUNS,
     transaction::FINISH_EVENTS,

@@ -4,11 +4,7 @@
 //! than SQLite needs for the row itself. So rows go in as multi-row `VALUES`, in chunks of a few fixed sizes (every size
 //! is a statement of its own in the connection's cache), and many rows come out as one JSON array.
 
-use std::fmt::Display;
-
-use dripline_model::clock::from_ms;
-use jiff::Timestamp;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use sqlx::{
     Arguments as _, AssertSqlSafe, Encode, FromRow, Sqlite, SqliteConnection, Type,
     error::BoxDynError,
@@ -17,27 +13,7 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-use crate::{Error, ErrorKind, Result};
-
-/// A result that does not say yet what was being done.
-pub(super) type Raw<T> = std::result::Result<T, ErrorKind>;
-
-/// Says what was being done when something failed.
-pub(super) trait Doing<T> {
-    /// `doing` reads after "failed to".
-    fn doing(self, doing: impl Into<String>) -> Result<T>;
-}
-
-impl<T, E: Into<ErrorKind>> Doing<T> for std::result::Result<T, E> {
-    fn doing(self, doing: impl Into<String>) -> Result<T> {
-        self.map_err(|kind| Error { doing: doing.into(), kind: kind.into() })
-    }
-}
-
-/// The failure to read back a stored value.
-pub(super) fn damaged(what: &'static str, detail: impl Display) -> ErrorKind {
-    ErrorKind::Damaged { what, detail: detail.to_string() }
-}
+use crate::error::{Raw, from_json};
 
 /// How many rows the chunks of a statement have, largest first. 256 rows of 20 values stay well below SQLite's limit of
 /// 32,766 parameters.
@@ -140,7 +116,7 @@ impl Binds {
 }
 
 /// Integers as a JSON array, for `json_each`.
-pub(super) fn json_ids(ids: impl IntoIterator<Item = i64>) -> String {
+pub(super) fn json_ids<'a>(ids: impl IntoIterator<Item = &'a i64>) -> String {
     let mut json = String::from("[");
     for (position, id) in ids.into_iter().enumerate() {
         if position > 0 {
@@ -158,31 +134,6 @@ pub(super) async fn json_rows<T: DeserializeOwned>(
     query: QueryScalar<'_, Sqlite, String, SqliteArguments>,
 ) -> Raw<Vec<T>> {
     from_json("rows", &query.fetch_one(conn).await?)
-}
-
-/// Reads stored JSON.
-pub(super) fn from_json<T: DeserializeOwned>(what: &'static str, json: &str) -> Raw<T> {
-    serde_json::from_str(json).map_err(|error| damaged(what, error))
-}
-
-/// Writes JSON to store.
-pub(super) fn to_json(what: &'static str, value: &impl Serialize) -> Raw<String> {
-    serde_json::to_string(value).map_err(|error| damaged(what, error))
-}
-
-/// An instant as the store keeps it.
-pub(super) fn ms(at: Timestamp) -> i64 {
-    at.as_millisecond()
-}
-
-/// An instant that may be missing, from the store.
-pub(super) fn maybe_at(ms: Option<i64>) -> Option<Timestamp> {
-    ms.map(from_ms)
-}
-
-/// A limit as SQLite takes it.
-pub(super) fn limit(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -1,9 +1,6 @@
 //! The scheduler's verbs: [`Scheduling`] and one batch.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt::Debug,
-};
+use std::{collections::BTreeMap, fmt::Debug};
 
 use async_trait::async_trait;
 use dripline_model::{
@@ -18,15 +15,22 @@ use serde_json::{Map, Value};
 use sqlx::{query, query_as, query_scalar};
 
 use super::{
-    SqliteStore,
-    apply::{self, Moves},
-    contacts,
-    rows::{Doing as _, Raw, RowsSql, damaged, json_ids, json_rows, limit, maybe_at, ms},
+    SqliteStore, contacts,
+    rows::{json_ids, json_rows},
     writer::Writer,
 };
 use crate::{
     AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, LastFiring, LatestRun, Refusal, Result,
     Scheduling, Transaction,
+    backend::{Backend as _, Commit as _},
+    error::{Doing as _, Raw},
+    logic::{
+        apply,
+        enroll::{self, StandingRun},
+        limit, load_contacts, maybe_at, ms,
+        pending::Pending,
+        report::run_status,
+    },
 };
 
 const NEXT_ARRIVAL: &str = "SELECT min(at) FROM events WHERE state = 1";
@@ -47,7 +51,8 @@ const REVIVE: &str = "
 UPDATE OR IGNORE runs SET status = 0, due_at = ?2, ended_at = NULL, attempts = 0, hops = 0
 WHERE id = ?1";
 
-const ACTIVE_RUN: &str = "SELECT version_id, contact_id, node, turn FROM runs WHERE id = ?1 AND status = 0";
+const ACTIVE_RUN: &str =
+    "SELECT id, version_id, contact_id, node, turn FROM runs WHERE id = ?1 AND status = 0";
 
 const CANCEL: &str = "UPDATE runs SET status = ?2, due_at = NULL, ended_at = ?3 WHERE id = ?1";
 
@@ -70,19 +75,6 @@ SELECT json_group_array(json_array(r.contact_id, r.id, r.status, r.enrolled_at))
 FROM json_each(?1) wanted CROSS JOIN runs r ON r.id = (
     SELECT id FROM runs WHERE contact_id = wanted.value AND workflow_id = ?2 ORDER BY status = 0 DESC, id DESC LIMIT 1)";
 
-const ENROLL: RowsSql = RowsSql {
-    head: "INSERT INTO runs (workflow_id, version_id, contact_id, event_id, due_at, enrolled_at,
-        node, status, turn, attempts, hops) VALUES",
-    row: "(?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0)",
-    tail: "ON CONFLICT DO NOTHING RETURNING id, workflow_id, contact_id, event_id",
-};
-
-const INSERT_DECISIONS: RowsSql = RowsSql {
-    head: "INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason, event_id) VALUES",
-    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    tail: "",
-};
-
 const STATE: &str = "SELECT value FROM plugin_state WHERE plugin = ?1 AND key = ?2";
 
 const PUT_STATE: &str = "
@@ -96,47 +88,11 @@ const FIRING: &str = "SELECT last, done FROM firings WHERE workflow_id = ?1 AND 
 
 const ADVANCE_FIRING: &str = "UPDATE firings SET last = ?3, done = ?4 WHERE workflow_id = ?1 AND at = ?2";
 
-/// The decision of a person to set a run going again.
-const RETRIED: &str = "set going again by hand";
-
-/// A decision to record.
-#[derive(Debug)]
-pub(super) struct NewDecision<'a> {
-    pub(super) run: Option<RunId>,
-    pub(super) version: VersionId,
-    pub(super) contact: ContactId,
-    pub(super) node: Option<i64>,
-    pub(super) turn: i64,
-    pub(super) kind: DecisionKind,
-    pub(super) reason: &'a str,
-    pub(super) event: Option<EventId>,
-}
-
-/// Records decisions.
-pub(super) async fn insert_decisions(
-    writer: &mut Writer,
-    decisions: Vec<NewDecision<'_>>,
-    now: Timestamp,
-) -> Raw<()> {
-    writer.intern(decisions.iter().map(|decision| decision.reason).collect()).await?;
-    let mut rows = Vec::with_capacity(decisions.len());
-    for decision in decisions {
-        rows.push((writer.word(decision.reason)?, decision));
-    }
-    let insert = INSERT_DECISIONS.over(rows, |binds, (reason, decision)| {
-        binds.add(decision.run.map(|run| run.0)).add(decision.version.0).add(decision.contact.0);
-        binds.add(decision.node).add(decision.turn).add(ms(now)).add(decision.kind.code()).add(reason);
-        binds.add(decision.event.map(|event| event.0));
-    });
-    writer.put(insert).await?;
-    Ok(())
-}
-
 #[async_trait]
 impl Scheduling for SqliteStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>> {
         let writer = self.writer().await.doing("begin a batch")?;
-        Ok(Box::new(SqliteTransaction { writer, moves: Moves::default() }))
+        Ok(Box::new(SqliteTransaction { writer, pending: Pending::default() }))
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>> {
@@ -173,47 +129,33 @@ impl Scheduling for SqliteStore {
 impl SqliteStore {
     async fn revive(&self, run: Option<RunId>, now: Timestamp) -> Raw<u64> {
         let mut writer = self.writer().await?;
-        let failed: Vec<(i64, i64, i64, i64, i64)> =
+        let failed: Vec<StandingRun> =
             json_rows(writer.conn(), query_scalar(FAILED_RUNS).bind(run.map(|run| run.0))).await?;
         let mut decisions = Vec::new();
-        for (run, version, contact, node, turn) in failed {
-            if writer.run(query(REVIVE).bind(run).bind(ms(now))).await? > 0 {
-                decisions.push(NewDecision {
-                    run: Some(RunId(run)),
-                    version: VersionId(version),
-                    contact: ContactId(contact),
-                    node: Some(node),
-                    turn,
-                    kind: DecisionKind::Retrying,
-                    reason: RETRIED,
-                    event: None,
-                });
+        for run in failed {
+            if writer.run(query(REVIVE).bind(run.0).bind(ms(now))).await? > 0 {
+                decisions.push(enroll::by_hand(run, DecisionKind::Retrying, None));
             }
         }
         let revived = decisions.len() as u64;
-        insert_decisions(&mut writer, decisions, now).await?;
+        let mut pending = Pending::default();
+        pending.decide(&mut writer, decisions, now).await?;
+        pending.flush(&mut writer).await?;
         writer.commit().await?;
         Ok(revived)
     }
 
     async fn cancel(&self, run: RunId, reason: &str, now: Timestamp) -> Raw<bool> {
         let mut writer = self.writer().await?;
-        let active: Option<(i64, i64, i64, i64)> =
+        let active: Option<StandingRun> =
             query_as(ACTIVE_RUN).bind(run.0).fetch_optional(writer.conn()).await?;
-        let Some((version, contact, node, turn)) = active else { return Ok(false) };
+        let Some(active) = active else { return Ok(false) };
         let cancelled = RunStatus::Cancelled.code();
         writer.run(query(CANCEL).bind(run.0).bind(cancelled).bind(ms(now))).await?;
-        let decision = NewDecision {
-            run: Some(run),
-            version: VersionId(version),
-            contact: ContactId(contact),
-            node: Some(node),
-            turn,
-            kind: DecisionKind::Cancelled,
-            reason,
-            event: None,
-        };
-        insert_decisions(&mut writer, vec![decision], now).await?;
+        let decision = enroll::by_hand(active, DecisionKind::Cancelled, Some(reason));
+        let mut pending = Pending::default();
+        pending.decide(&mut writer, vec![decision], now).await?;
+        pending.flush(&mut writer).await?;
         writer.commit().await?;
         Ok(true)
     }
@@ -223,9 +165,7 @@ impl SqliteStore {
 #[derive(Debug)]
 pub(super) struct SqliteTransaction {
     writer: Writer,
-    /// Where runs have gone. A batch that runs on through several steps moves the same runs again and again; only the
-    /// last place counts, so it is written before anything reads it, at the latest at the commit.
-    moves: Moves,
+    pending: Pending,
 }
 
 #[async_trait]
@@ -235,7 +175,7 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn finish_events(&mut self, events: &[EventId]) -> Result<()> {
-        let ids = json_ids(events.iter().map(|event| event.0));
+        let ids = json_ids(events.iter().map(|event| &event.0));
         self.writer.run(query(FINISH_EVENTS).bind(ids)).await.map(drop).doing("finish events")
     }
 
@@ -244,7 +184,7 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn load_contacts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>> {
-        contacts::load(self.writer.conn(), ids, needs).await.doing("load contacts")
+        load_contacts(&mut self.writer, ids, needs).await.doing("load contacts")
     }
 
     async fn latest_runs(
@@ -260,21 +200,11 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn enroll(&mut self, enrolments: &[Enrolment], now: Timestamp) -> Result<()> {
-        self.start(enrolments, now).await.doing("enroll contacts")
+        enroll::start(&mut self.writer, &mut self.pending, enrolments, now).await.doing("enroll contacts")
     }
 
     async fn refuse(&mut self, refusals: &[Refusal], now: Timestamp) -> Result<()> {
-        let decisions = refusals.iter().map(|refusal| NewDecision {
-            run: None,
-            version: refusal.version,
-            contact: refusal.contact,
-            node: None,
-            turn: 0,
-            kind: DecisionKind::NotEnrolled,
-            reason: &refusal.reason,
-            event: refusal.event,
-        });
-        insert_decisions(&mut self.writer, decisions.collect(), now)
+        enroll::refuse(&mut self.writer, &mut self.pending, refusals, now)
             .await
             .doing("record who was not enrolled")
     }
@@ -290,7 +220,7 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<()> {
-        apply::apply(&mut self.writer, &mut self.moves, turns, now).await.doing("apply a batch's effects")
+        apply::apply(&mut self.writer, &mut self.pending, turns, now).await.doing("apply a batch's effects")
     }
 
     async fn firing(&mut self, workflow: WorkflowId, at: Timestamp) -> Result<Firing> {
@@ -309,7 +239,7 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn commit(mut self: Box<Self>) -> Result<()> {
-        self.moves.flush(&mut self.writer).await.doing("move runs on")?;
+        self.pending.flush(&mut self.writer).await.doing("move runs on")?;
         self.writer.commit().await.doing("commit a batch")
     }
 }
@@ -332,7 +262,7 @@ impl SqliteTransaction {
     }
 
     async fn runs(&mut self, now: Timestamp, count: usize) -> Raw<Vec<ClaimedRun>> {
-        self.moves.flush(&mut self.writer).await?;
+        self.pending.flush_runs(&mut self.writer).await?;
         let query = query_scalar(CLAIM_RUNS).bind(ms(now)).bind(limit(count));
         let rows: Vec<RunTuple> = json_rows(self.writer.conn(), query).await?;
         let mut runs: Vec<ClaimedRun> = rows
@@ -358,8 +288,8 @@ impl SqliteTransaction {
         workflow: WorkflowId,
         contacts: &[ContactId],
     ) -> Raw<BTreeMap<ContactId, LatestRun>> {
-        self.moves.flush(&mut self.writer).await?;
-        let ids = json_ids(contacts.iter().map(|contact| contact.0));
+        self.pending.flush_runs(&mut self.writer).await?;
+        let ids = json_ids(contacts.iter().map(|contact| &contact.0));
         let query = query_scalar(LATEST_RUNS).bind(ids).bind(workflow.0);
         let rows: Vec<(i64, i64, i64, i64)> = json_rows(self.writer.conn(), query).await?;
         rows.into_iter()
@@ -371,46 +301,10 @@ impl SqliteTransaction {
             .collect()
     }
 
-    async fn start(&mut self, enrolments: &[Enrolment], now: Timestamp) -> Raw<()> {
-        self.moves.flush(&mut self.writer).await?;
-        // Runs in the order of their contacts: batches claim them in that order, and their rows are then neighbours.
-        let mut ordered: Vec<&Enrolment> = enrolments.iter().collect();
-        ordered.sort_by_key(|enrolment| enrolment.contact);
-        let insert = ENROLL.over(&ordered, |binds, enrolment| {
-            binds.add(enrolment.workflow.0).add(enrolment.version.0).add(enrolment.contact.0);
-            binds.add(enrolment.event.map(|event| event.0)).add(ms(now)).add(ms(now));
-        });
-        let started: Vec<(i64, i64, i64, Option<i64>)> = self.writer.put_returning(insert).await?;
-        let mut started: HashMap<(i64, i64, Option<i64>), i64> = started
-            .into_iter()
-            .map(|(run, workflow, contact, event)| ((workflow, contact, event), run))
-            .collect();
-        let decisions = ordered.into_iter().filter_map(|enrolment| {
-            let event = enrolment.event.map(|event| event.0);
-            let run = started.remove(&(enrolment.workflow.0, enrolment.contact.0, event))?;
-            Some(NewDecision {
-                run: Some(RunId(run)),
-                version: enrolment.version,
-                contact: enrolment.contact,
-                node: None,
-                turn: 0,
-                kind: DecisionKind::Enrolled,
-                reason: &enrolment.reason,
-                event: enrolment.event,
-            })
-        });
-        insert_decisions(&mut self.writer, decisions.collect(), now).await
-    }
-
     async fn fire(&mut self, workflow: WorkflowId, at: Timestamp) -> Raw<Firing> {
         self.writer.run(query(BEGIN_FIRING).bind(workflow.0).bind(ms(at))).await?;
         let (last, done): (i64, bool) =
             query_as(FIRING).bind(workflow.0).bind(ms(at)).fetch_one(self.writer.conn()).await?;
         Ok(Firing { last: ContactId(last), done })
     }
-}
-
-/// A run's status, from the store.
-pub(super) fn run_status(code: i64) -> Raw<RunStatus> {
-    RunStatus::from_code(code).ok_or_else(|| damaged("run status", code))
 }

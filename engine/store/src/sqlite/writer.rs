@@ -1,22 +1,20 @@
 //! The one write transaction of a moment, and the dictionary of words that its statements use.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, PoisonError},
-};
+use std::sync::Arc;
 
-use dripline_model::{Digest, id::VersionId, program::Program};
+use async_trait::async_trait;
 use sqlx::{
     FromRow, Sqlite, SqliteConnection,
     query::Query,
-    query_as, query_scalar,
+    query_scalar,
     sqlite::{SqliteArguments, SqliteRow},
 };
 
 use super::{
     Shared,
-    rows::{Chunks, Raw, RowsSql, damaged, from_json},
+    rows::{Chunks, RowsSql},
 };
+use crate::{backend::Commit, error::Raw, words::Words};
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
 
@@ -31,20 +29,12 @@ const LAST_WORD: &str = "SELECT coalesce(max(id), 0) FROM words";
 const INSERT_WORDS: RowsSql =
     RowsSql { head: "INSERT INTO words (id, word) VALUES", row: "(?, ?)", tail: "" };
 
-const VERSION: &str = "
-SELECT w.name, v.number, v.program
-FROM workflow_versions v JOIN workflows w ON w.id = v.workflow_id
-WHERE v.id = ?1";
-
-/// Words that the store keeps in memory before it starts anew; reasons may be all different.
-const WORDS_KEPT: usize = 1 << 16;
-
 /// A write transaction. Dropped without [`Writer::commit`], it is rolled back.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(crate) struct Writer {
     tx: sqlx::Transaction<'static, Sqlite>,
     pub(super) shared: Arc<Shared>,
-    words: HashMap<Arc<str>, i64>,
+    pub(super) words: Words,
     wrote: bool,
 }
 
@@ -52,7 +42,7 @@ impl Writer {
     /// Waits for the write connection, and for other processes, and begins.
     pub(super) async fn begin(shared: &Arc<Shared>) -> Raw<Self> {
         let tx = shared.writer.begin_with(BEGIN).await?;
-        Ok(Self { tx, shared: Arc::clone(shared), words: HashMap::new(), wrote: false })
+        Ok(Self { tx, shared: Arc::clone(shared), words: Words::default(), wrote: false })
     }
 
     /// The connection, to read.
@@ -84,31 +74,9 @@ impl Writer {
         Ok(changed)
     }
 
-    /// Commits, and tells those who wait for changes if there are any.
-    pub(super) async fn commit(self) -> Raw<()> {
-        self.tx.commit().await?;
-        self.shared.remember_words(self.words);
-        if self.wrote {
-            self.shared.changes.bump();
-        }
-        Ok(())
-    }
-
-    /// Looks up words, and stores those that are new; [`Writer::word`] then knows them.
-    pub(super) async fn intern(&mut self, words: Vec<&str>) -> Raw<()> {
-        let mut wanted = BTreeSet::new();
-        {
-            let known = self.shared.words.lock().unwrap_or_else(PoisonError::into_inner);
-            for word in words {
-                if self.words.contains_key(word) {
-                    continue;
-                }
-                match known.get_key_value(word) {
-                    Some((word, id)) => drop(self.words.insert(Arc::clone(word), *id)),
-                    None => drop(wanted.insert(word)),
-                }
-            }
-        }
+    /// Looks up words, and stores those that are new.
+    pub(super) async fn find_words(&mut self, words: Vec<&str>) -> Raw<()> {
+        let mut wanted = self.words.missing(&self.shared.dictionary, words);
         if wanted.is_empty() {
             return Ok(());
         }
@@ -117,7 +85,7 @@ impl Writer {
         });
         for (id, word) in find.fetch::<(i64, String)>(&mut self.tx).await? {
             wanted.remove(word.as_str());
-            self.words.insert(word.into(), id);
+            self.words.insert(&word, id);
         }
         if wanted.is_empty() {
             return Ok(());
@@ -128,64 +96,21 @@ impl Writer {
             binds.add(*id).add(*word);
         });
         self.put(insert).await?;
-        self.words.extend(new.into_iter().map(|(id, word)| (Arc::from(word), id)));
+        for (id, word) in new {
+            self.words.insert(word, id);
+        }
         Ok(())
     }
-
-    /// The id of a word that was interned in this transaction.
-    pub(super) fn word(&self, word: &str) -> Raw<i64> {
-        self.words.get(word).copied().ok_or_else(|| damaged("dictionary", format!("`{word}` is missing")))
-    }
-
-    /// What a version is; see [`Shared::version`].
-    pub(super) async fn version(&mut self, id: VersionId) -> Raw<Arc<Version>> {
-        self.shared.version(&mut self.tx, id).await
-    }
 }
 
-/// A workflow's version, read once; versions never change.
-#[derive(Debug)]
-pub(super) struct Version {
-    pub(super) workflow_name: String,
-    pub(super) number: i64,
-    pub(super) templates: Arc<BTreeMap<String, Digest>>,
-    steps: Vec<String>,
-}
-
-impl Version {
-    /// The id of the step at a node; for a node that is not there, its number.
-    pub(super) fn step(&self, node: i64) -> String {
-        let step = usize::try_from(node).ok().and_then(|node| self.steps.get(node));
-        step.cloned().unwrap_or_else(|| format!("#{node}"))
-    }
-}
-
-impl Shared {
-    /// What a version is.
-    pub(super) async fn version(&self, conn: &mut SqliteConnection, id: VersionId) -> Raw<Arc<Version>> {
-        if let Some(version) = self.versions.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
-            return Ok(Arc::clone(version));
+#[async_trait]
+impl Commit for Writer {
+    async fn commit(self) -> Raw<()> {
+        self.tx.commit().await?;
+        self.shared.dictionary.remember(self.words);
+        if self.wrote {
+            self.shared.changes.bump();
         }
-        let row: Option<(String, i64, String)> = query_as(VERSION).bind(id.0).fetch_optional(conn).await?;
-        let (workflow_name, number, program) =
-            row.ok_or_else(|| damaged("workflow version", format!("version {id} is missing")))?;
-        let program: Program = from_json("program", &program)?;
-        let version = Arc::new(Version {
-            workflow_name,
-            number,
-            templates: Arc::new(program.templates),
-            steps: program.nodes.into_iter().map(|node| node.id).collect(),
-        });
-        self.versions.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&version));
-        Ok(version)
-    }
-
-    /// Keeps the words of a committed transaction.
-    fn remember_words(&self, words: HashMap<Arc<str>, i64>) {
-        let mut known = self.words.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() + words.len() > WORDS_KEPT {
-            known.clear();
-        }
-        known.extend(words);
+        Ok(())
     }
 }

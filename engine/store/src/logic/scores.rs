@@ -6,41 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
-use sqlx::{query, query_scalar};
 
-use super::{
-    apply::Wanted,
-    rows::{Raw, RowsSql, json_ids, json_rows, ms},
-    writer::Writer,
-};
-
-pub(super) const VALUES: &str = "
-SELECT json_group_array(json_array(s.contact_id, s.score, s.value))
-FROM json_each(?1) wanted CROSS JOIN contact_scores s ON s.contact_id = wanted.value";
-
-pub(super) const STANDING_ENTRIES: &str = "
-SELECT json_group_array(json_array(e.id, e.contact_id, e.points))
-FROM json_each(?1) wanted CROSS JOIN score_entries e ON e.contact_id = wanted.value AND e.score = ?2
-WHERE e.workflow_id = ?3 AND e.step = ?4 AND e.cleared_at IS NULL";
-
-const CLEAR: &str = "UPDATE score_entries SET cleared_at = ?2 WHERE id IN (SELECT value FROM json_each(?1))";
-
-const PUT_VALUES: RowsSql = RowsSql {
-    head: "INSERT INTO contact_scores (contact_id, score, value) VALUES",
-    row: "(?, ?, ?)",
-    tail: "ON CONFLICT (contact_id, score) DO UPDATE SET value = excluded.value",
-};
-
-const INSERT_ENTRIES: RowsSql = RowsSql {
-    head: "INSERT INTO score_entries (contact_id, score, points, total, because, at, run_id, turn, workflow_id, step,
-        cleared_at) VALUES",
-    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    tail: "",
+use super::{apply::Wanted, ms};
+use crate::{
+    error::Raw,
+    sets::{ScoreEntry, Sets, StepScore},
 };
 
 /// What a turn does to a score.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Change<'a> {
+pub(crate) enum Change<'a> {
     /// Gives points.
     Add { score: &'a str, points: i64, because: &'a str, min: Option<i64>, max: Option<i64> },
     /// Takes back what the same step of the same workflow gave before.
@@ -51,21 +26,7 @@ pub(super) enum Change<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Part {
     contact: i64,
-    score: i64,
-    workflow: i64,
-    step: i64,
-}
-
-/// An entry of this batch.
-#[derive(Debug)]
-struct Entry {
-    part: Part,
-    points: i64,
-    total: i64,
-    because: i64,
-    run: i64,
-    turn: i64,
-    is_cleared: bool,
+    of: StepScore,
 }
 
 /// The scores that a batch changes.
@@ -75,8 +36,9 @@ struct Ledger {
     values: HashMap<(i64, i64), i64>,
     /// Stored entries that stand: id and points.
     standing: HashMap<Part, Vec<(i64, i64)>>,
-    cleared: Vec<i64>,
-    entries: Vec<Entry>,
+    /// Contact and id.
+    cleared: Vec<(i64, i64)>,
+    entries: Vec<ScoreEntry>,
     /// Positions in `entries` of those that stand.
     new: HashMap<Part, Vec<usize>>,
     /// In the order of the table.
@@ -87,7 +49,7 @@ impl Ledger {
     fn clear(&mut self, part: Part) {
         let mut points = 0_i64;
         for (id, given) in self.standing.remove(&part).unwrap_or_default() {
-            self.cleared.push(id);
+            self.cleared.push((part.contact, id));
             points = points.saturating_add(given);
         }
         for position in self.new.remove(&part).unwrap_or_default() {
@@ -97,15 +59,15 @@ impl Ledger {
             }
         }
         if points != 0 {
-            let value = self.values.entry((part.contact, part.score)).or_default();
+            let value = self.values.entry((part.contact, part.of.score)).or_default();
             *value = value.saturating_sub(points);
-            self.changed.insert((part.contact, part.score));
+            self.changed.insert((part.contact, part.of.score));
         }
     }
 
     /// The entry holds what was really added; where the bounds left nothing to add there is none.
-    fn add(&mut self, mut entry: Entry, min: Option<i64>, max: Option<i64>) {
-        let key = (entry.part.contact, entry.part.score);
+    fn add(&mut self, mut entry: ScoreEntry, min: Option<i64>, max: Option<i64>) {
+        let key = (entry.contact, entry.of.score);
         let value = self.values.entry(key).or_default();
         let bounded =
             value.saturating_add(entry.points).min(max.unwrap_or(i64::MAX)).max(min.unwrap_or(i64::MIN));
@@ -116,14 +78,14 @@ impl Ledger {
         }
         *value = bounded;
         self.changed.insert(key);
-        self.new.entry(entry.part).or_default().push(self.entries.len());
+        self.new.entry(Part { contact: entry.contact, of: entry.of }).or_default().push(self.entries.len());
         self.entries.push(entry);
     }
 }
 
 /// Applies the changes, in order.
-pub(super) async fn change(
-    writer: &mut Writer,
+pub(crate) async fn change(
+    sets: &mut impl Sets,
     changes: &[Wanted<'_, Change<'_>>],
     now: Timestamp,
 ) -> Raw<()> {
@@ -134,54 +96,49 @@ pub(super) async fn change(
         changes.iter().map(|change| (change.turn.run.version, change.turn.run.node)).collect();
     let mut steps = BTreeMap::new();
     for (version, node) in places {
-        steps.insert((version, node), writer.version(version).await?.step(node.into()));
+        steps.insert((version, node), sets.version(version).await?.step(node.into()));
     }
     let words = changes.iter().flat_map(|change| match change.what {
         Change::Add { score, because, .. } => [score, because],
         Change::Clear { score } => [score, score],
     });
-    writer.intern(words.chain(steps.values().map(String::as_str)).collect()).await?;
+    sets.intern(words.chain(steps.values().map(String::as_str)).collect()).await?;
 
-    let part = |writer: &Writer, change: &Wanted<'_, Change<'_>>| {
+    let mut parts = Vec::with_capacity(changes.len());
+    let (mut contacts, mut cleared) = (BTreeSet::new(), BTreeSet::new());
+    for change in changes {
         let run = &change.turn.run;
         let (Change::Add { score, .. } | Change::Clear { score }) = change.what;
         let step = steps.get(&(run.version, run.node)).map_or("", String::as_str);
-        Ok::<_, crate::ErrorKind>(Part {
-            contact: run.contact.0,
-            score: writer.word(score)?,
-            workflow: run.workflow.0,
-            step: writer.word(step)?,
-        })
-    };
+        let of = StepScore { score: sets.word(score)?, workflow: run.workflow.0, step: sets.word(step)? };
+        contacts.insert(run.contact.0);
+        if matches!(change.what, Change::Clear { .. }) {
+            cleared.insert(of);
+        }
+        parts.push(Part { contact: run.contact.0, of });
+    }
+    let contacts: Vec<i64> = contacts.into_iter().collect();
 
     let mut ledger = Ledger::default();
-    let contacts: BTreeSet<i64> = changes.iter().map(|change| change.turn.run.contact.0).collect();
-    let contacts = json_ids(contacts);
-    let mut cleared = BTreeSet::new();
-    for change in changes.iter().filter(|change| matches!(change.what, Change::Clear { .. })) {
-        let part = part(writer, change)?;
-        cleared.insert((part.score, part.workflow, part.step));
-    }
     // A batch is the turns of one step, so there is one round as a rule.
-    for (score, workflow, step) in cleared {
-        let query = query_scalar(STANDING_ENTRIES).bind(&contacts).bind(score).bind(workflow).bind(step);
-        for (id, contact, points) in json_rows::<(i64, i64, i64)>(writer.conn(), query).await? {
-            ledger.standing.entry(Part { contact, score, workflow, step }).or_default().push((id, points));
+    for of in cleared {
+        for (id, contact, points) in sets.standing_entries(&contacts, of).await? {
+            ledger.standing.entry(Part { contact, of }).or_default().push((id, points));
         }
     }
-    let values = json_rows::<(i64, i64, i64)>(writer.conn(), query_scalar(VALUES).bind(&contacts)).await?;
+    let values = sets.scores(&contacts).await?;
     ledger.values.extend(values.into_iter().map(|(contact, score, value)| ((contact, score), value)));
 
-    for change in changes {
-        let part = part(writer, change)?;
+    for (change, part) in changes.iter().zip(parts) {
         match change.what {
             Change::Clear { .. } => ledger.clear(part),
             Change::Add { points, because, min, max, .. } => {
-                let entry = Entry {
-                    part,
+                let entry = ScoreEntry {
+                    contact: part.contact,
+                    of: part.of,
                     points,
                     total: 0,
-                    because: writer.word(because)?,
+                    because: sets.word(because)?,
                     run: change.turn.run.run.0,
                     turn: change.turn.run.turn,
                     is_cleared: false,
@@ -190,34 +147,28 @@ pub(super) async fn change(
             }
         }
     }
-    write(writer, ledger, now).await
+    write(sets, ledger, now).await
 }
 
-async fn write(writer: &mut Writer, ledger: Ledger, now: Timestamp) -> Raw<()> {
+async fn write(sets: &mut impl Sets, ledger: Ledger, now: Timestamp) -> Raw<()> {
     let Ledger { values, cleared, entries, changed, .. } = ledger;
-    if !cleared.is_empty() {
-        writer.run(query(CLEAR).bind(json_ids(cleared)).bind(ms(now))).await?;
-    }
-    let values = PUT_VALUES.over(changed, |binds, key| {
-        binds.add(key.0).add(key.1).add(values.get(&key).copied().unwrap_or_default());
-    });
-    writer.put(values).await?;
-    let entries = INSERT_ENTRIES.over(entries, |binds, entry| {
-        let Entry { part, points, total, because, run, turn, is_cleared } = entry;
-        binds.add(part.contact).add(part.score).add(points).add(total).add(because).add(ms(now));
-        binds.add(run).add(turn).add(part.workflow).add(part.step).add(is_cleared.then(|| ms(now)));
-    });
-    writer.put(entries).await?;
-    Ok(())
+    sets.clear_entries(&cleared, ms(now)).await?;
+    let values: Vec<_> = changed
+        .into_iter()
+        .map(|key| (key.0, key.1, values.get(&key).copied().unwrap_or_default()))
+        .collect();
+    sets.put_scores(&values).await?;
+    sets.insert_entries(&entries, ms(now)).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn entry(points: i64) -> Entry {
-        let part = Part { contact: 1, score: 1, workflow: 1, step: 1 };
-        Entry { part, points, total: 0, because: 1, run: 1, turn: 0, is_cleared: false }
+    const OF: StepScore = StepScore { score: 1, workflow: 1, step: 1 };
+
+    fn entry(points: i64) -> ScoreEntry {
+        ScoreEntry { contact: 1, of: OF, points, total: 0, because: 1, run: 1, turn: 0, is_cleared: false }
     }
 
     #[test]
@@ -228,7 +179,7 @@ mod tests {
         ledger.add(entry(10), Some(0), Some(100));
         assert_eq!(ledger.values[&(1, 1)], 100);
         assert_eq!(ledger.entries.iter().map(|entry| entry.points).collect::<Vec<_>>(), [80, 20]);
-        ledger.clear(entry(0).part);
+        ledger.clear(Part { contact: 1, of: OF });
         assert_eq!(ledger.values[&(1, 1)], 0);
     }
 

@@ -1,0 +1,141 @@
+//! A backend's two doors, and the verbs that need no more than these.
+
+use async_trait::async_trait;
+use dripline_model::{
+    Contact,
+    id::{ContactId, MessageId, RunId},
+};
+use jiff::{Timestamp, civil::Date};
+
+use crate::{
+    ContactFilter, ContactRow, Counts, EventRow, Import, Ingest, Lead, MessageFilter, MessageRow, Reports,
+    Result, RowResult, RunFilter, RunRow, Standing, TimelineEntry,
+    answers::Answers,
+    error::{Doing as _, Raw},
+    logic::{import_contacts, import_events, report, timeline},
+    sets::Sets,
+};
+
+/// A database that keeps a contact store.
+#[async_trait]
+pub(crate) trait Backend: Send + Sync {
+    /// A connection that reads.
+    type Reader: Answers;
+    /// A write transaction.
+    type Writer: Sets + Commit + 'static;
+
+    /// Takes a connection to read.
+    async fn reader(&self) -> Raw<Self::Reader>;
+    /// Begins a write transaction.
+    async fn writer(&self) -> Raw<Self::Writer>;
+    /// Begins the write transaction of an import: one at a time.
+    async fn importer(&self) -> Raw<Self::Writer>;
+}
+
+/// A transaction that can be kept; dropped, it never was.
+#[async_trait]
+pub(crate) trait Commit: Send {
+    /// Keeps everything, and tells those who wait for changes if there are any.
+    async fn commit(self) -> Raw<()>;
+}
+
+#[async_trait]
+impl<B: Backend> Reports for B {
+    async fn list_contacts(&self, filter: &ContactFilter, limit: usize) -> Result<Vec<Contact>> {
+        let contacts = async { report::contacts(&mut self.reader().await?, filter, limit).await };
+        contacts.await.doing("list contacts")
+    }
+
+    async fn timeline(&self, contact: ContactId) -> Result<Vec<TimelineEntry>> {
+        let timeline = async { timeline::timeline(&mut self.reader().await?, contact).await };
+        timeline.await.doing(format!("load what happened to contact {contact}"))
+    }
+
+    async fn leads(&self, limit: usize) -> Result<Vec<Lead>> {
+        let leads = async { report::leads(&mut self.reader().await?, limit).await };
+        leads.await.doing("list leads")
+    }
+
+    async fn list_runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<RunRow>> {
+        let runs = async { report::runs(&mut self.reader().await?, filter, limit).await };
+        runs.await.doing("list runs")
+    }
+
+    async fn run_decisions(&self, run: RunId) -> Result<Vec<TimelineEntry>> {
+        let decisions = async { timeline::run_decisions(&mut self.reader().await?, run).await };
+        decisions.await.doing(format!("load what happened to run {run}"))
+    }
+
+    async fn standing(&self) -> Result<Vec<Standing>> {
+        let standing = async { report::standing(&mut self.reader().await?).await };
+        standing.await.doing("count where runs stand")
+    }
+
+    async fn list_messages(&self, filter: &MessageFilter, limit: usize) -> Result<Vec<MessageRow>> {
+        let messages = async { report::messages(&mut self.reader().await?, filter, limit).await };
+        messages.await.doing("list messages")
+    }
+
+    async fn message(&self, message: MessageId) -> Result<Option<(MessageRow, Option<Vec<u8>>)>> {
+        let found = async { report::message(&mut self.reader().await?, message).await };
+        found.await.doing(format!("load message {message}"))
+    }
+
+    async fn messages_by_template(&self) -> Result<Vec<(String, u64)>> {
+        let sent = async { report::sent_by_template(&mut self.reader().await?).await };
+        sent.await.doing("count messages by template")
+    }
+
+    async fn messages_by_day(&self) -> Result<Vec<(Date, u64)>> {
+        let sent = async { report::sent_by_day(&mut self.reader().await?).await };
+        sent.await.doing("count messages by day")
+    }
+
+    async fn counts(&self) -> Result<Counts> {
+        let counts = async { report::counts(&mut self.reader().await?).await };
+        counts.await.doing("count what is in the store")
+    }
+
+    async fn known_attributes(&self) -> Result<Vec<String>> {
+        let names = async { self.reader().await?.attribute_names().await };
+        names.await.doing("list the attributes of contacts")
+    }
+}
+
+#[async_trait]
+impl<B: Backend> Ingest for B {
+    async fn begin_import(&self) -> Result<Box<dyn Import>> {
+        let writer = self.importer().await.doing("begin an import")?;
+        Ok(Box::new(ImportInProgress { writer, named: import_events::Named::default() }))
+    }
+
+    async fn find_contact(&self, key: &str) -> Result<Option<ContactId>> {
+        let find = async {
+            let email = key.to_lowercase();
+            self.reader().await?.find_contact(key.parse().ok(), key, &email).await
+        };
+        Ok(find.await.doing(format!("find the contact `{key}`"))?.map(ContactId))
+    }
+}
+
+/// An import in progress.
+struct ImportInProgress<W> {
+    writer: W,
+    named: import_events::Named,
+}
+
+#[async_trait]
+impl<W: Sets + Commit> Import for ImportInProgress<W> {
+    async fn upsert_contacts(&mut self, rows: &[ContactRow], now: Timestamp) -> Result<Vec<RowResult>> {
+        self.named.clear();
+        import_contacts::upsert(&mut self.writer, rows, now).await.doing("import contacts")
+    }
+
+    async fn insert_events(&mut self, rows: &[EventRow], _now: Timestamp) -> Result<Vec<RowResult>> {
+        import_events::insert(&mut self.writer, &mut self.named, rows).await.doing("import events")
+    }
+
+    async fn commit(self: Box<Self>) -> Result<()> {
+        self.writer.commit().await.doing("commit an import")
+    }
+}

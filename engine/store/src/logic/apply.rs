@@ -1,0 +1,220 @@
+//! What the turns of a batch want, applied set by set.
+//!
+//! Effects of different kinds touch different tables, so that only the order within a kind counts; each kind goes
+//! through the batch once, in order, and then writes what came of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dripline_model::{
+    Effect,
+    contact::Needs,
+    effect::EmailRequest,
+    id::{ContactId, RunId},
+};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::{
+    import_contacts::set_attribute,
+    ms,
+    pending::{NewDecision, Pending},
+    scores, segments,
+};
+use crate::{
+    Advance, AppliedTurn,
+    error::{Raw, to_json},
+    sets::{Assignment, NewMessage, Sets},
+};
+
+/// One effect of one turn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a, T> {
+    pub(crate) turn: &'a AppliedTurn,
+    pub(crate) what: T,
+}
+
+/// The effects of a batch by kind, each in the order of the turns.
+#[derive(Debug, Default)]
+struct Effects<'a> {
+    fields: Vec<(ContactId, &'a str, &'a Value)>,
+    /// Whether the tag shall be there.
+    tags: Vec<(ContactId, &'a str, bool)>,
+    scores: Vec<Wanted<'a, scores::Change<'a>>>,
+    segments: Vec<segments::Change<'a>>,
+    /// With their positions among the effects of the turn, which are part of the messages' keys.
+    emails: Vec<Wanted<'a, (i64, &'a EmailRequest)>>,
+    owners: Vec<Wanted<'a, Handover<'a>>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Handover<'a> {
+    rep: &'a str,
+    team: Option<&'a str>,
+    because: &'a str,
+}
+
+impl<'a> Effects<'a> {
+    fn of(turns: &'a [AppliedTurn]) -> Self {
+        let mut all = Self::default();
+        // A turn that is to be tried again has not done anything yet.
+        for turn in turns.iter().filter(|turn| !matches!(turn.advance, Advance::Retry { .. })) {
+            for (position, effect) in (0..).zip(&turn.effects) {
+                all.add(turn, position, effect);
+            }
+        }
+        all
+    }
+
+    fn add(&mut self, turn: &'a AppliedTurn, position: i64, effect: &'a Effect) {
+        let contact = turn.run.contact;
+        match effect {
+            Effect::SetField { field, value } => self.fields.push((contact, field, value)),
+            Effect::AddTag(tag) => self.tags.push((contact, tag, true)),
+            Effect::RemoveTag(tag) => self.tags.push((contact, tag, false)),
+            Effect::AddScore { score, points, because, min, max } => {
+                let what = scores::Change::Add { score, points: *points, because, min: *min, max: *max };
+                self.scores.push(Wanted { turn, what });
+            }
+            Effect::ClearScore(score) => {
+                self.scores.push(Wanted { turn, what: scores::Change::Clear { score } })
+            }
+            Effect::JoinSegment(segment) => {
+                self.segments.push(segments::Change { contact, segment, joins: true });
+            }
+            Effect::LeaveSegment(segment) => {
+                self.segments.push(segments::Change { contact, segment, joins: false });
+            }
+            Effect::SendEmail(email) => self.emails.push(Wanted { turn, what: (position, email) }),
+            Effect::AssignOwner { rep, team, because } => {
+                let what = Handover { rep, team: team.as_deref(), because };
+                self.owners.push(Wanted { turn, what });
+            }
+        }
+    }
+}
+
+/// Applies the effects, and notes where the runs go and why.
+pub(crate) async fn apply(
+    sets: &mut impl Sets,
+    pending: &mut Pending,
+    turns: &[AppliedTurn],
+    now: Timestamp,
+) -> Raw<()> {
+    let effects = Effects::of(turns);
+    set_fields(sets, &effects.fields, now).await?;
+    set_tags(sets, &effects.tags).await?;
+    scores::change(sets, &effects.scores, now).await?;
+    segments::change(sets, &effects.segments, now).await?;
+    queue_emails(sets, &effects.emails, now).await?;
+    assign(sets, &effects.owners, now).await?;
+    for turn in turns {
+        pending.advance(turn, now);
+    }
+    let decisions = turns.iter().map(|turn| NewDecision {
+        run: Some(RunId(turn.run.run.0)),
+        version: turn.run.version,
+        contact: turn.run.contact,
+        node: Some(turn.run.node.into()),
+        turn: turn.run.turn,
+        kind: turn.decision,
+        reason: &turn.reason,
+        event: None,
+    });
+    pending.decide(sets, decisions.collect(), now).await
+}
+
+async fn set_fields(sets: &mut impl Sets, fields: &[(ContactId, &str, &Value)], now: Timestamp) -> Raw<()> {
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<ContactId> = fields.iter().map(|(contact, ..)| *contact).collect();
+    let needs = Needs { all_attributes: true, ..Needs::default() };
+    let loaded = sets.contacts(&super::distinct(&ids), &needs).await?;
+    let mut contacts: BTreeMap<i64, Map<String, Value>> =
+        loaded.into_iter().map(|contact| (contact.id.0, contact.attributes)).collect();
+    let mut changed = BTreeSet::new();
+    for (contact, name, value) in fields {
+        if let Some(attributes) = contacts.get_mut(&contact.0)
+            && set_attribute(attributes, name, value)
+        {
+            changed.insert(contact.0);
+        }
+    }
+    let mut rows = Vec::with_capacity(changed.len());
+    for (id, attributes) in contacts.iter().filter(|(id, _)| changed.contains(id)) {
+        rows.push((*id, to_json("contact's attributes", attributes)?));
+    }
+    sets.put_attributes(&rows, ms(now)).await?;
+    sets.add_attribute_names(fields.iter().map(|(_, name, _)| *name).collect()).await
+}
+
+async fn set_tags(sets: &mut impl Sets, tags: &[(ContactId, &str, bool)]) -> Raw<()> {
+    sets.intern(tags.iter().map(|(_, tag, _)| *tag).collect()).await?;
+    // The last word on each.
+    let mut wanted = BTreeMap::new();
+    for (contact, tag, is_on) in tags {
+        wanted.insert((contact.0, sets.word(tag)?), *is_on);
+    }
+    let of = |is_on: bool| -> Vec<(i64, i64)> {
+        wanted.iter().filter(move |(_, on)| **on == is_on).map(|(pair, _)| *pair).collect()
+    };
+    sets.add_tags(&of(true)).await?;
+    sets.remove_tags(&of(false)).await
+}
+
+async fn queue_emails(
+    sets: &mut impl Sets,
+    emails: &[Wanted<'_, (i64, &EmailRequest)>],
+    now: Timestamp,
+) -> Raw<()> {
+    let words = emails.iter().flat_map(|email| {
+        let (_, request) = email.what;
+        request.topic.as_deref().into_iter().chain([request.template.as_str()])
+    });
+    sets.intern(words.collect()).await?;
+    let mut rows = Vec::with_capacity(emails.len());
+    for Wanted { turn: AppliedTurn { run, .. }, what: (position, request) } in emails {
+        rows.push(NewMessage {
+            run: run.run.0,
+            turn: run.turn,
+            effect: *position,
+            contact: run.contact.0,
+            version: run.version.0,
+            node: run.node.into(),
+            template: sets.word(&request.template)?,
+            topic: request.topic.as_deref().map(|topic| sets.word(topic)).transpose()?,
+            is_transactional: request.transactional,
+            subject: &request.subject,
+        });
+    }
+    sets.queue_messages(&rows, ms(now)).await
+}
+
+async fn assign(sets: &mut impl Sets, owners: &[Wanted<'_, Handover<'_>>], now: Timestamp) -> Raw<()> {
+    if owners.is_empty() {
+        return Ok(());
+    }
+    let reps = sets.representatives(owners.iter().map(|owner| owner.what.rep).collect()).await?;
+    let words = owners.iter().flat_map(|owner| owner.what.team.into_iter().chain([owner.what.because]));
+    sets.intern(words.collect()).await?;
+    let ids = sets.assignment_ids(owners.len()).await?;
+    let mut rows = Vec::with_capacity(owners.len());
+    let mut latest = BTreeMap::new();
+    for (id, Wanted { turn, what }) in ids.into_iter().zip(owners) {
+        let Some(rep) = reps.get(what.rep).copied() else { continue };
+        let contact = turn.run.contact.0;
+        rows.push(Assignment {
+            id,
+            contact,
+            rep,
+            team: what.team.map(|team| sets.word(team)).transpose()?,
+            because: sets.word(what.because)?,
+            run: turn.run.run.0,
+            turn: turn.run.turn,
+        });
+        latest.insert(contact, (id, rep));
+    }
+    sets.insert_assignments(&rows, ms(now)).await?;
+    let owners: Vec<_> = latest.into_iter().map(|(contact, (id, rep))| (contact, id, rep)).collect();
+    sets.put_owners(&owners).await
+}

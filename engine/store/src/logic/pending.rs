@@ -1,0 +1,124 @@
+//! What a transaction owes to the tables and nobody reads before it ends: where runs have gone, and why.
+//!
+//! A batch that runs on through several steps moves the same runs again and again, and only the last place counts; its
+//! decisions are only ever appended. Both are written once, as large sets, at the latest at the commit.
+
+use std::collections::BTreeMap;
+
+use dripline_model::{
+    decision::{DecisionKind, RunStatus},
+    id::{ContactId, EventId, RunId, VersionId},
+};
+use jiff::Timestamp;
+
+use super::ms;
+use crate::{
+    Advance, AppliedTurn,
+    error::Raw,
+    sets::{Decision, EndedRun, MovedRun, Sets},
+};
+
+/// Moves and decisions that are not written yet.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    runs: BTreeMap<RunId, Place>,
+    decisions: Vec<Decision>,
+}
+
+/// Where a run has gone.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    At(MovedRun),
+    Ended(EndedRun),
+}
+
+/// A decision to record.
+#[derive(Debug)]
+pub(crate) struct NewDecision<'a> {
+    pub(crate) run: Option<RunId>,
+    pub(crate) version: VersionId,
+    pub(crate) contact: ContactId,
+    pub(crate) node: Option<i64>,
+    pub(crate) turn: i64,
+    pub(crate) kind: DecisionKind,
+    pub(crate) reason: &'a str,
+    pub(crate) event: Option<EventId>,
+}
+
+impl Pending {
+    /// Notes where a turn sends its run.
+    pub(crate) fn advance(&mut self, AppliedTurn { run, advance, .. }: &AppliedTurn, now: Timestamp) {
+        let id = run.run.0;
+        let (node, turn) = (i64::from(run.node), run.turn + 1);
+        let place = match *advance {
+            Advance::To { node, due, waited } => Place::At(MovedRun {
+                run: id,
+                node: node.into(),
+                due_ms: ms(due),
+                turn,
+                attempts: 0,
+                hops: if waited { 0 } else { run.hops + 1 },
+            }),
+            Advance::Retry { due } => Place::At(MovedRun {
+                run: id,
+                node,
+                due_ms: ms(due),
+                turn: run.turn,
+                attempts: run.attempts + 1,
+                hops: run.hops,
+            }),
+            Advance::End(status) => Place::Ended(EndedRun {
+                run: id,
+                node,
+                status: RunStatus::code(status),
+                turn,
+                ended_ms: ms(now),
+            }),
+        };
+        self.runs.insert(run.run, place);
+    }
+
+    /// Notes decisions.
+    pub(crate) async fn decide(
+        &mut self,
+        sets: &mut impl Sets,
+        decisions: Vec<NewDecision<'_>>,
+        now: Timestamp,
+    ) -> Raw<()> {
+        sets.intern(decisions.iter().map(|decision| decision.reason).collect()).await?;
+        self.decisions.reserve(decisions.len());
+        for decision in decisions {
+            self.decisions.push(Decision {
+                run: decision.run.map(|run| run.0),
+                version: decision.version.0,
+                contact: decision.contact.0,
+                node: decision.node,
+                turn: decision.turn,
+                at_ms: ms(now),
+                kind: decision.kind.code(),
+                reason: sets.word(decision.reason)?,
+                event: decision.event.map(|event| event.0),
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes where runs have gone, so that they can be read.
+    pub(crate) async fn flush_runs(&mut self, sets: &mut impl Sets) -> Raw<()> {
+        let (mut moved, mut ended) = (Vec::new(), Vec::new());
+        for place in std::mem::take(&mut self.runs).into_values() {
+            match place {
+                Place::At(run) => moved.push(run),
+                Place::Ended(run) => ended.push(run),
+            }
+        }
+        sets.move_runs(&moved).await?;
+        sets.end_runs(&ended).await
+    }
+
+    /// Writes everything.
+    pub(crate) async fn flush(&mut self, sets: &mut impl Sets) -> Raw<()> {
+        self.flush_runs(sets).await?;
+        sets.insert_decisions(&std::mem::take(&mut self.decisions)).await
+    }
+}

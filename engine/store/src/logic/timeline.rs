@@ -1,0 +1,136 @@
+//! Everything that happened to a contact, in the order in which it did.
+
+use dripline_model::{
+    clock::from_ms,
+    contact::{SEGMENT_JOINED, SEGMENT_LEFT},
+    decision::DecisionKind,
+    id::{ContactId, MessageId, RunId, VersionId},
+};
+use serde_json::{Map, Value};
+
+use super::report::message_status;
+use crate::{
+    TimelineEntry, TimelineWhat,
+    answers::{Answers, DecisionLine},
+    error::{Raw, damaged, from_json},
+};
+
+/// What comes first within one instant: what came from outside, then turn by turn: its effects, then its decision.
+type Place = (i64, Option<(i64, i64)>, Rank, i64);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Outside,
+    Enrolled,
+    Score,
+    Assigned,
+    Message,
+    Decision,
+    /// A membership's event does not say which turn made it.
+    Segment,
+}
+
+#[derive(Default)]
+struct Lines(Vec<(Place, TimelineEntry)>);
+
+impl Lines {
+    fn add(&mut self, (at, turn, rank, id): Place, what: TimelineWhat) {
+        self.0.push(((at, turn, rank, id), TimelineEntry { at: from_ms(at), what }));
+    }
+
+    fn in_order(mut self) -> Vec<TimelineEntry> {
+        self.0.sort_by_key(|(place, _)| *place);
+        self.0.into_iter().map(|(_, entry)| entry).collect()
+    }
+}
+
+/// Everything that happened to a contact.
+pub(crate) async fn timeline(answers: &mut impl Answers, contact: ContactId) -> Raw<Vec<TimelineEntry>> {
+    let mut lines = Lines::default();
+    events(answers, contact, &mut lines).await?;
+    decisions(answers, contact, &mut lines).await?;
+    for line in answers.score_entries(contact.0).await? {
+        let what = TimelineWhat::Score {
+            score: line.score,
+            points: line.points,
+            total: line.total,
+            because: line.because,
+            taken_back: line.cleared_at.map(from_ms),
+        };
+        lines.add((line.at, Some((line.run_id, line.turn)), Rank::Score, line.id), what);
+    }
+    for line in answers.messages_to(contact.0).await? {
+        let what = TimelineWhat::Message {
+            id: MessageId(line.id),
+            subject: line.subject,
+            template: line.template,
+            status: message_status(line.status)?,
+            detail: line.detail,
+        };
+        lines.add((line.at, Some((line.run_id, line.turn)), Rank::Message, line.id), what);
+    }
+    for line in answers.assignments(contact.0).await? {
+        let what = TimelineWhat::Assigned { rep: line.rep, team: line.team, because: line.because };
+        lines.add((line.at, Some((line.run_id, line.turn)), Rank::Assigned, line.id), what);
+    }
+    for (id, at, topic, given) in answers.consents(contact.0).await? {
+        lines.add((at, None, Rank::Outside, id), TimelineWhat::Consent { topic, given });
+    }
+    Ok(lines.in_order())
+}
+
+/// A run's decisions.
+pub(crate) async fn run_decisions(answers: &mut impl Answers, run: RunId) -> Raw<Vec<TimelineEntry>> {
+    let rows = answers.run_decisions(run.0).await?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in rows {
+        let at = from_ms(row.at);
+        entries.push(TimelineEntry { at, what: decision(answers, row).await?.1 });
+    }
+    Ok(entries)
+}
+
+async fn events(answers: &mut impl Answers, contact: ContactId, lines: &mut Lines) -> Raw<()> {
+    for line in answers.events(contact.0).await? {
+        let (id, at, name) = (line.id, line.at, line.name);
+        let properties: Option<Map<String, Value>> =
+            line.properties.map(|json| from_json("event's properties", &json)).transpose()?;
+        let properties = properties.unwrap_or_default();
+        let segment = properties.get("segment").and_then(Value::as_str).map(str::to_owned);
+        match segment.filter(|_| name == SEGMENT_JOINED || name == SEGMENT_LEFT) {
+            Some(segment) => {
+                let what = TimelineWhat::Segment { segment, joined: name == SEGMENT_JOINED };
+                lines.add((at, Some((i64::MAX, 0)), Rank::Segment, id), what);
+            }
+            None => {
+                let what = TimelineWhat::Event { name, properties, live: line.state != 0 };
+                lines.add((at, None, Rank::Outside, id), what);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn decisions(answers: &mut impl Answers, contact: ContactId, lines: &mut Lines) -> Raw<()> {
+    for row in answers.decisions(contact.0).await? {
+        let (id, at, turn) = (row.id, row.at, row.run_id.map(|run| (run, row.turn)));
+        let (kind, what) = decision(answers, row).await?;
+        let rank = if kind == DecisionKind::Enrolled { Rank::Enrolled } else { Rank::Decision };
+        lines.add((at, turn, rank, id), what);
+    }
+    Ok(())
+}
+
+async fn decision(answers: &mut impl Answers, row: DecisionLine) -> Raw<(DecisionKind, TimelineWhat)> {
+    let version = answers.version(VersionId(row.version_id)).await?;
+    let kind = DecisionKind::from_code(row.kind);
+    let kind = kind.ok_or_else(|| damaged("decision", format!("kind {}", row.kind)))?;
+    let what = TimelineWhat::Decision {
+        run: row.run_id.map(RunId),
+        workflow: version.workflow_name.clone(),
+        step: row.node.map(|node| version.step(node)),
+        kind,
+        reason: row.reason,
+    };
+    Ok((kind, what))
+}

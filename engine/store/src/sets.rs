@@ -1,0 +1,235 @@
+//! What the logic that both backends share asks of one: sets of rows in, sets of rows out, each a statement or a few.
+//!
+//! The meaning of a batch (which points stand, who joined, which row means whom) is decided once, in [`crate::logic`];
+//! a backend only knows how its database takes and gives many rows at a time.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use dripline_model::{Contact, contact::Needs, id::VersionId};
+
+use crate::{error::Raw, versions::Version};
+
+/// One write transaction of a backend. Instants are milliseconds since the epoch, words are ids of the dictionary.
+#[async_trait]
+pub(crate) trait Sets: Send {
+    /// Looks up words, and stores those that are new; [`Sets::word`] then knows them.
+    async fn intern(&mut self, words: Vec<&str>) -> Raw<()>;
+    /// The id of a word that was interned in this transaction.
+    fn word(&self, word: &str) -> Raw<i64>;
+    /// What a version is; read once, since versions never change.
+    async fn version(&mut self, id: VersionId) -> Raw<Arc<Version>>;
+
+    /// This many new ids for contacts, ascending.
+    async fn contact_ids(&mut self, count: usize) -> Raw<Vec<i64>>;
+    /// The contacts that have one of these external ids.
+    async fn contacts_by_external_id(&mut self, keys: &[&str]) -> Raw<Vec<(String, i64)>>;
+    /// The contacts that have one of these addresses.
+    async fn contacts_by_email(&mut self, emails: &[&str]) -> Raw<Vec<(String, i64)>>;
+    /// The contacts with these distinct ids, in no particular order; one that is gone is left out.
+    async fn contacts(&mut self, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>>;
+    /// Takes their addresses from contacts that are about to get others, so that none stands twice meanwhile.
+    async fn release_emails(&mut self, contacts: &[i64]) -> Raw<()>;
+    /// Inserts contacts.
+    async fn insert_contacts(&mut self, rows: &[ContactFields<'_>], now_ms: i64) -> Raw<()>;
+    /// Writes all fields of known contacts.
+    async fn update_contacts(&mut self, rows: &[ContactFields<'_>], now_ms: i64) -> Raw<()>;
+    /// Writes the attributes of contacts: JSON objects.
+    async fn put_attributes(&mut self, rows: &[(i64, String)], now_ms: i64) -> Raw<()>;
+    /// Remembers that contacts have attributes of these names.
+    async fn add_attribute_names(&mut self, names: BTreeSet<&str>) -> Raw<()>;
+    /// Records answers: contact, topic, given.
+    async fn put_consents(&mut self, rows: &[(i64, i64, bool)], now_ms: i64) -> Raw<()>;
+    /// Adds tags that are not there yet: contact, tag.
+    async fn add_tags(&mut self, rows: &[(i64, i64)]) -> Raw<()>;
+    /// Removes tags: contact, tag.
+    async fn remove_tags(&mut self, rows: &[(i64, i64)]) -> Raw<()>;
+
+    /// The scores of these contacts: contact, score, value.
+    async fn scores(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64, i64)>>;
+    /// The entries of one step that stand: id, contact, points.
+    async fn standing_entries(&mut self, contacts: &[i64], of: StepScore) -> Raw<Vec<(i64, i64, i64)>>;
+    /// Takes entries back: contact, id.
+    async fn clear_entries(&mut self, entries: &[(i64, i64)], now_ms: i64) -> Raw<()>;
+    /// Writes values: contact, score, value.
+    async fn put_scores(&mut self, rows: &[(i64, i64, i64)]) -> Raw<()>;
+    /// Records points given.
+    async fn insert_entries(&mut self, rows: &[ScoreEntry], now_ms: i64) -> Raw<()>;
+
+    /// The ids of segments by name; with `create`, those that are missing are made.
+    async fn segments(
+        &mut self,
+        names: &BTreeSet<&str>,
+        create: bool,
+        now_ms: i64,
+    ) -> Raw<HashMap<String, i64>>;
+    /// The memberships of these contacts: contact, segment.
+    async fn memberships(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64)>>;
+    /// Adds memberships: contact, segment.
+    async fn join(&mut self, rows: &[(i64, i64)], now_ms: i64) -> Raw<()>;
+    /// Removes memberships: contact, segment.
+    async fn leave(&mut self, rows: &[(i64, i64)]) -> Raw<()>;
+
+    /// Which of these keys events have already.
+    async fn known_event_keys(&mut self, keys: &[&str]) -> Raw<Vec<String>>;
+    /// Inserts events.
+    async fn insert_events(&mut self, rows: &[EventFields<'_>]) -> Raw<()>;
+
+    /// Makes all representatives inactive that are not written afterwards, and drops all teams.
+    async fn clear_teams(&mut self) -> Raw<()>;
+    /// Writes representatives: key, name, address; in this order, active.
+    async fn put_representatives(&mut self, rows: &[(&str, &str, Option<&str>)]) -> Raw<()>;
+    /// Inserts a team with its members: representative, weight.
+    async fn insert_team(&mut self, key: &str, name: &str, position: i64, members: &[(i64, i64)]) -> Raw<()>;
+    /// The ids of representatives by key. One who is in no file is kept as inactive, so that nothing that names somebody
+    /// is lost.
+    async fn representatives(&mut self, keys: BTreeSet<&str>) -> Raw<HashMap<String, i64>>;
+    /// This many new ids for assignments, ascending.
+    async fn assignment_ids(&mut self, count: usize) -> Raw<Vec<i64>>;
+    /// Records assignments.
+    async fn insert_assignments(&mut self, rows: &[Assignment], now_ms: i64) -> Raw<()>;
+    /// Writes owners: contact, assignment, representative.
+    async fn put_owners(&mut self, rows: &[(i64, i64, i64)]) -> Raw<()>;
+
+    /// Queues messages to the contacts' addresses.
+    async fn queue_messages(&mut self, rows: &[NewMessage<'_>], now_ms: i64) -> Raw<()>;
+
+    /// Starts runs that are due now; a twin is skipped. Answers those that were started.
+    async fn insert_runs(&mut self, rows: &[NewRun], now_ms: i64) -> Raw<Vec<(i64, NewRun)>>;
+    /// Moves runs to where they go on.
+    async fn move_runs(&mut self, rows: &[MovedRun]) -> Raw<()>;
+    /// Ends runs.
+    async fn end_runs(&mut self, rows: &[EndedRun]) -> Raw<()>;
+    /// Records decisions, in this order.
+    async fn insert_decisions(&mut self, rows: &[Decision]) -> Raw<()>;
+}
+
+/// A contact's own row.
+#[derive(Debug, Clone)]
+pub(crate) struct ContactFields<'a> {
+    pub(crate) id: i64,
+    pub(crate) external_id: Option<&'a str>,
+    pub(crate) email: Option<&'a str>,
+    /// JSON object.
+    pub(crate) attributes: String,
+    pub(crate) created_ms: i64,
+}
+
+/// The part of a score that one step of one workflow gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct StepScore {
+    pub(crate) score: i64,
+    pub(crate) workflow: i64,
+    /// Word: the step's id, the same in every version.
+    pub(crate) step: i64,
+}
+
+/// Points that a turn gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ScoreEntry {
+    pub(crate) contact: i64,
+    pub(crate) of: StepScore,
+    pub(crate) points: i64,
+    pub(crate) total: i64,
+    pub(crate) because: i64,
+    pub(crate) run: i64,
+    pub(crate) turn: i64,
+    /// Taken back in the same batch.
+    pub(crate) is_cleared: bool,
+}
+
+/// An event to insert.
+#[derive(Debug, Clone)]
+pub(crate) struct EventFields<'a> {
+    pub(crate) key: Option<&'a str>,
+    pub(crate) contact: i64,
+    pub(crate) name: i64,
+    pub(crate) at_ms: i64,
+    pub(crate) state: EventState,
+    /// JSON object; none where there are no properties.
+    pub(crate) properties: Option<String>,
+}
+
+/// Where an event stands, as its `state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EventState {
+    /// Triggers nothing.
+    History = 0,
+    /// Arrives at its time and then triggers workflows.
+    Pending = 1,
+}
+
+/// A contact handed to a representative.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Assignment {
+    pub(crate) id: i64,
+    pub(crate) contact: i64,
+    pub(crate) rep: i64,
+    pub(crate) team: Option<i64>,
+    pub(crate) because: i64,
+    pub(crate) run: i64,
+    pub(crate) turn: i64,
+}
+
+/// A message to queue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewMessage<'a> {
+    pub(crate) run: i64,
+    pub(crate) turn: i64,
+    pub(crate) effect: i64,
+    pub(crate) contact: i64,
+    pub(crate) version: i64,
+    pub(crate) node: i64,
+    pub(crate) template: i64,
+    pub(crate) topic: Option<i64>,
+    pub(crate) is_transactional: bool,
+    pub(crate) subject: &'a str,
+}
+
+/// A run to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct NewRun {
+    pub(crate) workflow: i64,
+    pub(crate) version: i64,
+    pub(crate) contact: i64,
+    pub(crate) event: Option<i64>,
+}
+
+/// Where a run goes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MovedRun {
+    pub(crate) run: i64,
+    pub(crate) node: i64,
+    pub(crate) due_ms: i64,
+    pub(crate) turn: i64,
+    pub(crate) attempts: i64,
+    pub(crate) hops: i64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EndedRun {
+    pub(crate) run: i64,
+    pub(crate) node: i64,
+    pub(crate) status: i64,
+    pub(crate) turn: i64,
+    pub(crate) ended_ms: i64,
+}
+
+/// A decision to record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Decision {
+    pub(crate) run: Option<i64>,
+    pub(crate) version: i64,
+    pub(crate) contact: i64,
+    pub(crate) node: Option<i64>,
+    pub(crate) turn: i64,
+    pub(crate) at_ms: i64,
+    pub(crate) kind: i64,
+    /// Word.
+    pub(crate) reason: i64,
+    pub(crate) event: Option<i64>,
+}

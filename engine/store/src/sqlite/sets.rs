@@ -1,0 +1,322 @@
+//! Sets of rows, as SQLite takes and gives them fastest.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use dripline_model::{Contact, clock::from_ms, contact::Needs, id::VersionId};
+use sqlx::{query, query_scalar};
+use ulid::Ulid;
+
+use super::{
+    contacts,
+    rows::{RowsSql, json_ids, json_rows},
+    statements::{
+        ADD_ATTRIBUTE_NAMES, ADD_REPRESENTATIVES, ADD_TAGS, BY_EMAIL, BY_EXTERNAL_ID, CLEAR_ENTRIES,
+        CREATE_SEGMENTS, DEACTIVATE, DELETE_TEAMS, END_RUNS, FIND_REPRESENTATIVES, FIND_SEGMENTS,
+        INSERT_ASSIGNMENTS, INSERT_CONTACTS, INSERT_DECISIONS, INSERT_ENTRIES, INSERT_EVENTS, INSERT_MEMBERS,
+        INSERT_RUNS, INSERT_TEAM, JOIN, KNOWN_EVENT_KEYS, LAST_ASSIGNMENT, LAST_CONTACT, LEAVE, MEMBERSHIPS,
+        MOVE_RUNS, PUT_ATTRIBUTES, PUT_CONSENTS, PUT_OWNERS, PUT_REPRESENTATIVES, PUT_SCORES, QUEUE_MESSAGES,
+        RELEASE_EMAILS, REMOVE_TAGS, SCORES, STANDING_ENTRIES, UPDATE_CONTACTS,
+    },
+    writer::Writer,
+};
+use crate::{
+    error::Raw,
+    sets::{
+        Assignment, ContactFields, Decision, EndedRun, EventFields, MovedRun, NewMessage, NewRun, ScoreEntry,
+        Sets, StepScore,
+    },
+    versions::Version,
+};
+
+impl Writer {
+    /// Writes rows of two numbers.
+    async fn put_pairs(&mut self, sql: RowsSql, rows: &[(i64, i64)]) -> Raw<()> {
+        let rows = sql.over(rows, |binds, (first, second)| {
+            binds.add(*first).add(*second);
+        });
+        self.put(rows).await.map(drop)
+    }
+
+    /// Writes rows of three numbers.
+    async fn put_triples(&mut self, sql: RowsSql, rows: &[(i64, i64, i64)]) -> Raw<()> {
+        let rows = sql.over(rows, |binds, (first, second, third)| {
+            binds.add(*first).add(*second).add(*third);
+        });
+        self.put(rows).await.map(drop)
+    }
+
+    /// Finds the ids of what is named.
+    async fn find(&mut self, sql: RowsSql, names: impl IntoIterator<Item = &str>) -> Raw<Vec<(String, i64)>> {
+        let find = sql.over(names, |binds, name| {
+            binds.add(name);
+        });
+        find.fetch(self.conn()).await
+    }
+
+    /// The ids that follow the last one, which `last` selects: nobody else writes meanwhile.
+    async fn next_ids(&mut self, last: &'static str, count: usize) -> Raw<Vec<i64>> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let last: i64 = query_scalar(last).fetch_one(self.conn()).await?;
+        Ok((last + 1..).take(count).collect())
+    }
+}
+
+#[async_trait]
+impl Sets for Writer {
+    async fn intern(&mut self, words: Vec<&str>) -> Raw<()> {
+        self.find_words(words).await
+    }
+
+    fn word(&self, word: &str) -> Raw<i64> {
+        self.words.id(word)
+    }
+
+    async fn version(&mut self, id: VersionId) -> Raw<Arc<Version>> {
+        let shared = Arc::clone(&self.shared);
+        shared.version(self.conn(), id).await
+    }
+
+    async fn contact_ids(&mut self, count: usize) -> Raw<Vec<i64>> {
+        self.next_ids(LAST_CONTACT, count).await
+    }
+
+    async fn contacts_by_external_id(&mut self, keys: &[&str]) -> Raw<Vec<(String, i64)>> {
+        self.find(BY_EXTERNAL_ID, keys.iter().copied()).await
+    }
+
+    async fn contacts_by_email(&mut self, emails: &[&str]) -> Raw<Vec<(String, i64)>> {
+        self.find(BY_EMAIL, emails.iter().copied()).await
+    }
+
+    async fn contacts(&mut self, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>> {
+        contacts::load(self.conn(), ids, needs).await
+    }
+
+    async fn release_emails(&mut self, contacts: &[i64]) -> Raw<()> {
+        if contacts.is_empty() {
+            return Ok(());
+        }
+        self.run(query(RELEASE_EMAILS).bind(json_ids(contacts))).await.map(drop)
+    }
+
+    async fn insert_contacts(&mut self, rows: &[ContactFields<'_>], now_ms: i64) -> Raw<()> {
+        let insert = INSERT_CONTACTS.over(rows, |binds, row| {
+            binds.add(row.id).add(Ulid::from_datetime(from_ms(now_ms).into()).to_bytes().to_vec());
+            binds.add(row.external_id).add(row.email).add(row.attributes.as_str());
+            binds.add(row.created_ms).add(now_ms);
+        });
+        self.put(insert).await.map(drop)
+    }
+
+    async fn update_contacts(&mut self, rows: &[ContactFields<'_>], now_ms: i64) -> Raw<()> {
+        let update = UPDATE_CONTACTS.over(rows, |binds, row| {
+            binds.add(row.id).add(row.external_id).add(row.email).add(row.attributes.as_str());
+            binds.add(row.created_ms).add(now_ms);
+        });
+        self.put(update).await.map(drop)
+    }
+
+    async fn put_attributes(&mut self, rows: &[(i64, String)], now_ms: i64) -> Raw<()> {
+        let put = PUT_ATTRIBUTES.over(rows, |binds, (id, attributes)| {
+            binds.add(*id).add(attributes.as_str()).add(now_ms);
+        });
+        self.put(put).await.map(drop)
+    }
+
+    async fn add_attribute_names(&mut self, names: BTreeSet<&str>) -> Raw<()> {
+        let names = ADD_ATTRIBUTE_NAMES.over(names, |binds, name| {
+            binds.add(name);
+        });
+        self.put(names).await.map(drop)
+    }
+
+    async fn put_consents(&mut self, rows: &[(i64, i64, bool)], now_ms: i64) -> Raw<()> {
+        let consents = PUT_CONSENTS.over(rows, |binds, (contact, topic, given)| {
+            binds.add(*contact).add(*topic).add(*given).add(now_ms);
+        });
+        self.put(consents).await.map(drop)
+    }
+
+    async fn add_tags(&mut self, rows: &[(i64, i64)]) -> Raw<()> {
+        self.put_pairs(ADD_TAGS, rows).await
+    }
+
+    async fn remove_tags(&mut self, rows: &[(i64, i64)]) -> Raw<()> {
+        self.put_pairs(REMOVE_TAGS, rows).await
+    }
+
+    async fn scores(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64, i64)>> {
+        json_rows(self.conn(), query_scalar(SCORES).bind(json_ids(contacts))).await
+    }
+
+    async fn standing_entries(&mut self, contacts: &[i64], of: StepScore) -> Raw<Vec<(i64, i64, i64)>> {
+        let entries = query_scalar(STANDING_ENTRIES).bind(json_ids(contacts));
+        json_rows(self.conn(), entries.bind(of.score).bind(of.workflow).bind(of.step)).await
+    }
+
+    async fn clear_entries(&mut self, entries: &[(i64, i64)], now_ms: i64) -> Raw<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let ids = json_ids(entries.iter().map(|(_, id)| id));
+        self.run(query(CLEAR_ENTRIES).bind(ids).bind(now_ms)).await.map(drop)
+    }
+
+    async fn put_scores(&mut self, rows: &[(i64, i64, i64)]) -> Raw<()> {
+        self.put_triples(PUT_SCORES, rows).await
+    }
+
+    async fn insert_entries(&mut self, rows: &[ScoreEntry], now_ms: i64) -> Raw<()> {
+        let entries = INSERT_ENTRIES.over(rows, |binds, entry| {
+            binds.add(entry.contact).add(entry.of.score).add(entry.points).add(entry.total);
+            binds.add(entry.because).add(now_ms).add(entry.run).add(entry.turn);
+            binds.add(entry.of.workflow).add(entry.of.step).add(entry.is_cleared.then_some(now_ms));
+        });
+        self.put(entries).await.map(drop)
+    }
+
+    async fn segments(
+        &mut self,
+        names: &BTreeSet<&str>,
+        create: bool,
+        now_ms: i64,
+    ) -> Raw<HashMap<String, i64>> {
+        if create {
+            let create = CREATE_SEGMENTS.over(names, |binds, name| {
+                binds.add(*name).add(now_ms);
+            });
+            self.put(create).await?;
+        }
+        Ok(self.find(FIND_SEGMENTS, names.iter().copied()).await?.into_iter().collect())
+    }
+
+    async fn memberships(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64)>> {
+        json_rows(self.conn(), query_scalar(MEMBERSHIPS).bind(json_ids(contacts))).await
+    }
+
+    async fn join(&mut self, rows: &[(i64, i64)], now_ms: i64) -> Raw<()> {
+        let join = JOIN.over(rows, |binds, (contact, segment)| {
+            binds.add(*contact).add(*segment).add(now_ms);
+        });
+        self.put(join).await.map(drop)
+    }
+
+    async fn leave(&mut self, rows: &[(i64, i64)]) -> Raw<()> {
+        self.put_pairs(LEAVE, rows).await
+    }
+
+    async fn known_event_keys(&mut self, keys: &[&str]) -> Raw<Vec<String>> {
+        let keys = KNOWN_EVENT_KEYS.over(keys, |binds, key| {
+            binds.add(*key);
+        });
+        let known: Vec<(String,)> = keys.fetch(self.conn()).await?;
+        Ok(known.into_iter().map(|(key,)| key).collect())
+    }
+
+    async fn insert_events(&mut self, rows: &[EventFields<'_>]) -> Raw<()> {
+        let insert = INSERT_EVENTS.over(rows, |binds, event| {
+            binds.add(event.key).add(event.contact).add(event.name).add(event.at_ms);
+            binds.add(event.state as i64).add(event.properties.as_deref());
+        });
+        self.put(insert).await.map(drop)
+    }
+
+    async fn clear_teams(&mut self) -> Raw<()> {
+        self.run(query(DEACTIVATE)).await?;
+        self.run(query(DELETE_TEAMS)).await.map(drop)
+    }
+
+    async fn put_representatives(&mut self, rows: &[(&str, &str, Option<&str>)]) -> Raw<()> {
+        let put = PUT_REPRESENTATIVES.over((0_i64..).zip(rows), |binds, (position, (key, name, email))| {
+            binds.add(*key).add(*name).add(*email).add(position);
+        });
+        self.put(put).await.map(drop)
+    }
+
+    async fn insert_team(&mut self, key: &str, name: &str, position: i64, members: &[(i64, i64)]) -> Raw<()> {
+        let team: i64 = query_scalar(INSERT_TEAM)
+            .bind(key.to_owned())
+            .bind(name.to_owned())
+            .bind(position)
+            .fetch_one(self.conn())
+            .await?;
+        let members = INSERT_MEMBERS.over((0_i64..).zip(members), |binds, (position, (rep, weight))| {
+            binds.add(team).add(position).add(*rep).add(*weight);
+        });
+        self.put(members).await.map(drop)
+    }
+
+    async fn representatives(&mut self, keys: BTreeSet<&str>) -> Raw<HashMap<String, i64>> {
+        let add = ADD_REPRESENTATIVES.over(&keys, |binds, key| {
+            binds.add(*key).add(*key);
+        });
+        self.put(add).await?;
+        Ok(self.find(FIND_REPRESENTATIVES, keys.iter().copied()).await?.into_iter().collect())
+    }
+
+    async fn assignment_ids(&mut self, count: usize) -> Raw<Vec<i64>> {
+        self.next_ids(LAST_ASSIGNMENT, count).await
+    }
+
+    async fn insert_assignments(&mut self, rows: &[Assignment], now_ms: i64) -> Raw<()> {
+        let assignments = INSERT_ASSIGNMENTS.over(rows, |binds, row| {
+            binds.add(row.id).add(row.contact).add(row.rep).add(row.team).add(row.because);
+            binds.add(now_ms).add(row.run).add(row.turn);
+        });
+        self.put(assignments).await.map(drop)
+    }
+
+    async fn put_owners(&mut self, rows: &[(i64, i64, i64)]) -> Raw<()> {
+        self.put_triples(PUT_OWNERS, rows).await
+    }
+
+    async fn queue_messages(&mut self, rows: &[NewMessage<'_>], now_ms: i64) -> Raw<()> {
+        let queue = QUEUE_MESSAGES.over(rows, |binds, row| {
+            binds.add(row.run).add(row.turn).add(row.effect).add(row.contact).add(row.version);
+            binds.add(row.node).add(row.template).add(row.topic).add(i64::from(row.is_transactional));
+            binds.add(now_ms).add(row.subject);
+        });
+        self.put(queue).await.map(drop)
+    }
+
+    async fn insert_runs(&mut self, rows: &[NewRun], now_ms: i64) -> Raw<Vec<(i64, NewRun)>> {
+        let insert = INSERT_RUNS.over(rows, |binds, run| {
+            binds.add(run.workflow).add(run.version).add(run.contact).add(run.event);
+            binds.add(now_ms).add(now_ms);
+        });
+        let started: Vec<(i64, i64, i64, i64, Option<i64>)> = self.put_returning(insert).await?;
+        Ok(started
+            .into_iter()
+            .map(|(id, workflow, version, contact, event)| (id, NewRun { workflow, version, contact, event }))
+            .collect())
+    }
+
+    async fn move_runs(&mut self, rows: &[MovedRun]) -> Raw<()> {
+        let moved = MOVE_RUNS.over(rows, |binds, run| {
+            binds.add(run.run).add(run.node).add(run.due_ms).add(run.turn).add(run.attempts).add(run.hops);
+        });
+        self.put(moved).await.map(drop)
+    }
+
+    async fn end_runs(&mut self, rows: &[EndedRun]) -> Raw<()> {
+        let ended = END_RUNS.over(rows, |binds, run| {
+            binds.add(run.run).add(run.node).add(run.status).add(run.turn).add(run.ended_ms);
+        });
+        self.put(ended).await.map(drop)
+    }
+
+    async fn insert_decisions(&mut self, rows: &[Decision]) -> Raw<()> {
+        let insert = INSERT_DECISIONS.over(rows, |binds, decision| {
+            binds.add(decision.run).add(decision.version).add(decision.contact).add(decision.node);
+            binds.add(decision.turn).add(decision.at_ms).add(decision.kind).add(decision.reason);
+            binds.add(decision.event);
+        });
+        self.put(insert).await.map(drop)
+    }
+}

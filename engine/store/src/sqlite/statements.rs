@@ -1,0 +1,208 @@
+//! The statements of the writing side. [`super::plans`] proves that none scans a table.
+
+use super::rows::RowsSql;
+
+pub(super) const BY_EXTERNAL_ID: RowsSql = RowsSql {
+    head: "WITH wanted(key) AS (VALUES",
+    row: "(?)",
+    tail: ") SELECT wanted.key, c.id FROM wanted CROSS JOIN contacts c ON c.external_id = wanted.key",
+};
+
+pub(super) const BY_EMAIL: RowsSql = RowsSql {
+    head: "WITH wanted(key) AS (VALUES",
+    row: "(?)",
+    tail: ") SELECT wanted.key, c.id FROM wanted CROSS JOIN contacts c ON c.email = wanted.key",
+};
+
+pub(super) const LAST_CONTACT: &str = "SELECT coalesce(max(id), 0) FROM contacts";
+
+/// A row is never without both, not even between two statements; the update that follows writes the real ones.
+pub(super) const RELEASE_EMAILS: &str = "
+UPDATE contacts SET email = NULL, external_id = coalesce(external_id, char(0) || id)
+WHERE id IN (SELECT value FROM json_each(?1))";
+
+pub(super) const UPDATE_CONTACTS: RowsSql = RowsSql {
+    head: "WITH new(id, external_id, email, attributes, created_at, updated_at) AS (VALUES",
+    row: "(?, ?, ?, ?, ?, ?)",
+    tail: ") UPDATE contacts SET external_id = new.external_id, email = new.email,
+        attributes = jsonb(new.attributes), created_at = new.created_at, updated_at = new.updated_at
+        FROM new WHERE contacts.id = new.id",
+};
+
+pub(super) const INSERT_CONTACTS: RowsSql = RowsSql {
+    head: "INSERT INTO contacts (id, uid, external_id, email, attributes, created_at, updated_at) VALUES",
+    row: "(?, ?, ?, ?, jsonb(?), ?, ?)",
+    tail: "",
+};
+
+pub(super) const PUT_ATTRIBUTES: RowsSql = RowsSql {
+    head: "WITH new(id, attributes, updated_at) AS (VALUES",
+    row: "(?, ?, ?)",
+    tail: ") UPDATE contacts SET attributes = jsonb(new.attributes), updated_at = new.updated_at
+        FROM new WHERE contacts.id = new.id",
+};
+
+pub(super) const ADD_ATTRIBUTE_NAMES: RowsSql =
+    RowsSql { head: "INSERT OR IGNORE INTO attribute_names (name) VALUES", row: "(?)", tail: "" };
+
+pub(super) const PUT_CONSENTS: RowsSql = RowsSql {
+    head: "INSERT INTO consents (contact_id, topic, given, at) VALUES",
+    row: "(?, ?, ?, ?)",
+    tail: "ON CONFLICT (contact_id, topic) DO UPDATE SET given = excluded.given, at = excluded.at",
+};
+
+pub(super) const ADD_TAGS: RowsSql =
+    RowsSql { head: "INSERT OR IGNORE INTO contact_tags (contact_id, tag) VALUES", row: "(?, ?)", tail: "" };
+
+pub(super) const REMOVE_TAGS: RowsSql =
+    RowsSql { head: "DELETE FROM contact_tags WHERE (contact_id, tag) IN (VALUES", row: "(?, ?)", tail: ")" };
+
+pub(super) const SCORES: &str = "
+SELECT json_group_array(json_array(s.contact_id, s.score, s.value))
+FROM json_each(?1) wanted CROSS JOIN contact_scores s ON s.contact_id = wanted.value";
+
+pub(super) const STANDING_ENTRIES: &str = "
+SELECT json_group_array(json_array(e.id, e.contact_id, e.points))
+FROM json_each(?1) wanted CROSS JOIN score_entries e ON e.contact_id = wanted.value AND e.score = ?2
+WHERE e.workflow_id = ?3 AND e.step = ?4 AND e.cleared_at IS NULL";
+
+pub(super) const CLEAR_ENTRIES: &str =
+    "UPDATE score_entries SET cleared_at = ?2 WHERE id IN (SELECT value FROM json_each(?1))";
+
+pub(super) const PUT_SCORES: RowsSql = RowsSql {
+    head: "INSERT INTO contact_scores (contact_id, score, value) VALUES",
+    row: "(?, ?, ?)",
+    tail: "ON CONFLICT (contact_id, score) DO UPDATE SET value = excluded.value",
+};
+
+pub(super) const INSERT_ENTRIES: RowsSql = RowsSql {
+    head: "INSERT INTO score_entries (contact_id, score, points, total, because, at, run_id, turn, workflow_id, step,
+        cleared_at) VALUES",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    tail: "",
+};
+
+pub(super) const CREATE_SEGMENTS: RowsSql =
+    RowsSql { head: "INSERT OR IGNORE INTO segments (name, created_at) VALUES", row: "(?, ?)", tail: "" };
+
+pub(super) const FIND_SEGMENTS: RowsSql = RowsSql {
+    head: "WITH wanted(name) AS (VALUES",
+    row: "(?)",
+    tail: ") SELECT s.name, s.id FROM wanted CROSS JOIN segments s ON s.name = wanted.name",
+};
+
+pub(super) const MEMBERSHIPS: &str = "
+SELECT json_group_array(json_array(m.contact_id, m.segment_id))
+FROM json_each(?1) wanted CROSS JOIN segment_members m ON m.contact_id = wanted.value";
+
+pub(super) const JOIN: RowsSql = RowsSql {
+    head: "INSERT OR IGNORE INTO segment_members (contact_id, segment_id, joined_at) VALUES",
+    row: "(?, ?, ?)",
+    tail: "",
+};
+
+pub(super) const LEAVE: RowsSql = RowsSql {
+    head: "DELETE FROM segment_members WHERE (contact_id, segment_id) IN (VALUES",
+    row: "(?, ?)",
+    tail: ")",
+};
+
+pub(super) const KNOWN_EVENT_KEYS: RowsSql = RowsSql {
+    head: "WITH wanted(key) AS (VALUES",
+    row: "(?)",
+    tail: ") SELECT e.key FROM wanted CROSS JOIN events e ON e.key = wanted.key",
+};
+
+pub(super) const INSERT_EVENTS: RowsSql = RowsSql {
+    head: "INSERT INTO events (key, contact_id, name, at, state, properties) VALUES",
+    row: "(?, ?, ?, ?, ?, jsonb(?))",
+    tail: "",
+};
+
+pub(super) const DEACTIVATE: &str = "UPDATE representatives SET active = 0";
+
+pub(super) const DELETE_TEAMS: &str = "DELETE FROM teams";
+
+pub(super) const PUT_REPRESENTATIVES: RowsSql = RowsSql {
+    head: "INSERT INTO representatives (key, name, email, position, active) VALUES",
+    row: "(?, ?, ?, ?, 1)",
+    tail: "ON CONFLICT (key) DO UPDATE SET name = excluded.name, email = excluded.email,
+        position = excluded.position, active = 1",
+};
+
+/// Whom no file knows, but somebody names.
+pub(super) const ADD_REPRESENTATIVES: RowsSql = RowsSql {
+    head: "INSERT OR IGNORE INTO representatives (key, name, position, active) VALUES",
+    row: "(?, ?, 0, 0)",
+    tail: "",
+};
+
+pub(super) const FIND_REPRESENTATIVES: RowsSql = RowsSql {
+    head: "WITH wanted(key) AS (VALUES",
+    row: "(?)",
+    tail: ") SELECT r.key, r.id FROM wanted CROSS JOIN representatives r ON r.key = wanted.key",
+};
+
+pub(super) const INSERT_TEAM: &str =
+    "INSERT INTO teams (key, name, position) VALUES (?1, ?2, ?3) RETURNING id";
+
+pub(super) const INSERT_MEMBERS: RowsSql = RowsSql {
+    head: "INSERT INTO team_members (team_id, position, rep_id, weight) VALUES",
+    row: "(?, ?, ?, ?)",
+    tail: "",
+};
+
+pub(super) const LAST_ASSIGNMENT: &str = "SELECT coalesce(max(id), 0) FROM assignments";
+
+pub(super) const INSERT_ASSIGNMENTS: RowsSql = RowsSql {
+    head: "INSERT INTO assignments (id, contact_id, rep_id, team, because, at, run_id, turn) VALUES",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?)",
+    tail: "",
+};
+
+pub(super) const PUT_OWNERS: RowsSql = RowsSql {
+    head: "INSERT INTO owners (contact_id, assignment_id, rep_id) VALUES",
+    row: "(?, ?, ?)",
+    tail: "ON CONFLICT (contact_id) DO UPDATE SET assignment_id = excluded.assignment_id, rep_id = excluded.rep_id",
+};
+
+pub(super) const QUEUE_MESSAGES: RowsSql = RowsSql {
+    head: "WITH new(run_id, turn, effect, contact_id, version_id, node, template, topic, transactional,
+        queued_at, subject) AS (VALUES",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    tail: ") INSERT INTO messages (run_id, turn, effect, contact_id, version_id, node, template, topic,
+            transactional, status, due_at, queued_at, recipient, subject)
+        SELECT new.run_id, new.turn, new.effect, new.contact_id, new.version_id, new.node, new.template, new.topic,
+            new.transactional, 0, new.queued_at, new.queued_at, c.email, new.subject
+        FROM new CROSS JOIN contacts c ON c.id = new.contact_id",
+};
+
+pub(super) const INSERT_RUNS: RowsSql = RowsSql {
+    head: "INSERT INTO runs (workflow_id, version_id, contact_id, event_id, due_at, enrolled_at,
+        node, status, turn, attempts, hops) VALUES",
+    row: "(?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0)",
+    tail: "ON CONFLICT DO NOTHING RETURNING id, workflow_id, version_id, contact_id, event_id",
+};
+
+/// No `status` among what is set: that would write three more indexes.
+pub(super) const MOVE_RUNS: RowsSql = RowsSql {
+    head: "WITH moved(id, node, due_at, turn, attempts, hops) AS (VALUES",
+    row: "(?, ?, ?, ?, ?, ?)",
+    tail: ") UPDATE runs SET node = moved.node, due_at = moved.due_at, turn = moved.turn,
+        attempts = moved.attempts, hops = moved.hops
+        FROM moved WHERE runs.id = moved.id",
+};
+
+pub(super) const END_RUNS: RowsSql = RowsSql {
+    head: "WITH ended(id, node, status, turn, ended_at) AS (VALUES",
+    row: "(?, ?, ?, ?, ?)",
+    tail: ") UPDATE runs SET node = ended.node, status = ended.status, turn = ended.turn,
+        ended_at = ended.ended_at, due_at = NULL
+        FROM ended WHERE runs.id = ended.id",
+};
+
+pub(super) const INSERT_DECISIONS: RowsSql = RowsSql {
+    head: "INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason, event_id) VALUES",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    tail: "",
+};

@@ -1,0 +1,56 @@
+//! What of a workflow's version the store itself looks at, read once; versions never change.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use dripline_model::{Digest, id::VersionId, program::Program};
+
+use crate::error::{Raw, damaged, from_json};
+
+/// A workflow's version.
+#[derive(Debug)]
+pub(crate) struct Version {
+    pub(crate) workflow_name: String,
+    pub(crate) number: i64,
+    pub(crate) templates: Arc<BTreeMap<String, Digest>>,
+    steps: Vec<String>,
+}
+
+impl Version {
+    /// The id of the step at a node; for a node that is not there, its number.
+    pub(crate) fn step(&self, node: i64) -> String {
+        let step = usize::try_from(node).ok().and_then(|node| self.steps.get(node));
+        step.cloned().unwrap_or_else(|| format!("#{node}"))
+    }
+}
+
+/// The row from which a version is read: the workflow's name, the number, the program as JSON.
+pub(crate) type VersionRow = (String, i64, String);
+
+/// The versions that were read so far.
+#[derive(Debug, Default)]
+pub(crate) struct Versions(Mutex<HashMap<VersionId, Arc<Version>>>);
+
+impl Versions {
+    /// A version that was read before.
+    pub(crate) fn known(&self, id: VersionId) -> Option<Arc<Version>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// Takes a version in.
+    pub(crate) fn read(&self, id: VersionId, row: Option<VersionRow>) -> Raw<Arc<Version>> {
+        let (workflow_name, number, program) =
+            row.ok_or_else(|| damaged("workflow version", format!("version {id} is missing")))?;
+        let program: Program = from_json("program", &program)?;
+        let version = Arc::new(Version {
+            workflow_name,
+            number,
+            templates: Arc::new(program.templates),
+            steps: program.nodes.into_iter().map(|node| node.id).collect(),
+        });
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&version));
+        Ok(version)
+    }
+}
