@@ -4,4 +4,5 @@
 //! scored or has an owner. What they leave in the database is the same to the row ([`crate::tally`]).
 
 mod lead;
+pub(crate) mod postgres;
 pub(crate) mod sqlite;
