@@ -23,7 +23,7 @@ use crate::{
 /// An engine over a workspace, and what was published for it. While this lives, no other process runs the workspace.
 pub(crate) struct Assembly {
     /// The engine.
-    pub(crate) engine: Engine,
+    pub(crate) engine: Arc<Engine>,
     /// Workflows of which a new version was published, by name.
     pub(crate) published: Vec<(String, Published)>,
     /// Workflows whose files are gone: they start no more runs.
@@ -71,7 +71,7 @@ impl Assembly {
         };
         let engine =
             Engine::start(store, host, clock, deliverer, options).await.map_err(Problem::unavailable)?;
-        Ok(Self { engine, published, retired, _lock: lock })
+        Ok(Self { engine: Arc::new(engine), published, retired, _lock: lock })
     }
 }
 

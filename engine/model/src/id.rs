@@ -36,4 +36,6 @@ ids! {
     TeamId
     /// A segment.
     SegmentId
+    /// A firing: a workflow that is offered to everybody, or to a segment.
+    FiringId
 }

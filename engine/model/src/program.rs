@@ -29,10 +29,18 @@ pub struct Program {
     pub nodes: Vec<Node>,
     /// Every template that a step of this version may send (partials included), by name.
     pub templates: BTreeMap<String, Digest>,
+    /// The author's `settings.share`: how large a part of the engine's time the workflow gets while several want it.
+    /// Older programs do not have it, and keep their digests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<u32>,
 }
 
-/// The format that today's code writes.
+/// The format that today's code writes. It rises when a program means something else to who does not know what is new
+/// in it; a field that may be passed over, like [`Program::share`], does not raise it.
 pub const FORMAT: u32 = 1;
+
+/// The share of a workflow that does not say which.
+pub const DEFAULT_SHARE: u32 = 10;
 
 /// What starts a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use jiff::{Span, Timestamp, tz::TimeZone};
 
 /// A workflow's rules of entry: `enroll.if`, `again`, and nobody twice at a time.
 #[derive(Debug, Clone)]
-pub struct Admission {
+pub(crate) struct Admission {
     enroll_if: Option<Expression>,
     again: Reentry,
 }
@@ -32,7 +32,7 @@ impl Admission {
     ///
     /// # Errors
     /// A sentence, when an expression or duration is not one that this program understands.
-    pub fn new(program: &Program) -> Result<Self, String> {
+    pub(crate) fn new(program: &Program) -> Result<Self, String> {
         let compile = |source: &String| {
             Expression::compile(source, ColumnType::Boolean, &Scope { attributes: None, event: true })
                 .map_err(|_| format!("`enroll.if` does not compile: {source}"))
@@ -46,13 +46,13 @@ impl Admission {
     }
 
     /// What of a contact the rules look at.
-    pub fn needs(&self) -> Needs {
+    pub(crate) fn needs(&self) -> Needs {
         self.enroll_if.as_ref().map_or_else(Needs::default, |condition| condition.needs().clone())
     }
 
     /// Why a contact whose latest run is `latest` may not enter now, for `event` or without one; `None` when it may.
     /// `zone` is where the days of `again: {after: …}` are counted.
-    pub fn refusal(
+    pub(crate) fn refusal(
         &self,
         contact: &Contact,
         event: Option<&EventView>,

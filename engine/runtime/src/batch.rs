@@ -1,12 +1,17 @@
-//! One batch: claimed, carried on as far as it goes, committed.
+//! One batch: claimed, and carried on as far as it goes.
 
 use std::collections::BTreeMap;
 
-use dripline_model::{Failure, FailureKind, id::VersionId, program::NodeIndex};
-use dripline_store::{Advance, AppliedTurn, ClaimedRun};
+use dripline_model::{
+    Failure, FailureKind,
+    id::{VersionId, WorkflowId},
+    program::NodeIndex,
+};
+use dripline_store::{Advance, AppliedTurn, ClaimedRun, Transaction};
 use jiff::Timestamp;
 
 use crate::{
+    drive::Settled,
     engine::Engine,
     error::{ErrorKind, Result, While},
     policy, turn,
@@ -17,26 +22,44 @@ use crate::{
 const ROUNDS: usize = 64;
 
 impl Engine {
-    /// Claims what is due and takes it on until every run of it waits or has ended. Answers the number of turns; 0
-    /// when nothing was due.
-    pub(crate) async fn run_batch(&self, now: Timestamp) -> Result<u64> {
-        let mut tx = self.store.begin().await.while_doing("begin a batch")?;
-        let claimed = tx.claim_runs(now, self.options.batch_size).await.while_doing("claim due runs")?;
+    /// Claims up to `limit` due runs of a workflow and takes them on until every one waits or has ended. Answers what was
+    /// done and for how many, if any could be claimed.
+    pub(crate) async fn take_runs(
+        &self,
+        tx: &mut dyn Transaction,
+        workflow: WorkflowId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Option<(Settled, usize)>> {
+        let claimed = tx.claim_runs(workflow, now, limit).await.while_doing("claim due runs")?;
         if claimed.is_empty() {
-            return Ok(0);
+            return Ok(None);
         }
+        let size = claimed.len();
+        let turns = self.carry_on(tx, claimed, ROUNDS, now).await?;
+        Ok(Some((Settled { turns, ..Settled::default() }, size)))
+    }
+
+    /// Takes the runs on for up to `rounds` steps. Answers the number of turns.
+    pub(crate) async fn carry_on(
+        &self,
+        tx: &mut dyn Transaction,
+        claimed: Vec<ClaimedRun>,
+        rounds: usize,
+        now: Timestamp,
+    ) -> Result<u64> {
         let mut frontier = BTreeMap::<(VersionId, NodeIndex), Vec<ClaimedRun>>::new();
         for run in claimed {
             frontier.entry((run.version, run.node)).or_default().push(run);
         }
         let mut turns = 0;
         // The lowest node first: runs that took different branches meet again below them, and go on together.
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             let Some(((version, index), runs)) = frontier.pop_first() else { break };
             turns += runs.len() as u64;
             let applied = match self.version(version).await {
                 Ok(program) => match program.node(index) {
-                    Some(node) => turn::take(tx.as_mut(), node, runs, now).await?,
+                    Some(node) => turn::take(tx, node, runs, now).await?,
                     None => missing(runs, &format!("the workflow's version has no step {index}"), now),
                 },
                 // One version that this program cannot run holds up no other.
@@ -52,7 +75,6 @@ impl Engine {
                 }
             }
         }
-        tx.commit().await.while_doing("commit a batch")?;
         Ok(turns)
     }
 }

@@ -11,26 +11,25 @@ use dripline_model::{
     batch::ColumnType,
     contact::Needs,
     effect::EffectKind,
-    id::{VersionId, WorkflowId},
     manifest::Grant,
-    program::{self, Action, ColumnSource, NodeIndex, PluginStep, Trigger, ValueSource},
+    program::{self, Action, ColumnSource, DEFAULT_SHARE, NodeIndex, PluginStep, Trigger, ValueSource},
 };
 use dripline_plugin_host::Plugin;
 use dripline_store::StoredProgram;
 use dripline_template::Inline;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::{
-    admission::Admission,
+    entrance::Entrance,
     error::{Error, ErrorKind, Result},
 };
 
 pub(crate) struct CompiledProgram {
-    pub(crate) workflow: WorkflowId,
-    pub(crate) version: VersionId,
+    pub(crate) entrance: Entrance,
     pub(crate) name: String,
     pub(crate) triggers: Vec<Trigger>,
-    pub(crate) admission: Admission,
+    pub(crate) share: u32,
     pub(crate) published_at: jiff::Timestamp,
     nodes: Vec<CompiledNode>,
 }
@@ -83,6 +82,7 @@ impl CompiledProgram {
         plugins: &BTreeMap<Digest, Arc<Plugin>>,
         grants: &BTreeMap<String, Grant>,
         teams: &BTreeMap<String, Value>,
+        zone: &TimeZone,
     ) -> Result<Self> {
         let StoredProgram { workflow, version, program, published_at, .. } = stored;
         let name = program.name.clone();
@@ -93,7 +93,7 @@ impl CompiledProgram {
         if program.format != program::FORMAT {
             return Err(unusable(format!("its format {} is not {}", program.format, program::FORMAT)));
         }
-        let admission = Admission::new(&program).map_err(unusable)?;
+        let entrance = Entrance::new(&program, workflow, version, zone)?;
         let ids: Vec<String> = program.nodes.iter().map(|node| node.id.clone()).collect();
         let nodes = program
             .nodes
@@ -102,10 +102,9 @@ impl CompiledProgram {
             .collect::<std::result::Result<Vec<_>, _>>()
             .map_err(unusable)?;
         Ok(Self {
-            workflow,
-            version,
+            entrance,
+            share: program.share.unwrap_or(DEFAULT_SHARE),
             triggers: program.triggers,
-            admission,
             name: program.name,
             published_at,
             nodes,

@@ -1,15 +1,23 @@
 //! What moves the engine: the machine's clock, or a driven one that leaps from one due moment to the next.
 
-use std::{pin::pin, sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use dripline_delivery::Delivered;
 use dripline_model::DrivenClock;
-use jiff::Timestamp;
-use tokio::sync::{Notify, watch};
+use jiff::{SignedDuration, Timestamp};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
 
 use crate::{
     engine::Engine,
     error::{Result, While},
+    outage::{Outage, Patience},
+    step::Order,
 };
 
 /// What was done at one moment.
@@ -34,34 +42,43 @@ pub struct Moment {
     pub delivered: Delivered,
 }
 
+/// How often an engine that is never idle looks at its schedules and at what others published.
+const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(1);
+
+/// How long to leave alone what is due and was not to be had, because another process is at it.
+const LEAVE_ALONE: Duration = Duration::from_millis(50);
+
 /// The longest sleep between two looks at the store; only a guard against a machine whose clock is set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
 
 impl Engine {
-    /// Does everything that is due at `now`: events, schedules, runs. Messages wait for [`Engine::deliver`]. After
-    /// [`Engine::close`] it ends with the batch that is under way.
+    /// Does everything that is due at `now`: events, schedules, runs, each workflow in its turn. Messages wait for
+    /// [`Engine::deliver`]. After [`Engine::close`] it ends with the batch that is under way.
     ///
     /// # Errors
     /// When the store fails. What was committed stays; calling again goes on from there.
     pub async fn settle(&self, now: Timestamp) -> Result<Settled> {
-        let mut settled = Settled { enrolled: self.fire_schedules(now).await?, ..Settled::default() };
-        // What is due first, then the next events, always: a process that dies and comes back takes the same order.
-        // Each look waits for the store's writer, because what woke us may be another process's transaction that has
-        // not ended yet, and would be seen by nobody else.
+        Ok(self.settle_in(Order::Fair, || now).await?.0)
+    }
+
+    /// Settles at the moments that `clock` gives. Answers what was done, and at which moment nothing was left.
+    async fn settle_in(&self, order: Order, clock: impl Fn() -> Timestamp) -> Result<(Settled, Timestamp)> {
+        let mut settled = Settled::default();
+        let mut looked: Option<Timestamp> = None;
+        let mut now = clock();
         while !self.is_closing() {
-            match self.run_batch(now).await? {
-                0 => {
-                    let arrived = self.run_arrivals(now).await?;
-                    settled.events += arrived.events;
-                    settled.enrolled += arrived.enrolled;
-                    if arrived.events == 0 {
-                        break;
-                    }
-                }
-                turns => settled.turns += turns,
+            if looked.is_none_or(|looked| now.duration_since(looked) >= LOOK_EVERY) {
+                self.follow().await?;
+                self.fire_schedules(now).await?;
+                looked = Some(now);
             }
+            let Some(Settled { events, enrolled, turns }) = self.step_in(order, now).await? else { break };
+            settled.events += events;
+            settled.enrolled += enrolled;
+            settled.turns += turns;
+            now = clock();
         }
-        Ok(settled)
+        Ok((settled, now))
     }
 
     /// Delivers the messages that are due at `now`.
@@ -101,6 +118,9 @@ impl Engine {
     /// Leaps from one due moment to the next until nothing is left to do, and calls `observe` after each. Schedules
     /// fire at their moments on the way, but do not keep it going by themselves: they never end.
     ///
+    /// What falls on one moment is done in an order that follows from the store alone, so that the same store comes to the
+    /// same end each time. Nobody waits on such a clock, so that it need not be fair.
+    ///
     /// `clock` is the clock that the engine was started with. It never moves back, so a second call goes on where a
     /// first one, or a process that died, stopped.
     ///
@@ -112,7 +132,7 @@ impl Engine {
         {
             clock.advance_to(due);
             let now = self.clock.now();
-            let settled = self.settle(now).await?;
+            let (settled, _) = self.settle_in(Order::Settled, || now).await?;
             observe(&Moment { now, settled, delivered: self.deliver(now).await? });
         }
         Ok(())
@@ -131,59 +151,82 @@ impl Engine {
     }
 
     /// Runs until `stop` resolves: sleeps until the next due time or until something new is written, and delivers
-    /// beside it, so that a slow server never holds a step up. What is under way when `stop` resolves is finished.
+    /// beside it, so that a slow server never holds a step up. What is under way when `stop` resolves is finished. A
+    /// store that is away for a while is waited for.
     ///
     /// # Errors
-    /// When the store fails.
-    pub async fn run_forever(&self, stop: impl Future<Output = ()>) -> Result<()> {
+    /// When the store fails for good, or somebody publishes what this program cannot run: to pass its contacts over
+    /// would be worse.
+    pub async fn run_forever(self: &Arc<Self>, stop: impl Future<Output = ()>) -> Result<()> {
         let (stopping, stopped) = watch::channel(false);
-        let stop_all = async || {
-            stopping.send_replace(true);
-            self.close().await;
-        };
-        let outbox = Notify::new();
-        let mut stop = pin!(stop);
-        let mut steps = pin!(self.schedule_forever(&outbox, stopped.clone()));
-        let mut mails = pin!(self.deliver_forever(&outbox, stopped));
+        let shared = Arc::<Beside>::default();
+        let mut loops = JoinSet::new();
+        for _ in 0..self.options.workers.max(1) {
+            let (engine, shared, stopped) = (Arc::clone(self), Arc::clone(&shared), stopped.clone());
+            loops.spawn(async move { engine.schedule_forever(&shared, stopped).await });
+        }
+        let engine = Arc::clone(self);
+        loops.spawn(async move { engine.deliver_forever(&shared, stopped).await });
         // Whichever ends first ends the others, in order: a delivery that is just dropped leaves its mails uncertain.
-        tokio::select! {
-            () = &mut stop => {
-                let ((), steps, mails) = tokio::join!(stop_all(), steps, mails);
-                steps.and(mails)
+        let first = tokio::select! {
+            () = stop => Ok(()),
+            Some(ended) = loops.join_next() => ended.while_doing("run").flatten(),
+        };
+        stopping.send_replace(true);
+        let rest = async {
+            let mut rest = Ok(());
+            while let Some(ended) = loops.join_next().await {
+                rest = rest.and(ended.while_doing("run").flatten());
             }
-            ended = &mut steps => ended.and(tokio::join!(stop_all(), mails).1),
-            ended = &mut mails => ended.and(tokio::join!(stop_all(), steps).1),
-        }
+            rest
+        };
+        first.and(tokio::join!(self.close(), rest).1)
     }
 
-    async fn schedule_forever(&self, outbox: &Notify, mut stopped: watch::Receiver<bool>) -> Result<()> {
+    async fn schedule_forever(&self, beside: &Beside, mut stopped: watch::Receiver<bool>) -> Result<()> {
+        let mut patience = Patience::new(&beside.outage);
         while !*stopped.borrow_and_update() {
-            let now = self.clock.now();
-            let settled = self.settle(now).await?;
-            if settled != Settled::default() {
-                let Settled { events, enrolled, turns } = settled;
-                tracing::info!(events, enrolled, turns, "did what was due");
+            let round = self.schedule_round(&beside.outbox).await;
+            if let Some(next) = patience.bear(round, &mut stopped).await? {
+                self.sleep_until(next, self.store.changed(), &mut stopped).await;
             }
-            outbox.notify_one();
-            let due = self.store.next_due().await.while_doing("ask what is due next")?;
-            let firing = self.next_firing(now)?;
-            let due = [due, firing].into_iter().flatten().min();
-            self.sleep_until(due, self.store.changed(), &mut stopped).await;
         }
         Ok(())
     }
 
-    async fn deliver_forever(&self, outbox: &Notify, mut stopped: watch::Receiver<bool>) -> Result<()> {
+    /// Does what is due; answers when something is next.
+    async fn schedule_round(&self, outbox: &Notify) -> Result<Option<Timestamp>> {
+        let (settled, now) = self.settle_in(Order::Fair, || self.clock.now()).await?;
+        if settled != Settled::default() {
+            let Settled { events, enrolled, turns } = settled;
+            tracing::info!(events, enrolled, turns, "did what was due");
+        }
+        outbox.notify_one();
+        let due = self.store.next_due().await.while_doing("ask what is due next")?;
+        let taken = due.is_some_and(|due| due <= now);
+        let due = if taken { now.saturating_add(LEAVE_ALONE).ok() } else { due };
+        Ok([due, self.next_firing(now)?].into_iter().flatten().min())
+    }
+
+    async fn deliver_forever(&self, beside: &Beside, mut stopped: watch::Receiver<bool>) -> Result<()> {
+        let mut patience = Patience::new(&beside.outage);
         while !*stopped.borrow_and_update() {
-            let delivered = self.deliver(self.clock.now()).await?;
-            if delivered != Delivered::default() {
-                let Delivered { sent, retried, failed, uncertain } = delivered;
-                tracing::info!(sent, retried, failed, uncertain, "delivered messages");
+            let round = self.deliver_round().await;
+            if let Some(next) = patience.bear(round, &mut stopped).await? {
+                self.sleep_until(next, beside.outbox.notified(), &mut stopped).await;
             }
-            let due = self.store.next_message_due().await.while_doing("ask which message is due next")?;
-            self.sleep_until(due, outbox.notified(), &mut stopped).await;
         }
         Ok(())
+    }
+
+    /// Delivers what is due; answers when something is next.
+    async fn deliver_round(&self) -> Result<Option<Timestamp>> {
+        let delivered = self.deliver(self.clock.now()).await?;
+        if delivered != Delivered::default() {
+            let Delivered { sent, retried, failed, uncertain } = delivered;
+            tracing::info!(sent, retried, failed, uncertain, "delivered messages");
+        }
+        self.store.next_message_due().await.while_doing("ask which message is due next")
     }
 
     async fn sleep_until(
@@ -203,4 +246,12 @@ impl Engine {
             _ = stopped.changed() => {}
         }
     }
+}
+
+/// What the loops of a running engine have in common.
+#[derive(Debug, Default)]
+struct Beside {
+    /// Messages may have been queued.
+    outbox: Notify,
+    outage: Outage,
 }

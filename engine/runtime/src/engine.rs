@@ -3,13 +3,18 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use dripline_delivery::Deliverer;
-use dripline_model::{Clock, Digest, id::VersionId, manifest::Grant, team::Team};
+use dripline_model::{
+    Clock, Digest,
+    id::{VersionId, WorkflowId},
+    manifest::Grant,
+    team::Team,
+};
 use dripline_plugin_host::{Host, Plugin};
 use dripline_store::{Store, StoredProgram};
 use jiff::tz::TimeZone;
@@ -17,6 +22,7 @@ use jiff::tz::TimeZone;
 use crate::{
     compiled::CompiledProgram,
     error::{Error, ErrorKind, Result, While},
+    shares::Shares,
 };
 
 /// What the engine is told at its start.
@@ -26,13 +32,17 @@ pub struct Options {
     pub grants: BTreeMap<String, Grant>,
     /// The zone in which `again: {after: …}` counts its days.
     pub time_zone: TimeZone,
-    /// Turns in a batch. A thousand is where the sandbox's cost for each turn stops falling (`docs/performance.md`).
+    /// Turns in a batch, at most. A thousand is where the sandbox's cost for each turn stops falling
+    /// (`docs/performance.md`).
     pub batch_size: usize,
+    /// Loops that take steps side by side in [`Engine::run_forever`]. More than one only helps on a store that has more
+    /// than one writer.
+    pub workers: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { grants: BTreeMap::new(), time_zone: TimeZone::UTC, batch_size: 1_000 }
+        Self { grants: BTreeMap::new(), time_zone: TimeZone::UTC, batch_size: 1_000, workers: 1 }
     }
 }
 
@@ -43,12 +53,29 @@ pub struct Engine {
     pub(crate) deliverer: Deliverer,
     pub(crate) options: Options,
     host: Host,
-    /// The current version of each workflow: what events and schedules enrol into.
-    current: Vec<Arc<CompiledProgram>>,
-    teams: Arc<BTreeMap<String, serde_json::Value>>,
-    versions: Mutex<HashMap<VersionId, Arc<CompiledProgram>>>,
+    published: RwLock<Arc<Published>>,
     plugins: Mutex<HashMap<Digest, Arc<Plugin>>>,
+    pub(crate) shares: Mutex<Shares>,
     pub(crate) closing: AtomicBool,
+}
+
+/// What is published, as of one revision of the catalog.
+#[derive(Default)]
+pub(crate) struct Published {
+    /// `None` before anything was read.
+    revision: Option<i64>,
+    /// The current version of each workflow: what events and schedules enrol into.
+    pub(crate) programs: Vec<Arc<CompiledProgram>>,
+    teams: BTreeMap<String, serde_json::Value>,
+    /// These, and older ones on which runs still stand.
+    versions: Mutex<HashMap<VersionId, Arc<CompiledProgram>>>,
+}
+
+impl Published {
+    /// The current version of a workflow that is not retired.
+    pub(crate) fn program(&self, workflow: WorkflowId) -> Option<Arc<CompiledProgram>> {
+        self.programs.iter().find(|program| program.entrance.workflow == workflow).map(Arc::clone)
+    }
 }
 
 impl Engine {
@@ -63,28 +90,18 @@ impl Engine {
         deliverer: Deliverer,
         options: Options,
     ) -> Result<Self> {
-        let current = store.current_programs().await.while_doing("read the workflows")?;
-        let teams = store.teams().await.while_doing("read the teams")?;
-        let reps = store.representatives().await.while_doing("read the representatives")?;
-        let names: BTreeMap<_, _> = reps.into_iter().map(|rep| (rep.key, rep.name)).collect();
-        let teams = teams.into_iter().map(|team| (team.key.clone(), roster(&team, &names))).collect();
-        let mut engine = Self {
+        let engine = Self {
             store,
             clock,
             deliverer,
             options,
             host,
-            current: Vec::new(),
-            teams: Arc::new(teams),
-            versions: Mutex::default(),
+            published: RwLock::default(),
             plugins: Mutex::default(),
+            shares: Mutex::default(),
             closing: AtomicBool::new(false),
         };
-        let mut prepared = Vec::with_capacity(current.len());
-        for stored in current {
-            prepared.push(engine.prepare(stored).await?);
-        }
-        engine.current = prepared;
+        engine.follow().await?;
         Ok(engine)
     }
 
@@ -92,23 +109,58 @@ impl Engine {
         self.closing.load(Ordering::Relaxed)
     }
 
-    /// The current version of each workflow.
-    pub(crate) fn current(&self) -> &[Arc<CompiledProgram>] {
-        &self.current
+    /// What is published, as far as this engine knows.
+    pub(crate) fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads what is published, if that has changed.
+    pub(crate) async fn follow(&self) -> Result<()> {
+        // The revision first: what changes while the rest is read has another one.
+        let revision = self.store.revision().await.while_doing("read the catalog's revision")?;
+        let known = self.published().revision;
+        if known == Some(revision) {
+            return Ok(());
+        }
+        let published = Arc::new(self.read_published(revision).await?);
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = published;
+        if known.is_some() {
+            tracing::info!(revision, "follows what was published");
+        }
+        Ok(())
+    }
+
+    async fn read_published(&self, revision: i64) -> Result<Published> {
+        let current = self.store.current_programs().await.while_doing("read the workflows")?;
+        let teams = self.store.teams().await.while_doing("read the teams")?;
+        let reps = self.store.representatives().await.while_doing("read the representatives")?;
+        let names: BTreeMap<_, _> = reps.into_iter().map(|rep| (rep.key, rep.name)).collect();
+        let mut published = Published {
+            revision: Some(revision),
+            programs: Vec::with_capacity(current.len()),
+            teams: teams.into_iter().map(|team| (team.key.clone(), roster(&team, &names))).collect(),
+            versions: Mutex::default(),
+        };
+        for stored in current {
+            let program = self.prepare(&published, stored).await?;
+            published.programs.push(program);
+        }
+        Ok(published)
     }
 
     /// The version, prepared.
     pub(crate) async fn version(&self, version: VersionId) -> Result<Arc<CompiledProgram>> {
-        if let Some(known) = lock(&self.versions).get(&version) {
+        let published = self.published();
+        if let Some(known) = lock(&published.versions).get(&version) {
             return Ok(Arc::clone(known));
         }
         const DOING: &str = "read a workflow's version";
         let stored = self.store.program(version).await.while_doing(DOING)?;
         let stored = stored.ok_or(Error { doing: DOING, kind: ErrorKind::NoVersion(version) })?;
-        self.prepare(stored).await
+        self.prepare(&published, stored).await
     }
 
-    async fn prepare(&self, stored: StoredProgram) -> Result<Arc<CompiledProgram>> {
+    async fn prepare(&self, published: &Published, stored: StoredProgram) -> Result<Arc<CompiledProgram>> {
         let mut plugins = BTreeMap::new();
         for step in stored.program.nodes.iter().filter_map(|node| node.plugin_step()) {
             if !plugins.contains_key(&step.digest) {
@@ -116,9 +168,10 @@ impl Engine {
             }
         }
         let version = stored.version;
-        let compiled = CompiledProgram::new(stored, &plugins, &self.options.grants, &self.teams)?;
+        let Options { grants, time_zone, .. } = &self.options;
+        let compiled = CompiledProgram::new(stored, &plugins, grants, &published.teams, time_zone)?;
         let compiled = Arc::new(compiled);
-        lock(&self.versions).insert(version, Arc::clone(&compiled));
+        lock(&published.versions).insert(version, Arc::clone(&compiled));
         Ok(compiled)
     }
 

@@ -1,5 +1,6 @@
 //! What can go wrong with the engine itself. What goes wrong with one contact is a decision, not an error.
 
+use dripline_delivery::{DeliveryError, DeliveryErrorKind};
 use dripline_model::{Digest, id::VersionId};
 use thiserror::Error;
 
@@ -16,6 +17,43 @@ pub struct Error {
     pub kind: ErrorKind,
 }
 
+impl Error {
+    /// Whether the same again may succeed, with nothing mended: the store is away, busy or coming back.
+    pub fn is_transient(&self) -> bool {
+        self.store().is_some_and(dripline_store::Error::is_transient)
+    }
+
+    /// Whether the store ended the transaction for another's sake; the same at once will most likely succeed.
+    pub(crate) fn is_conflict(&self) -> bool {
+        self.store().is_some_and(dripline_store::Error::is_conflict)
+    }
+
+    fn store(&self) -> Option<&dripline_store::Error> {
+        match &self.kind {
+            ErrorKind::Store(error) => Some(error),
+            ErrorKind::Delivery(DeliveryError { kind: DeliveryErrorKind::Store(error), .. }) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Does a transaction again at once, a few times, while the store ends it for another's sake.
+macro_rules! despite {
+    ($transaction:expr) => {{
+        let mut tries = 1;
+        loop {
+            match $transaction {
+                Err(error) if error.is_conflict() && tries < $crate::error::CONFLICTS => tries += 1,
+                done => break done,
+            }
+        }
+    }};
+}
+pub(crate) use despite;
+
+/// How often a transaction is tried that gets in another's way each time.
+pub(crate) const CONFLICTS: u32 = 8;
+
 /// Why the engine failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -23,6 +61,9 @@ pub enum ErrorKind {
     /// The store said so.
     #[error(transparent)]
     Store(#[from] dripline_store::Error),
+    /// A loop of the engine stopped in the middle.
+    #[error("a worker stopped: {0}")]
+    Worker(#[from] tokio::task::JoinError),
     /// The delivery said so.
     #[error(transparent)]
     Delivery(#[from] dripline_delivery::DeliveryError),

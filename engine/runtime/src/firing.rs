@@ -1,45 +1,41 @@
-//! Schedules fire and start runs.
+//! Firings: a workflow is offered to everybody, or to a segment, because a schedule is due or a person asked.
 
-use std::sync::Arc;
-
-use dripline_model::{id::ContactId, program::Trigger};
+use dripline_model::{id::FiringId, program::Trigger};
+use dripline_store::{FiringCause, FiringProgress, NewFiring, Transaction};
 use dripline_workflow::schedule::Schedule;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    arrival::Candidate,
     compiled::CompiledProgram,
+    drive::Settled,
     engine::Engine,
     error::{Error, ErrorKind, Result, While},
 };
 
 impl Engine {
-    /// Fires the schedules that are due at `now`, once for each: a firing is a row with a unique key, and it remembers
-    /// how far it has come, so that a process that dies in between goes on where it was. Of several firings that were
-    /// missed while nothing ran, only the latest happens, and none from before the version was published. Answers how
-    /// many contacts entered.
-    pub(crate) async fn fire_schedules(&self, now: Timestamp) -> Result<u64> {
-        let mut enrolled = 0;
-        for program in self.current() {
+    /// Begins a firing for each schedule that is due at `now`, once: a firing is a row with a unique key, and it
+    /// remembers how far it has come, so that whoever comes after a process that died goes on where that was. Of several
+    /// firings that were missed while nothing ran, only the latest happens, and none from before the version was
+    /// published.
+    pub(crate) async fn fire_schedules(&self, now: Timestamp) -> Result<()> {
+        for program in &self.published().programs {
+            let workflow = program.entrance.workflow;
             for schedule in schedules(program)? {
-                let fired =
-                    self.store.last_firing(program.workflow).await.while_doing("read the last firing")?;
-                let after = fired.map_or(program.published_at, |firing| firing.at.max(program.published_at));
-                if let Some(firing) = fired.filter(|firing| !firing.done) {
-                    enrolled += self.fire(program, firing.at, now).await?;
-                }
+                let last = self.store.last_firing(workflow).await.while_doing("read the last firing")?;
+                let after = last.map_or(program.published_at, |at| at.max(program.published_at));
                 if let Some(at) = latest_due(&schedule, after, now) {
-                    enrolled += self.fire(program, at, now).await?;
+                    let new = NewFiring { workflow, cause: FiringCause::Schedule, at, segment: None };
+                    self.store.begin_firing(&new).await.while_doing("begin a schedule's firing")?;
                 }
             }
         }
-        Ok(enrolled)
+        Ok(())
     }
 
     /// The earliest instant after `now` at which a schedule fires.
     pub(crate) fn next_firing(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         let mut earliest: Option<Timestamp> = None;
-        for program in self.current() {
+        for program in &self.published().programs {
             for schedule in schedules(program)? {
                 earliest = [earliest, schedule.next_after(now)].into_iter().flatten().min();
             }
@@ -47,31 +43,30 @@ impl Engine {
         Ok(earliest)
     }
 
-    /// Lets every contact enter that the workflow admits, slice by slice, each slice a transaction.
-    async fn fire(&self, program: &Arc<CompiledProgram>, at: Timestamp, now: Timestamp) -> Result<u64> {
-        let mut enrolled = 0;
-        loop {
-            let mut tx = self.store.begin().await.while_doing("begin a schedule's firing")?;
-            let firing = tx.firing(program.workflow, at).await.while_doing("read a schedule's firing")?;
-            if firing.done {
-                return Ok(enrolled);
-            }
-            let contacts = tx
-                .contacts_after(firing.last, self.options.batch_size)
-                .await
-                .while_doing("read the contacts of a schedule's firing")?;
-            let last = contacts.last().copied();
-            let candidates = contacts.into_iter().map(|contact: ContactId| Candidate {
-                contact,
-                event: None,
-                because: format!("schedule, {at}"),
-            });
-            enrolled += self.admit(tx.as_mut(), program, candidates.collect(), now).await?;
-            tx.advance_firing(program.workflow, at, last.unwrap_or(firing.last), last.is_none())
-                .await
-                .while_doing("advance a schedule's firing")?;
-            tx.commit().await.while_doing("commit a schedule's firing")?;
+    /// Looks at up to `limit` further contacts of a firing. Answers what was done, and how many it looked at, unless
+    /// another process is at it.
+    pub(crate) async fn take_firing(
+        &self,
+        tx: &mut dyn Transaction,
+        firing: FiringId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Option<(Settled, usize)>> {
+        let firing = tx.firing(firing).await.while_doing("read a firing")?;
+        let Some(firing) = firing.filter(|firing| !firing.progress.done) else { return Ok(None) };
+        if self.published().program(firing.new.workflow).is_none() {
+            // Published by somebody else just now, or retired.
+            self.follow().await?;
         }
+        let Some(program) = self.published().program(firing.new.workflow) else {
+            let ended = FiringProgress { done: true, ..firing.progress };
+            tx.advance_firing(firing.id, &ended).await.while_doing("end a retired workflow's firing")?;
+            return Ok(Some((Settled::default(), 0)));
+        };
+        let progress = program.entrance.slice(tx, &firing, limit, now).await?;
+        let enrolled = progress.enrolled - firing.progress.enrolled;
+        let seen = usize::try_from(progress.seen - firing.progress.seen).unwrap_or(limit);
+        Ok(Some((Settled { enrolled, ..Settled::default() }, seen)))
     }
 }
 
@@ -86,7 +81,11 @@ fn schedules(program: &CompiledProgram) -> Result<Vec<Schedule>> {
         .collect::<std::result::Result<_, _>>()
         .map_err(|reason| Error {
             doing: "read a schedule",
-            kind: ErrorKind::Unusable { workflow: program.name.clone(), version: program.version, reason },
+            kind: ErrorKind::Unusable {
+                workflow: program.name.clone(),
+                version: program.entrance.version,
+                reason,
+            },
         })
 }
 

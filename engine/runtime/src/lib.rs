@@ -17,12 +17,16 @@ mod columns;
 mod compiled;
 mod drive;
 mod engine;
+mod entrance;
 mod error;
 mod firing;
+mod outage;
 mod policy;
+mod shares;
+mod step;
 mod turn;
 
-pub use admission::Admission;
 pub use drive::{Moment, Settled};
 pub use engine::{Engine, Options};
+pub use entrance::{Answer, Entrance};
 pub use error::{Error, ErrorKind, Result};

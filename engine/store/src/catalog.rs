@@ -40,6 +40,10 @@ pub trait Catalog: Send + Sync {
     /// The current version of every workflow that is not retired.
     async fn current_programs(&self) -> Result<Vec<StoredProgram>>;
 
+    /// A number that changes with every publication, retirement and change of the teams, so that who runs for weeks sees
+    /// what others published.
+    async fn revision(&self) -> Result<i64>;
+
     /// A plugin's code.
     async fn plugin(&self, digest: &Digest) -> Result<Option<Vec<u8>>>;
 

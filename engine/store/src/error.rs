@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use serde::{Serialize, de::DeserializeOwned};
+use sqlx::sqlite::SqliteError;
 use thiserror::Error;
 
 /// A result of this crate.
@@ -17,6 +18,47 @@ pub struct Error {
     /// Why it failed.
     pub kind: ErrorKind,
 }
+
+impl Error {
+    /// Whether the same again may succeed, with nothing mended: the store is away, busy or coming back, or the
+    /// transaction was given up for another's sake ([`Error::is_conflict`]).
+    pub fn is_transient(&self) -> bool {
+        let ErrorKind::Database(error) = &self.kind else { return false };
+        match error {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::BeginFailed => true,
+            sqlx::Error::Database(error) => {
+                let code = error.code();
+                let code = code.as_deref().unwrap_or_default();
+                match error.try_downcast_ref::<SqliteError>() {
+                    Some(_) => code.parse::<u32>().is_ok_and(|code| code & 0xff == SQLITE_BUSY),
+                    None => code.starts_with(CONNECTION) || AWAY.contains(&code) || CONFLICT.contains(&code),
+                }
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the database ended the transaction because it was in another's way. Nothing of it happened, and the same
+    /// at once will most likely succeed.
+    pub fn is_conflict(&self) -> bool {
+        let ErrorKind::Database(sqlx::Error::Database(error)) = &self.kind else { return false };
+        error.code().is_some_and(|code| CONFLICT.contains(&&*code))
+    }
+}
+
+/// The primary code of "somebody else writes" (<https://www.sqlite.org/rescode.html#busy>).
+const SQLITE_BUSY: u32 = 5;
+
+// PostgreSQL's codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+
+/// The class of broken connections.
+const CONNECTION: &str = "08";
+
+/// Shut down by the administrator, shut down after a crash, cannot connect now, too many connections.
+const AWAY: [&str; 4] = ["57P01", "57P02", "57P03", "53300"];
+
+/// Serialization failure, deadlock.
+const CONFLICT: [&str; 2] = ["40001", "40P01"];
 
 /// Why a store failed.
 #[derive(Debug, Error)]

@@ -7,7 +7,7 @@ use dripline_model::{
     Contact, Effect,
     contact::{EventView, Needs},
     decision::{DecisionKind, RunStatus},
-    id::{ContactId, EventId, RunId, VersionId, WorkflowId},
+    id::{ContactId, EventId, FiringId, RunId, VersionId, WorkflowId},
     program::NodeIndex,
 };
 use jiff::Timestamp;
@@ -20,11 +20,21 @@ pub trait Scheduling: Send + Sync {
     /// Begins a batch.
     async fn begin(&self) -> Result<Box<dyn Transaction>>;
 
-    /// The earliest instant at which an event arrives or a run is due.
+    /// The earliest instant at which an event arrives, a run is due, or a firing began that is not done.
     async fn next_due(&self) -> Result<Option<Timestamp>>;
 
-    /// The latest firing of the workflow's schedules.
-    async fn last_firing(&self, workflow: WorkflowId) -> Result<Option<LastFiring>>;
+    /// The time of the latest firing of the workflow's schedules.
+    async fn last_firing(&self, workflow: WorkflowId) -> Result<Option<Timestamp>>;
+
+    /// Begins a firing, unless there is one already: of a schedule for the same time, or by hand for the same contacts
+    /// and not done yet. Answers which it is.
+    async fn begin_firing(&self, new: &NewFiring) -> Result<FiringId>;
+
+    /// The firing as it stands, whoever is at it.
+    async fn firing(&self, firing: FiringId) -> Result<Option<Firing>>;
+
+    /// The firings that are not done, in the order of their beginning.
+    async fn open_firings(&self) -> Result<Vec<Firing>>;
 
     /// The earliest instant at which a live event arrives that has not arrived yet.
     async fn next_arrival(&self) -> Result<Option<Timestamp>>;
@@ -48,9 +58,25 @@ pub trait Transaction: Send {
     /// Marks the claimed events as dealt with.
     async fn finish_events(&mut self, events: &[EventId]) -> Result<()>;
 
-    /// Up to `limit` active runs that are due at `now`: the longest due first, of one moment in contact order; locked
-    /// to the commit.
-    async fn claim_runs(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ClaimedRun>>;
+    /// Whether a live event has arrived by `now` that is not dealt with yet.
+    async fn has_arrivals(&mut self, now: Timestamp) -> Result<bool>;
+
+    /// The workflows that have a run due at `now`, retired ones too, in the order of their ids. It looks at one run of
+    /// each workflow, however many are due.
+    async fn due_workflows(&mut self, now: Timestamp) -> Result<Vec<WorkflowId>>;
+
+    /// Up to `limit` active runs of the workflow that are due at `now`: the longest due first, of one moment in contact
+    /// order; locked to the commit.
+    async fn claim_runs(
+        &mut self,
+        workflow: WorkflowId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ClaimedRun>>;
+
+    /// Locks the contacts to the commit, so that nobody else decides about them meanwhile. Call it before
+    /// [`Transaction::latest_runs`] for contacts whose events were not claimed here.
+    async fn lock_contacts(&mut self, ids: &[ContactId]) -> Result<()>;
 
     /// The contacts, in the order of `ids`; one that is gone is left out. An id may stand there more than once.
     async fn load_contacts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>>;
@@ -62,8 +88,13 @@ pub trait Transaction: Send {
         contacts: &[ContactId],
     ) -> Result<BTreeMap<ContactId, LatestRun>>;
 
-    /// Up to `limit` contacts with ids above `after`, in their order.
-    async fn contacts_after(&mut self, after: ContactId, limit: usize) -> Result<Vec<ContactId>>;
+    /// Up to `limit` contacts with ids above `after`, in their order: all, or the members of a segment.
+    async fn contacts_after(
+        &mut self,
+        segment: Option<&str>,
+        after: ContactId,
+        limit: usize,
+    ) -> Result<Vec<ContactId>>;
 
     /// Starts runs at node 0 and records a decision for each. A twin (same workflow, contact and event) is skipped.
     async fn enroll(&mut self, enrolments: &[Enrolment], now: Timestamp) -> Result<()>;
@@ -80,17 +111,14 @@ pub trait Transaction: Send {
     /// Applies what the turns of one batch want, moves their runs on, and records their decisions, set by set.
     async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<()>;
 
-    /// The firing of a schedule: begins it if it is not there yet, and answers how far it has come.
-    async fn firing(&mut self, workflow: WorkflowId, at: Timestamp) -> Result<Firing>;
+    /// The firings that are not done, in the order of their beginning.
+    async fn open_firings(&mut self) -> Result<Vec<Firing>>;
+
+    /// How far the firing has come, locked to the commit. `None` where another process is at it right now.
+    async fn firing(&mut self, firing: FiringId) -> Result<Option<Firing>>;
 
     /// Records how far a firing has come.
-    async fn advance_firing(
-        &mut self,
-        workflow: WorkflowId,
-        at: Timestamp,
-        last: ContactId,
-        done: bool,
-    ) -> Result<()>;
+    async fn advance_firing(&mut self, firing: FiringId, progress: &FiringProgress) -> Result<()>;
 
     /// Keeps everything.
     async fn commit(self: Box<Self>) -> Result<()>;
@@ -205,20 +233,50 @@ pub enum Advance {
     End(RunStatus),
 }
 
-/// How far a schedule's firing has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Firing {
-    /// The last contact that was looked at.
-    pub last: ContactId,
-    /// Whether all were.
-    pub done: bool,
+/// A firing to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFiring {
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// Who fires it.
+    pub cause: FiringCause,
+    /// The time for which a schedule fires, or at which a person asked.
+    pub at: Timestamp,
+    /// Only the members of this segment; a segment that is not there has none.
+    pub segment: Option<String>,
 }
 
-/// A schedule's latest firing.
+/// Who fires a workflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LastFiring {
-    /// The time for which it fired.
-    pub at: Timestamp,
-    /// Whether all contacts were looked at.
+pub enum FiringCause {
+    /// One of its schedules.
+    Schedule,
+    /// A person, who is told of everybody that was not admitted.
+    Hand,
+}
+
+/// A firing: a workflow is offered to everybody, or to a segment, slice by slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Firing {
+    /// Its id.
+    pub id: FiringId,
+    /// What began it.
+    pub new: NewFiring,
+    /// How many contacts there were to look at when it began.
+    pub total: u64,
+    /// How far it has come.
+    pub progress: FiringProgress,
+}
+
+/// How far a firing has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FiringProgress {
+    /// The last contact that was looked at.
+    pub last: ContactId,
+    /// How many were looked at.
+    pub seen: u64,
+    /// How many of them entered.
+    pub enrolled: u64,
+    /// Whether all were looked at.
     pub done: bool,
 }

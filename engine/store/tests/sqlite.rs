@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use dripline_model::id::WorkflowId;
 use dripline_store::{
     Catalog as _, ContactRow, ErrorKind, Ingest as _, Outbox as _, Reports as _, Scheduling as _,
     sqlite::SqliteStore,
@@ -165,7 +166,7 @@ async fn changes_are_heard_by_every_clone_and_across_processes() {
 async fn a_batch_that_changes_nothing_is_no_change() {
     let store = SqliteStore::in_memory().await.unwrap();
     let mut batch = store.begin().await.unwrap();
-    assert!(batch.claim_runs(NOW, 10).await.unwrap().is_empty());
+    assert!(batch.claim_runs(WorkflowId(1), NOW, 10).await.unwrap().is_empty());
     batch.enroll(&[], NOW).await.unwrap();
     batch.refuse(&[], NOW).await.unwrap();
     batch.apply(&[], NOW).await.unwrap();

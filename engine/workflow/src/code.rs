@@ -122,6 +122,11 @@ Five fields: minute (0-59), hour (0-23), day of the month (1-31), month (1-12 or
     TimeZone = "E0209", "A time zone is not known.", r"
 Write a name of the IANA time zone database: `Europe/Berlin`, `America/New_York`, `UTC`.
 ";
+    Share = "E0210", "A workflow's share is not a whole number from 1 to 100.", r"
+While several workflows have something to do, each gets a part of the engine's time in proportion to its share. Without one the share is 10.
+
+    settings: {share: 20}        # twice as much as others
+";
     NoSteps = "E0301", "A list of steps is empty.", r"
 Add a step, or remove the key. A branch may have only `then` or only `else`.
 ";

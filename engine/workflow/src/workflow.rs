@@ -15,7 +15,7 @@ use crate::{
     yaml::{self, Entry, Kind, Node},
 };
 
-const KEYS: &[&str] = &["name", "description", "on", "enroll", "steps"];
+const KEYS: &[&str] = &["name", "description", "on", "enroll", "settings", "steps"];
 const TRIGGER_KEYS: &[&str] = &["event", "segment_joined", "schedule", "time_zone"];
 const TRIGGER_EXAMPLE: &str = "{event: trial.started}";
 
@@ -64,6 +64,7 @@ fn document(
         entry(entries, "description").and_then(|entry| report.read_text(&entry.value, "`description`"));
     let (enroll_if, again) = entry(entries, "enroll")
         .map_or((None, Again::Never), |entry| enrolment(&entry.value, environment, report));
+    let share = entry(entries, "settings").and_then(|entry| settings(&entry.value, report));
     let Some(steps) = required("steps", "`steps:` with at least one step", report) else {
         return (None, Vec::new());
     };
@@ -79,6 +80,7 @@ fn document(
         again,
         nodes,
         templates,
+        share,
     });
     (program, configs)
 }
@@ -195,6 +197,25 @@ fn schedule(
             None
         }
     }
+}
+
+/// The workflow's share, if it says one.
+fn settings(node: &Node, report: &mut Report<'_>) -> Option<u32> {
+    let entries = report.read_mapping(node, "`settings`", "{share: 20}")?;
+    report.unknown_keys(entries, &["share"], "`settings`");
+    let share = &entry(entries, "share")?.value;
+    let number = share.value().as_u64().and_then(|number| u32::try_from(number).ok());
+    let number = number.filter(|number| (1..=100).contains(number));
+    if number.is_none() {
+        let found = share
+            .scalar()
+            .filter(|_| !share.is_null())
+            .map_or(share.what().to_owned(), |text| format!("`{text}`"));
+        report
+            .error(Code::Share, &share.span, format!("`share` cannot be {found}"))
+            .help("write a whole number from 1 to 100; without it the share is 10");
+    }
+    number
 }
 
 fn enrolment(node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) -> (Option<String>, Again) {

@@ -1,70 +1,134 @@
 //! `dripline enroll`
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
-use dripline_model::{Clock, SystemClock, program::Trigger};
-use dripline_runtime::Admission;
-use dripline_store::{Enrolment, Refusal, Store, StoredProgram};
+use dripline_model::{
+    Clock, SystemClock,
+    id::{ContactId, FiringId},
+    program::Trigger,
+};
+use dripline_runtime::Entrance;
+use dripline_store::{Firing, FiringCause, NewFiring, Store, StoredProgram};
 use jiff::tz::TimeZone;
 
 use super::{contacts::name, find_contact};
 use crate::{
     args::Global,
-    output::{GOOD, Out, WARNING, clean},
+    output::{GOOD, Out, WARNING, clean, contact_progress, count, plural},
     problem::{Exit, Problem},
     workspace::Workspace,
 };
+
+/// Contacts that are looked at in one transaction: few enough that whoever runs the workspace hardly waits.
+const SLICE: usize = 250;
+
+/// How long to wait while another process is at the same firing.
+const LEAVE_ALONE: Duration = Duration::from_millis(50);
 
 /// Send contacts on their way through a workflow that has a `manual` trigger
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The workflow's own rules hold: `enroll.if`, `again`, and one run at a time for each contact.
-Ends with 1 if nobody was enrolled. `dripline run` then takes the contacts through the steps.")]
+Ends with 1 if nobody was enrolled. `dripline run` then takes the contacts through the steps.
+If this command ends before all contacts were looked at, `dripline run` goes on with them.")]
 pub(crate) struct Args {
     /// The workflow's name
     workflow: String,
     /// Ids, external ids or addresses
-    #[arg(required = true, value_name = "CONTACT")]
+    #[arg(required_unless_present_any = ["all", "segment"], value_name = "CONTACT")]
     contacts: Vec<String>,
+    /// Everybody
+    #[arg(long, conflicts_with_all = ["contacts", "segment"])]
+    all: bool,
+    /// The members of this segment
+    #[arg(long, value_name = "NAME", conflicts_with = "contacts")]
+    segment: Option<String>,
 }
 
 pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Problem> {
     let workspace = Workspace::find(global.workspace.as_deref())?;
     let store = workspace.open_store().await?;
     let stored = find_workflow(store.as_ref(), &args.workflow).await?;
-    let admission = Admission::new(&stored.program).map_err(Problem::internal)?;
     let zone = TimeZone::get(&workspace.settings().time_zone).map_err(Problem::input)?;
-    let mut ids = Vec::with_capacity(args.contacts.len());
-    for key in &args.contacts {
-        let id = find_contact(store.as_ref(), key).await?;
-        if !ids.contains(&id) {
-            ids.push(id);
+    let entrance = Entrance::new(&stored.program, stored.workflow, stored.version, &zone);
+    let entrance = entrance.map_err(Problem::internal)?;
+    let enrolled = if args.contacts.is_empty() {
+        let new = NewFiring {
+            workflow: stored.workflow,
+            cause: FiringCause::Hand,
+            at: SystemClock.now(),
+            segment: args.segment.clone(),
+        };
+        let firing = store.begin_firing(&new).await?;
+        enroll_many(store.as_ref(), &entrance, firing, out).await?
+    } else {
+        let mut ids = Vec::with_capacity(args.contacts.len());
+        for key in &args.contacts {
+            let id = find_contact(store.as_ref(), key).await?;
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
         }
-    }
+        enroll_each(store.as_ref(), &entrance, &ids, out).await?
+    };
+    Ok(if enrolled == 0 { Exit::Problems } else { Exit::Success })
+}
+
+async fn enroll_each(
+    store: &dyn Store,
+    entrance: &Entrance,
+    contacts: &[ContactId],
+    out: &mut Out,
+) -> Result<u64, Problem> {
     let now = SystemClock.now();
-    let mut transaction = store.begin().await?;
-    let contacts = transaction.load_contacts(&ids, &admission.needs()).await?;
-    let latest = transaction.latest_runs(stored.workflow, &ids).await?;
-    let (mut enrolments, mut refusals) = (Vec::new(), Vec::new());
-    for contact in &contacts {
-        let StoredProgram { workflow, version, .. } = stored;
-        match admission.refusal(contact, None, latest.get(&contact.id), now, &zone) {
+    let answers = entrance.enroll_by_hand(store, contacts, now).await.map_err(Problem::unavailable)?;
+    let mut enrolled = 0;
+    for answer in &answers {
+        let name = clean(name(&answer.contact));
+        match &answer.refusal {
             None => {
-                writeln!(out, "{GOOD}enrolled{GOOD:#} {}", clean(name(contact)))?;
-                let reason = "by hand".to_owned();
-                enrolments.push(Enrolment { workflow, version, contact: contact.id, event: None, reason });
+                enrolled += 1;
+                writeln!(out, "{GOOD}enrolled{GOOD:#} {name}")?;
             }
-            Some(reason) => {
-                writeln!(out, "{WARNING}not enrolled{WARNING:#} {}: {reason}", clean(name(contact)))?;
-                let reason = format!("by hand: {reason}");
-                refusals.push(Refusal { workflow, version, contact: contact.id, event: None, reason });
-            }
+            Some(reason) => writeln!(out, "{WARNING}not enrolled{WARNING:#} {name}: {reason}")?,
         }
     }
-    transaction.enroll(&enrolments, now).await?;
-    transaction.refuse(&refusals, now).await?;
-    transaction.commit().await?;
-    Ok(if enrolments.is_empty() { Exit::Problems } else { Exit::Success })
+    Ok(enrolled)
+}
+
+/// Takes the firing to its end, beside whoever else is at it.
+async fn enroll_many(
+    store: &dyn Store,
+    entrance: &Entrance,
+    firing: FiringId,
+    out: &mut Out,
+) -> Result<u64, Problem> {
+    let bar = contact_progress();
+    let done = loop {
+        let now = SystemClock.now();
+        if entrance.advance(store, firing, SLICE, now).await.map_err(Problem::unavailable)?.is_none() {
+            tokio::time::sleep(LEAVE_ALONE).await;
+        }
+        let gone = || Problem::internal("the enrolment is not in the store any more");
+        let Firing { progress, total, .. } = store.firing(firing).await?.ok_or_else(gone)?;
+        bar.set_length(total);
+        bar.set_position(progress.seen);
+        if progress.done {
+            break progress;
+        }
+    };
+    bar.finish_and_clear();
+    let refused = done.seen - done.enrolled;
+    write!(out, "{GOOD}enrolled{GOOD:#} {} of {}", count(done.enrolled), plural(done.seen, "contact"))?;
+    if refused > 0 {
+        write!(
+            out,
+            "; {WARNING}not enrolled{WARNING:#} {}: dripline contacts show says why",
+            count(refused)
+        )?;
+    }
+    writeln!(out)?;
+    Ok(done.enrolled)
 }
 
 async fn find_workflow(store: &dyn Store, name: &str) -> Result<StoredProgram, Problem> {

@@ -58,6 +58,15 @@ pub(crate) fn byte_progress() -> ProgressBar {
     ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// A bar on standard error that counts contacts; invisible where nobody watches.
+pub(crate) fn contact_progress() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} contacts ({eta} left)");
+    ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
 /// A line on standard error that tells how far a driven clock has come; invisible where nobody watches.
 pub(crate) fn moment_progress() -> ProgressBar {
     if !io::stderr().is_terminal() {

@@ -4,6 +4,7 @@
 pub(crate) mod apply;
 pub(crate) mod attributes;
 pub(crate) mod enroll;
+pub(crate) mod firings;
 pub(crate) mod import_contacts;
 pub(crate) mod import_events;
 pub(crate) mod pending;

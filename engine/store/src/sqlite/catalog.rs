@@ -11,7 +11,7 @@ use dripline_model::{
     team::{Representative, Team},
 };
 use jiff::Timestamp;
-use sqlx::{FromRow, query, query_as, query_scalar};
+use sqlx::{FromRow, SqliteConnection, query, query_as, query_scalar};
 
 use super::SqliteStore;
 use crate::{
@@ -68,6 +68,11 @@ WHERE w.retired_at IS NULL
 ORDER BY w.name";
 
 const PLUGIN: &str = "SELECT wasm FROM plugins WHERE digest = ?1";
+
+const REVISION: &str = "SELECT number FROM revision";
+
+/// Run in the transaction that changes something.
+const NEXT_REVISION: &str = "UPDATE revision SET number = number + 1";
 
 const TEMPLATE: &str = "SELECT source FROM templates WHERE digest = ?1";
 
@@ -134,6 +139,11 @@ impl Catalog for SqliteStore {
         self.load_current_programs().await.doing("load the workflows")
     }
 
+    async fn revision(&self) -> Result<i64> {
+        let revision = query_scalar(REVISION).fetch_one(&self.shared.readers).await;
+        revision.doing("read the catalog's revision")
+    }
+
     async fn plugin(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
         let wasm = query_scalar(PLUGIN).bind(digest.as_str()).fetch_optional(&self.shared.readers).await;
         wasm.doing(format!("load plugin {}", digest.short()))
@@ -148,17 +158,20 @@ impl Catalog for SqliteStore {
 impl SqliteStore {
     async fn replace_teams(&self, reps: &[Representative], teams: &[Team]) -> Raw<()> {
         let mut writer = self.writer().await?;
+        if representatives(writer.conn()).await? == reps && all_teams(writer.conn()).await? == teams {
+            return Ok(());
+        }
+        writer.run(query(NEXT_REVISION)).await?;
         teams::replace(&mut writer, reps, teams).await?;
         writer.commit().await
     }
 
     async fn load_teams(&self) -> Raw<Vec<Team>> {
-        let rows: Vec<TeamRow> = query_as(TEAMS).fetch_all(&self.shared.readers).await?;
-        teams::from_rows(rows)
+        all_teams(&mut self.reader().await?.conn).await
     }
 
     async fn load_representatives(&self) -> Raw<Vec<Representative>> {
-        Ok(teams::representatives(query_as(REPRESENTATIVES).fetch_all(&self.shared.readers).await?))
+        representatives(&mut self.reader().await?.conn).await
     }
 
     async fn put_version(&self, new: &NewVersion<'_>, now: Timestamp) -> Raw<Published> {
@@ -194,6 +207,7 @@ impl SqliteStore {
             .bind(ms(now))
             .fetch_one(writer.conn())
             .await?;
+        writer.run(query(NEXT_REVISION)).await?;
         writer.commit().await?;
         Ok(Published { workflow: WorkflowId(workflow), version: VersionId(id), number, is_new: true })
     }
@@ -204,6 +218,9 @@ impl SqliteStore {
         workflows.retain(|(_, name)| !names.contains(name.as_str()));
         for (id, _) in &workflows {
             writer.run(query(RETIRE).bind(*id).bind(ms(now))).await?;
+        }
+        if !workflows.is_empty() {
+            writer.run(query(NEXT_REVISION)).await?;
         }
         writer.commit().await?;
         Ok(workflows.into_iter().map(|(_, name)| name).collect())
@@ -219,4 +236,13 @@ impl SqliteStore {
         let rows: Vec<VersionRow> = query_as(CURRENT_PROGRAMS).fetch_all(&self.shared.readers).await?;
         rows.into_iter().map(VersionRow::into_stored).collect()
     }
+}
+
+async fn all_teams(conn: &mut SqliteConnection) -> Raw<Vec<Team>> {
+    let rows: Vec<TeamRow> = query_as(TEAMS).fetch_all(conn).await?;
+    teams::from_rows(rows)
+}
+
+async fn representatives(conn: &mut SqliteConnection) -> Raw<Vec<Representative>> {
+    Ok(teams::representatives(query_as(REPRESENTATIVES).fetch_all(conn).await?))
 }

@@ -7,6 +7,7 @@
 mod catalog;
 mod changes;
 mod contacts;
+mod firings;
 mod open;
 mod outbox;
 #[cfg(test)]
@@ -175,7 +176,7 @@ mod tests {
         let count: i64 = query_scalar(later).fetch_one(&store.shared.readers).await.unwrap();
         assert_eq!(count, 1);
 
-        let backup = directory.path().join("dripline.db.v1.backup");
+        let backup = directory.path().join("dripline.db.v2.backup");
         let store = SqliteStore::open(&backup).await.unwrap();
         let count: i64 = query_scalar(later).fetch_one(&store.shared.readers).await.unwrap();
         assert_eq!(count, 0, "the copy is as the database was");

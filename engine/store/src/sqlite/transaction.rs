@@ -8,20 +8,20 @@ use dripline_model::{
     clock::from_ms,
     contact::{EventView, Needs},
     decision::{DecisionKind, RunStatus},
-    id::{ContactId, EventId, RunId, VersionId, WorkflowId},
+    id::{ContactId, EventId, FiringId, RunId, VersionId, WorkflowId},
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use sqlx::{query, query_as, query_scalar};
 
 use super::{
-    SqliteStore, contacts,
+    SqliteStore, contacts, firings,
     rows::{json_ids, json_rows},
     writer::Writer,
 };
 use crate::{
-    AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, LastFiring, LatestRun, Refusal, Result,
-    Scheduling, Transaction,
+    AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, NewFiring, Refusal,
+    Result, Scheduling, Transaction,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw},
     logic::{
@@ -38,9 +38,9 @@ const NEXT_ARRIVAL: &str = "SELECT min(at) FROM events WHERE state = 1";
 pub(super) const NEXT_DUE: &str = "
 SELECT min(at) FROM (
     SELECT min(at) AS at FROM events WHERE state = 1
-    UNION ALL SELECT min(due_at) FROM runs WHERE due_at IS NOT NULL)";
-
-const LAST_FIRING: &str = "SELECT at, done FROM firings WHERE workflow_id = ?1 ORDER BY at DESC LIMIT 1";
+    UNION ALL SELECT min(at) FROM firings WHERE done = 0
+    UNION ALL SELECT (SELECT min(due_at) FROM runs WHERE workflow_id = workflows.id AND due_at IS NOT NULL)
+        FROM workflows)";
 
 const FAILED_RUNS: &str = "
 SELECT json_group_array(json_array(id, version_id, contact_id, node, turn))
@@ -65,10 +65,18 @@ SELECT json_group_array(json_array(id, contact_id, name, at, properties) ORDER B
 pub(super) const FINISH_EVENTS: &str =
     "UPDATE events SET state = 2 WHERE id IN (SELECT value FROM json_each(?1))";
 
+pub(super) const HAS_ARRIVALS: &str = "SELECT EXISTS (SELECT 1 FROM events WHERE state = 1 AND at <= ?1)";
+
+/// One seek into the index of due runs for each workflow.
+pub(super) const DUE_WORKFLOWS: &str = "
+SELECT id FROM workflows
+WHERE (SELECT min(due_at) FROM runs WHERE workflow_id = workflows.id AND due_at IS NOT NULL) <= ?1
+ORDER BY id";
+
 pub(super) const CLAIM_RUNS: &str = "
 SELECT json_group_array(json_array(id, contact_id, workflow_id, version_id, node, turn, attempts, hops)) FROM (
     SELECT id, contact_id, workflow_id, version_id, node, turn, attempts, hops
-    FROM runs WHERE due_at <= ?1 ORDER BY due_at, contact_id LIMIT ?2)";
+    FROM runs WHERE workflow_id = ?1 AND due_at <= ?2 ORDER BY due_at, contact_id LIMIT ?3)";
 
 pub(super) const LATEST_RUNS: &str = "
 SELECT json_group_array(json_array(r.contact_id, r.id, r.status, r.enrolled_at))
@@ -80,13 +88,6 @@ const STATE: &str = "SELECT value FROM plugin_state WHERE plugin = ?1 AND key = 
 const PUT_STATE: &str = "
 INSERT INTO plugin_state (plugin, key, value) VALUES (?1, ?2, ?3)
 ON CONFLICT (plugin, key) DO UPDATE SET value = excluded.value";
-
-const BEGIN_FIRING: &str =
-    "INSERT INTO firings (workflow_id, at, last, done) VALUES (?1, ?2, 0, 0) ON CONFLICT DO NOTHING";
-
-const FIRING: &str = "SELECT last, done FROM firings WHERE workflow_id = ?1 AND at = ?2";
-
-const ADVANCE_FIRING: &str = "UPDATE firings SET last = ?3, done = ?4 WHERE workflow_id = ?1 AND at = ?2";
 
 #[async_trait]
 impl Scheduling for SqliteStore {
@@ -100,11 +101,20 @@ impl Scheduling for SqliteStore {
         next.map(maybe_at).doing("find out what is due next")
     }
 
-    async fn last_firing(&self, workflow: WorkflowId) -> Result<Option<LastFiring>> {
-        let last: sqlx::Result<Option<(i64, bool)>> =
-            query_as(LAST_FIRING).bind(workflow.0).fetch_optional(&self.shared.readers).await;
-        let last = last.doing("find a schedule's last firing")?;
-        Ok(last.map(|(at, done)| LastFiring { at: from_ms(at), done }))
+    async fn last_firing(&self, workflow: WorkflowId) -> Result<Option<Timestamp>> {
+        self.last_schedule(workflow).await.doing("find a schedule's last firing")
+    }
+
+    async fn begin_firing(&self, new: &NewFiring) -> Result<FiringId> {
+        self.put_firing(new).await.doing("begin a firing")
+    }
+
+    async fn firing(&self, firing: FiringId) -> Result<Option<Firing>> {
+        firings::one(&self.shared.readers, firing).await.doing("read a firing")
+    }
+
+    async fn open_firings(&self) -> Result<Vec<Firing>> {
+        firings::open(&self.shared.readers).await.doing("read the open firings")
     }
 
     async fn next_arrival(&self) -> Result<Option<Timestamp>> {
@@ -179,8 +189,26 @@ impl Transaction for SqliteTransaction {
         self.writer.run(query(FINISH_EVENTS).bind(ids)).await.map(drop).doing("finish events")
     }
 
-    async fn claim_runs(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ClaimedRun>> {
-        self.runs(now, limit).await.doing("claim runs")
+    async fn has_arrivals(&mut self, now: Timestamp) -> Result<bool> {
+        query_scalar(HAS_ARRIVALS).bind(ms(now)).fetch_one(self.writer.conn()).await.doing("look for events")
+    }
+
+    async fn due_workflows(&mut self, now: Timestamp) -> Result<Vec<WorkflowId>> {
+        self.due(now).await.doing("look for workflows with due runs")
+    }
+
+    async fn claim_runs(
+        &mut self,
+        workflow: WorkflowId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ClaimedRun>> {
+        self.runs(workflow, now, limit).await.doing("claim runs")
+    }
+
+    /// The one writer decides alone.
+    async fn lock_contacts(&mut self, _ids: &[ContactId]) -> Result<()> {
+        Ok(())
     }
 
     async fn load_contacts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>> {
@@ -195,8 +223,18 @@ impl Transaction for SqliteTransaction {
         self.latest(workflow, contacts).await.doing("load the latest runs")
     }
 
-    async fn contacts_after(&mut self, after: ContactId, limit: usize) -> Result<Vec<ContactId>> {
-        contacts::after(self.writer.conn(), after, limit).await.doing("list contacts")
+    async fn contacts_after(
+        &mut self,
+        segment: Option<&str>,
+        after: ContactId,
+        limit: usize,
+    ) -> Result<Vec<ContactId>> {
+        let conn = self.writer.conn();
+        let contacts = match segment {
+            Some(segment) => firings::members_after(conn, segment, after, limit).await,
+            None => contacts::after(conn, after, limit).await,
+        };
+        contacts.doing("list contacts")
     }
 
     async fn enroll(&mut self, enrolments: &[Enrolment], now: Timestamp) -> Result<()> {
@@ -223,19 +261,16 @@ impl Transaction for SqliteTransaction {
         apply::apply(&mut self.writer, &mut self.pending, turns, now).await.doing("apply a batch's effects")
     }
 
-    async fn firing(&mut self, workflow: WorkflowId, at: Timestamp) -> Result<Firing> {
-        self.fire(workflow, at).await.doing("begin a schedule's firing")
+    async fn open_firings(&mut self) -> Result<Vec<Firing>> {
+        firings::open(self.writer.conn()).await.doing("read the open firings")
     }
 
-    async fn advance_firing(
-        &mut self,
-        workflow: WorkflowId,
-        at: Timestamp,
-        last: ContactId,
-        done: bool,
-    ) -> Result<()> {
-        let advance = query(ADVANCE_FIRING).bind(workflow.0).bind(ms(at)).bind(last.0).bind(done);
-        self.writer.run(advance).await.map(drop).doing("advance a schedule's firing")
+    async fn firing(&mut self, firing: FiringId) -> Result<Option<Firing>> {
+        firings::one(self.writer.conn(), firing).await.doing("read a firing")
+    }
+
+    async fn advance_firing(&mut self, firing: FiringId, progress: &FiringProgress) -> Result<()> {
+        firings::advance(&mut self.writer, firing, progress).await.doing("advance a firing")
     }
 
     async fn commit(mut self: Box<Self>) -> Result<()> {
@@ -261,9 +296,15 @@ impl SqliteTransaction {
             .collect())
     }
 
-    async fn runs(&mut self, now: Timestamp, count: usize) -> Raw<Vec<ClaimedRun>> {
+    async fn due(&mut self, now: Timestamp) -> Raw<Vec<WorkflowId>> {
         self.pending.flush_runs(&mut self.writer).await?;
-        let query = query_scalar(CLAIM_RUNS).bind(ms(now)).bind(limit(count));
+        let ids: Vec<i64> = query_scalar(DUE_WORKFLOWS).bind(ms(now)).fetch_all(self.writer.conn()).await?;
+        Ok(ids.into_iter().map(WorkflowId).collect())
+    }
+
+    async fn runs(&mut self, workflow: WorkflowId, now: Timestamp, count: usize) -> Raw<Vec<ClaimedRun>> {
+        self.pending.flush_runs(&mut self.writer).await?;
+        let query = query_scalar(CLAIM_RUNS).bind(workflow.0).bind(ms(now)).bind(limit(count));
         let rows: Vec<RunTuple> = json_rows(self.writer.conn(), query).await?;
         let mut runs: Vec<ClaimedRun> = rows
             .into_iter()
@@ -299,12 +340,5 @@ impl SqliteTransaction {
                 Ok((ContactId(contact), latest))
             })
             .collect()
-    }
-
-    async fn fire(&mut self, workflow: WorkflowId, at: Timestamp) -> Raw<Firing> {
-        self.writer.run(query(BEGIN_FIRING).bind(workflow.0).bind(ms(at))).await?;
-        let (last, done): (i64, bool) =
-            query_as(FIRING).bind(workflow.0).bind(ms(at)).fetch_one(self.writer.conn()).await?;
-        Ok(Firing { last: ContactId(last), done })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::{
     FromRow, Sqlite, SqliteConnection,
-    query::Query,
+    query::{Query, QueryAs},
     query_scalar,
     sqlite::{SqliteArguments, SqliteRow},
 };
@@ -55,6 +55,19 @@ impl Writer {
         let changed = statement.execute(&mut *self.tx).await?.rows_affected();
         self.wrote |= changed > 0;
         Ok(changed)
+    }
+
+    /// Writes one row; answers what the statement returns of it.
+    pub(super) async fn run_returning<R>(
+        &mut self,
+        statement: QueryAs<'_, Sqlite, R, SqliteArguments>,
+    ) -> Raw<R>
+    where
+        R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let row = statement.fetch_one(&mut *self.tx).await?;
+        self.wrote = true;
+        Ok(row)
     }
 
     /// Writes many rows; answers how many changed.

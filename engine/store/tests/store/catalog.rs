@@ -75,6 +75,31 @@ stores! {
         assert_eq!(store.teams().await.unwrap(), teams[1..2]);
     }
 
+    async fn every_change_of_what_is_published_is_a_revision(store: Arc<dyn Store>) {
+        let mut seen = vec![store.revision().await.unwrap()];
+        let mut changed = async || {
+            let now = store.revision().await.unwrap();
+            let changed = seen.last() != Some(&now);
+            assert!(!changed || !seen.contains(&now));
+            seen.push(now);
+            changed
+        };
+        store.put_teams(&[rep("anna")], &[team("one", &[("anna", 1)])]).await.unwrap();
+        assert!(changed().await);
+        store.put_teams(&[rep("anna")], &[team("one", &[("anna", 1)])]).await.unwrap();
+        assert!(!changed().await, "the same teams");
+        store.put_teams(&[rep("anna")], &[team("one", &[("anna", 2)])]).await.unwrap();
+        assert!(changed().await);
+        publish(&store, "nurture").await;
+        assert!(changed().await);
+        publish(&store, "nurture").await;
+        assert!(!changed().await, "the same version");
+        store.retire_all_but(&BTreeSet::new(), at(1)).await.unwrap();
+        assert!(changed().await);
+        store.retire_all_but(&BTreeSet::new(), at(1)).await.unwrap();
+        assert!(!changed().await, "retired already");
+    }
+
     async fn who_leaves_keeps_the_leads(store: Arc<dyn Store>) {
         store.put_teams(&[rep("anna")], &[team("enterprise", &[("anna", 1)])]).await.unwrap();
         let ids = contacts(&store, 1).await;

@@ -165,7 +165,7 @@ stores! {
         let bare = batch.load_contacts(&[ContactId(1)], &Needs::default()).await.unwrap();
         assert_eq!(bare[0].email.as_deref(), Some("0@example.com"));
         assert!(bare[0].attributes.is_empty());
-        assert_eq!(batch.contacts_after(ContactId(1), 1).await.unwrap(), [ContactId(2)]);
-        assert_eq!(batch.contacts_after(ContactId(3), 9).await.unwrap(), []);
+        assert_eq!(batch.contacts_after(None, ContactId(1), 1).await.unwrap(), [ContactId(2)]);
+        assert_eq!(batch.contacts_after(None, ContactId(3), 9).await.unwrap(), []);
     }
 }

@@ -1,10 +1,13 @@
 use std::sync::Arc;
 
 use dripline_model::{
+    Effect,
     decision::{DecisionKind, RunStatus},
     id::{ContactId, EventId},
 };
-use dripline_store::{Advance, Firing, LastFiring, Refusal, RunFilter, Store, TimelineWhat};
+use dripline_store::{
+    Advance, FiringCause, FiringProgress, NewFiring, Refusal, RunFilter, Store, TimelineWhat,
+};
 
 use crate::{stores, workspace::*};
 
@@ -47,7 +50,7 @@ stores! {
         let mut batch = store.begin().await.unwrap();
         batch.enroll(&[enrolment(&version, ids[0], None)], at(1)).await.unwrap();
         batch.put_state("assign", "team", b"1").await.unwrap();
-        let runs = batch.claim_runs(at(1), 10).await.unwrap();
+        let runs = batch.claim_runs(version.workflow, at(1), 10).await.unwrap();
         batch.apply(&[turn(&runs[0], vec![add_score("fit", 5, "new"), send_email("Hi")])], at(1)).await.unwrap();
         drop(batch);
         let counts = store.counts().await.unwrap();
@@ -76,7 +79,9 @@ stores! {
         ];
         enrolments[2].reason = "too late".into();
         batch.enroll(&enrolments, at(1)).await.unwrap();
-        let runs = batch.claim_runs(at(1), 10).await.unwrap();
+        let mut runs = batch.claim_runs(version.workflow, at(1), 10).await.unwrap();
+        assert_eq!(runs.len(), 2);
+        runs.extend(batch.claim_runs(other.workflow, at(1), 10).await.unwrap());
         assert_eq!(runs.len(), 3);
 
         // Ended: the same event does not start a second run, another one does.
@@ -105,10 +110,10 @@ stores! {
         for (contact, second) in [(3, 1), (2, 2), (0, 2), (1, 3)] {
             batch.enroll(&[enrolment(&version, ids[contact], None)], at(second)).await.unwrap();
         }
-        let claimed = batch.claim_runs(at(5), 2).await.unwrap();
+        let claimed = batch.claim_runs(version.workflow, at(5), 2).await.unwrap();
         let order: Vec<ContactId> = claimed.iter().map(|run| run.contact).collect();
         assert_eq!(order, [ids[0], ids[3]]);
-        assert_eq!(batch.claim_runs(at(2), 10).await.unwrap().len(), 3, "only those that are due");
+        assert_eq!(batch.claim_runs(version.workflow, at(2), 10).await.unwrap().len(), 3, "only those that are due");
         batch.commit().await.unwrap();
         assert_eq!(store.next_due().await.unwrap(), Some(at(1)));
     }
@@ -121,7 +126,7 @@ stores! {
 
         let claim = async |second: i64| {
             let mut batch = store.begin().await.unwrap();
-            batch.claim_runs(at(second), 10).await.unwrap().pop()
+            batch.claim_runs(version.workflow, at(second), 10).await.unwrap().pop()
         };
         let step = async |run: &dripline_store::ClaimedRun, advance: Advance| {
             let mut step = turn(run, vec![add_score("fit", 1, "step")]);
@@ -162,7 +167,7 @@ stores! {
             run.turn += 1;
             run.hops += 1;
         }
-        assert_eq!(batch.claim_runs(at(1), 10).await.unwrap(), [run.clone()]);
+        assert_eq!(batch.claim_runs(version.workflow, at(1), 10).await.unwrap(), [run.clone()]);
         batch.commit().await.unwrap();
         assert_eq!(store.run_decisions(run.run).await.unwrap().len(), 3);
     }
@@ -184,7 +189,7 @@ stores! {
         assert_eq!(store.retry_runs(None, at(4)).await.unwrap(), 1);
         assert_eq!(store.retry_runs(Some(runs[0].run), at(4)).await.unwrap(), 0, "not failed any more");
         let mut batch = store.begin().await.unwrap();
-        let again = batch.claim_runs(at(4), 10).await.unwrap().remove(0);
+        let again = batch.claim_runs(version.workflow, at(4), 10).await.unwrap().remove(0);
         assert_eq!((again.run, again.turn, again.hops), (runs[0].run, 1, 0));
         drop(batch);
         use DecisionKind::{Enrolled, Failed, Retrying};
@@ -239,21 +244,85 @@ stores! {
         assert_eq!(batch.state("other", "a").await.unwrap(), None);
     }
 
-    async fn a_firing_goes_on_where_it_stopped(store: Arc<dyn Store>) {
+    async fn due_runs_are_found_workflow_by_workflow(store: Arc<dyn Store>) {
+        let ids = contacts(&store, 2).await;
+        let (first, second) = (publish(&store, "nurture").await, publish(&store, "other").await);
+        publish(&store, "idle").await;
+        let mut batch = store.begin().await.unwrap();
+        batch.enroll(&[enrolment(&second, ids[0], None), enrolment(&second, ids[1], None)], at(1)).await.unwrap();
+        batch.enroll(&[enrolment(&first, ids[1], None)], at(2)).await.unwrap();
+        batch.lock_contacts(&ids).await.unwrap();
+        assert_eq!(batch.due_workflows(at(0)).await.unwrap(), []);
+        assert_eq!(batch.due_workflows(at(1)).await.unwrap(), [second.workflow]);
+        assert_eq!(batch.due_workflows(at(2)).await.unwrap(), [first.workflow, second.workflow]);
+        let runs = batch.claim_runs(second.workflow, at(2), 10).await.unwrap();
+        assert_eq!(runs.iter().map(|run| run.contact).collect::<Vec<_>>(), ids);
+        assert!(!batch.has_arrivals(at(9)).await.unwrap());
+        batch.commit().await.unwrap();
+        import_events(&store, &[event(0, "go", at(5))]).await;
+        store.retire_all_but(&["idle"].into(), at(5)).await.unwrap();
+        let mut batch = store.begin().await.unwrap();
+        assert_eq!((batch.has_arrivals(at(4)).await.unwrap(), batch.has_arrivals(at(5)).await.unwrap()), (false, true));
+        assert_eq!(batch.due_workflows(at(2)).await.unwrap().len(), 2, "runs of a retired workflow go on");
+    }
+
+    async fn a_schedule_fires_once_and_goes_on_where_it_stopped(store: Arc<dyn Store>) {
         let version = publish(&store, "nurture").await;
+        contacts(&store, 3).await;
         assert_eq!(store.last_firing(version.workflow).await.unwrap(), None);
+        let schedule = |second| NewFiring {
+            workflow: version.workflow,
+            cause: FiringCause::Schedule,
+            at: at(second),
+            segment: None,
+        };
+        let firing = store.begin_firing(&schedule(10)).await.unwrap();
+        assert_eq!(store.begin_firing(&schedule(10)).await.unwrap(), firing);
+        assert_eq!(store.next_due().await.unwrap(), Some(at(10)));
         let mut batch = store.begin().await.unwrap();
-        let begun = Firing { last: ContactId(0), done: false };
-        assert_eq!(batch.firing(version.workflow, at(10)).await.unwrap(), begun);
-        batch.advance_firing(version.workflow, at(10), ContactId(5), false).await.unwrap();
+        let begun = batch.firing(firing).await.unwrap().unwrap();
+        assert_eq!((&begun.new, begun.total), (&schedule(10), 3));
+        assert_eq!(begun.progress, FiringProgress { last: ContactId(0), seen: 0, enrolled: 0, done: false });
+        let halfway = FiringProgress { last: ContactId(5), seen: 2, enrolled: 1, done: false };
+        batch.advance_firing(firing, &halfway).await.unwrap();
         batch.commit().await.unwrap();
+        assert_eq!(store.firing(firing).await.unwrap().unwrap().progress, halfway);
         let mut batch = store.begin().await.unwrap();
-        let halfway = Firing { last: ContactId(5), done: false };
-        assert_eq!(batch.firing(version.workflow, at(10)).await.unwrap(), halfway);
-        batch.advance_firing(version.workflow, at(10), ContactId(9), true).await.unwrap();
-        batch.firing(version.workflow, at(5)).await.unwrap();
+        assert_eq!(batch.open_firings().await.unwrap(), [batch.firing(firing).await.unwrap().unwrap()]);
+        batch.advance_firing(firing, &FiringProgress { done: true, ..halfway }).await.unwrap();
         batch.commit().await.unwrap();
-        let last = LastFiring { at: at(10), done: true };
-        assert_eq!(store.last_firing(version.workflow).await.unwrap(), Some(last));
+        assert_eq!(store.begin_firing(&schedule(10)).await.unwrap(), firing, "done is not begun again");
+        assert_eq!(store.open_firings().await.unwrap(), []);
+        store.begin_firing(&schedule(5)).await.unwrap();
+        assert_eq!(store.last_firing(version.workflow).await.unwrap(), Some(at(10)));
+    }
+
+    async fn a_firing_by_hand_is_offered_to_a_segment(store: Arc<dyn Store>) {
+        let version = publish(&store, "nurture").await;
+        let ids = contacts(&store, 3).await;
+        let joins: Vec<_> = runs_of(&store, &version, &ids[..2], at(1)).await.iter()
+            .map(|run| turn(run, vec![Effect::JoinSegment("hot".into())]))
+            .collect();
+        apply(&store, &joins, at(1)).await;
+        let by_hand = |segment: Option<&str>| NewFiring {
+            workflow: version.workflow,
+            cause: FiringCause::Hand,
+            at: at(2),
+            segment: segment.map(str::to_owned),
+        };
+        let hot = store.begin_firing(&by_hand(Some("hot"))).await.unwrap();
+        let again = NewFiring { at: at(3), ..by_hand(Some("hot")) };
+        assert_eq!(store.begin_firing(&again).await.unwrap(), hot, "the one under way is joined");
+        assert_ne!(store.begin_firing(&by_hand(None)).await.unwrap(), hot);
+        assert_eq!(store.firing(hot).await.unwrap().unwrap().total, 2);
+        assert_eq!(store.last_firing(version.workflow).await.unwrap(), None, "no schedule fired");
+        let mut batch = store.begin().await.unwrap();
+        assert_eq!(batch.contacts_after(Some("hot"), ContactId(0), 9).await.unwrap(), ids[..2]);
+        assert_eq!(batch.contacts_after(Some("hot"), ids[0], 1).await.unwrap(), ids[1..2]);
+        assert_eq!(batch.contacts_after(Some("nobody"), ContactId(0), 9).await.unwrap(), []);
+        let done = FiringProgress { last: ids[1], seen: 2, enrolled: 0, done: true };
+        batch.advance_firing(hot, &done).await.unwrap();
+        batch.commit().await.unwrap();
+        assert_ne!(store.begin_firing(&again).await.unwrap(), hot, "a person may ask again");
     }
 }

@@ -41,6 +41,7 @@ pub(crate) fn program(name: &str) -> Program {
         again: Again::Never,
         nodes: vec![node("first", Some(1)), node("second", Some(2)), node("third", None)],
         templates: [("welcome.html".to_owned(), Digest::of(b"Welcome"))].into(),
+        share: None,
     }
 }
 
@@ -130,7 +131,7 @@ pub(crate) async fn runs_of(
     let enrolments: Vec<Enrolment> =
         contacts.iter().map(|contact| enrolment(version, *contact, None)).collect();
     batch.enroll(&enrolments, now).await.unwrap();
-    let mut runs = batch.claim_runs(now, 10_000).await.unwrap();
+    let mut runs = batch.claim_runs(version.workflow, now, 10_000).await.unwrap();
     batch.commit().await.unwrap();
     runs.retain(|run| run.version == version.version);
     runs

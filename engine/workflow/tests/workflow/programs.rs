@@ -185,3 +185,15 @@ fn the_documentations_examples_are_right() {
     }
     assert!(checked >= 3, "the examples are gone");
 }
+
+#[test]
+fn a_share_is_kept_and_changes_no_program_without_one() {
+    let text = |settings: &str| format!("name: a\non: manual\n{settings}steps:\n  - exit: {{}}\n");
+    let without = program(&text(""));
+    assert_eq!(without.share, None);
+    let json = serde_json::to_value(&without).unwrap();
+    assert!(json.get("share").is_none(), "older programs keep their digests");
+    assert_eq!(serde_json::from_value::<Program>(json).unwrap(), without);
+    assert_eq!(program(&text("settings: {share: 100}\n")).share, Some(100));
+    assert_eq!(program(&text("settings: {}\n")).share, None);
+}

@@ -1,0 +1,256 @@
+//! A workflow's door: who stands before it is let in, or the reason is recorded why not.
+
+use std::collections::BTreeMap;
+
+use dripline_model::{
+    Contact,
+    contact::EventView,
+    id::{ContactId, EventId, FiringId, RunId, VersionId, WorkflowId},
+    program::Program,
+};
+use dripline_store::{
+    ClaimedRun, Enrolment, Firing, FiringCause, FiringProgress, LatestRun, Refusal, Store, Transaction,
+};
+use jiff::{Timestamp, tz::TimeZone};
+
+use crate::{
+    admission::Admission,
+    error::{Error, ErrorKind, Result, While, despite},
+};
+
+/// The event that the store makes when a step puts a contact into a segment.
+pub(crate) const JOINED: &str = "segment.joined";
+
+/// Why a person's enrolment happened, for people.
+const BY_HAND: &str = "by hand";
+
+/// A version of a workflow as one who wants to enter sees it.
+#[derive(Debug, Clone)]
+pub struct Entrance {
+    pub(crate) workflow: WorkflowId,
+    pub(crate) version: VersionId,
+    admission: Admission,
+    zone: TimeZone,
+}
+
+/// Somebody who may enter a workflow.
+pub(crate) struct Candidate<'a> {
+    pub(crate) contact: ContactId,
+    pub(crate) event: Option<(EventId, &'a EventView)>,
+    /// What brought the contact here, for people.
+    pub(crate) because: String,
+}
+
+/// What became of somebody who wanted to enter.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Who, with what the rules look at.
+    pub contact: Contact,
+    /// Why not; `None` for who entered.
+    pub refusal: Option<String>,
+    /// The latest run that there was before.
+    before: Option<RunId>,
+}
+
+impl Entrance {
+    /// The entrance of a published program. `zone` is where the days of `again: {after: …}` are counted.
+    ///
+    /// # Errors
+    /// When this program cannot understand the rules.
+    pub fn new(program: &Program, workflow: WorkflowId, version: VersionId, zone: &TimeZone) -> Result<Self> {
+        let admission = Admission::new(program).map_err(|reason| Error {
+            doing: "prepare a workflow",
+            kind: ErrorKind::Unusable { workflow: program.name.clone(), version, reason },
+        })?;
+        Ok(Self { workflow, version, admission, zone: zone.clone() })
+    }
+
+    /// Lets those of the contacts (none twice) enter that the rules admit, and records why the others were not. The
+    /// answers come in the order of `contacts`; one who is gone has none.
+    ///
+    /// # Errors
+    /// When the store fails; nobody has entered then.
+    pub async fn enroll_by_hand(
+        &self,
+        store: &dyn Store,
+        contacts: &[ContactId],
+        now: Timestamp,
+    ) -> Result<Vec<Answer>> {
+        despite!(self.try_by_hand(store, contacts, now).await)
+    }
+
+    async fn try_by_hand(
+        &self,
+        store: &dyn Store,
+        contacts: &[ContactId],
+        now: Timestamp,
+    ) -> Result<Vec<Answer>> {
+        let mut tx = store.begin().await.while_doing("begin an enrolment")?;
+        tx.lock_contacts(contacts).await.while_doing("lock contacts")?;
+        let candidates = contacts.iter().map(|contact| Candidate::plain(*contact, BY_HAND));
+        let answers = self.admit(tx.as_mut(), candidates.collect(), true, now).await?;
+        tx.commit().await.while_doing("commit an enrolment")?;
+        Ok(answers)
+    }
+
+    /// Takes a firing of this workflow one slice further, in a transaction of its own. Answers how far it has come;
+    /// `None` where another process is at it right now.
+    ///
+    /// # Errors
+    /// When the store fails; nobody of the slice has entered then.
+    pub async fn advance(
+        &self,
+        store: &dyn Store,
+        firing: FiringId,
+        slice: usize,
+        now: Timestamp,
+    ) -> Result<Option<FiringProgress>> {
+        despite!(self.try_advance(store, firing, slice, now).await)
+    }
+
+    async fn try_advance(
+        &self,
+        store: &dyn Store,
+        firing: FiringId,
+        slice: usize,
+        now: Timestamp,
+    ) -> Result<Option<FiringProgress>> {
+        let mut tx = store.begin().await.while_doing("begin a slice of a firing")?;
+        let Some(firing) = tx.firing(firing).await.while_doing("read a firing")? else { return Ok(None) };
+        let progress = self.slice(tx.as_mut(), &firing, slice, now).await?;
+        tx.commit().await.while_doing("commit a slice of a firing")?;
+        Ok(Some(progress))
+    }
+
+    /// Looks at the next contacts of a firing.
+    pub(crate) async fn slice(
+        &self,
+        tx: &mut dyn Transaction,
+        firing: &Firing,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<FiringProgress> {
+        let mut progress = firing.progress;
+        if progress.done {
+            return Ok(progress);
+        }
+        let contacts = tx
+            .contacts_after(firing.new.segment.as_deref(), progress.last, limit)
+            .await
+            .while_doing("read the contacts of a firing")?;
+        tx.lock_contacts(&contacts).await.while_doing("lock contacts")?;
+        progress.done = contacts.len() < limit;
+        progress.last = contacts.last().copied().unwrap_or(progress.last);
+        progress.seen += contacts.len() as u64;
+        let (because, is_told) = match firing.new.cause {
+            // A schedule looks at everybody each time; whom it passes over is no news.
+            FiringCause::Schedule => (format!("schedule, {}", firing.new.at), false),
+            FiringCause::Hand => (BY_HAND.to_owned(), true),
+        };
+        let candidates = contacts.into_iter().map(|contact| Candidate::plain(contact, &because));
+        let answers = self.admit(tx, candidates.collect(), is_told, now).await?;
+        progress.enrolled += answers.iter().filter(|answer| answer.refusal.is_none()).count() as u64;
+        tx.advance_firing(firing.id, &progress).await.while_doing("advance a firing")?;
+        Ok(progress)
+    }
+
+    /// Enrols those candidates (no contact twice, all locked) that the rules admit; `is_told` says whether it is recorded
+    /// why the others were not.
+    pub(crate) async fn admit(
+        &self,
+        tx: &mut dyn Transaction,
+        candidates: Vec<Candidate<'_>>,
+        is_told: bool,
+        now: Timestamp,
+    ) -> Result<Vec<Answer>> {
+        if candidates.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut ids: Vec<_> = candidates.iter().map(|candidate| candidate.contact).collect();
+        ids.sort_unstable();
+        let needs = self.admission.needs();
+        let contacts = tx.load_contacts(&ids, &needs).await.while_doing("load contacts")?;
+        let mut contacts: BTreeMap<_, _> =
+            contacts.into_iter().map(|contact| (contact.id, contact)).collect();
+        let latest = self.latest(tx, &ids).await?;
+
+        let (mut enrolments, mut refusals) = (Vec::new(), Vec::new());
+        let mut answers = Vec::with_capacity(candidates.len());
+        let Self { workflow, version, .. } = *self;
+        for Candidate { contact, event, because } in candidates {
+            let Some(known) = contacts.remove(&contact) else { continue };
+            let (event, view) = event.unzip();
+            let latest = latest.get(&contact);
+            let refusal = restarted(view, latest, now)
+                .or_else(|| self.admission.refusal(&known, view, latest, now, &self.zone));
+            match &refusal {
+                None => {
+                    enrolments.push(Enrolment { workflow, version, contact, event, reason: because });
+                }
+                Some(reason) if is_told => {
+                    let reason = format!("{because}: {reason}");
+                    refusals.push(Refusal { workflow, version, contact, event, reason });
+                }
+                Some(_) => {}
+            }
+            answers.push(Answer { contact: known, refusal, before: latest.map(|run| run.run) });
+        }
+        tx.enroll(&enrolments, now).await.while_doing("enrol contacts")?;
+        tx.refuse(&refusals, now).await.while_doing("record who was not enrolled")?;
+        Ok(answers)
+    }
+
+    /// The runs of those who have just been let in.
+    pub(crate) async fn begun(
+        &self,
+        tx: &mut dyn Transaction,
+        answers: &[Answer],
+    ) -> Result<Vec<ClaimedRun>> {
+        let before: BTreeMap<ContactId, Option<RunId>> = answers
+            .iter()
+            .filter(|answer| answer.refusal.is_none())
+            .map(|answer| (answer.contact.id, answer.before))
+            .collect();
+        if before.is_empty() {
+            return Ok(Vec::new());
+        }
+        let entered: Vec<ContactId> = before.keys().copied().collect();
+        let latest = self.latest(tx, &entered).await?;
+        // The store skips a twin; the latest run is then still the one before.
+        let begun = latest.into_iter().filter(|(contact, run)| before.get(contact) != Some(&Some(run.run)));
+        Ok(begun
+            .map(|(contact, run)| ClaimedRun {
+                run: run.run,
+                contact,
+                workflow: self.workflow,
+                version: self.version,
+                node: 0,
+                turn: 0,
+                attempts: 0,
+                hops: 0,
+            })
+            .collect())
+    }
+
+    async fn latest(
+        &self,
+        tx: &mut dyn Transaction,
+        contacts: &[ContactId],
+    ) -> Result<BTreeMap<ContactId, LatestRun>> {
+        tx.latest_runs(self.workflow, contacts).await.while_doing("read the runs that contacts had before")
+    }
+}
+
+impl Candidate<'_> {
+    fn plain(contact: ContactId, because: &str) -> Self {
+        Self { contact, event: None, because: because.to_owned() }
+    }
+}
+
+/// Workflows that start each other by what their steps do, all at one moment, would never come to an end.
+fn restarted(event: Option<&EventView>, latest: Option<&LatestRun>, now: Timestamp) -> Option<String> {
+    let by_a_step = event.is_some_and(|event| event.name == JOINED && event.at == now);
+    (by_a_step && latest.is_some_and(|run| run.enrolled_at == now)).then(|| {
+        "entered at this very moment already; workflows that start each other would never rest".to_owned()
+    })
+}

@@ -1,0 +1,119 @@
+//! One step of the engine: whose turn it is, one transaction of that, and what it cost.
+
+use std::{
+    sync::{MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use dripline_model::program::DEFAULT_SHARE;
+use dripline_store::Transaction;
+use jiff::Timestamp;
+
+use crate::{
+    drive::Settled,
+    engine::Engine,
+    error::{Result, While, despite},
+    shares::{Flow, Shares},
+};
+
+/// Events come from somebody who waits for what they start.
+const SHARE_OF_ARRIVALS: u32 = 100;
+
+/// In which order the flows are served that have something to do at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// By their shares, in turns that are small while others wait.
+    Fair,
+    /// By what they are, in whole turns. It follows from the store alone, so that a process that dies and comes back
+    /// takes the same order, and the same contacts come to the same end each time.
+    Settled,
+}
+
+/// A flow that has something to do.
+struct Busy {
+    flow: Flow,
+    share: u32,
+}
+
+impl Engine {
+    /// Does what is due at `now` of that workflow (or of the events) whose turn it is, in one transaction. `None` when
+    /// there was nothing to do.
+    ///
+    /// # Errors
+    /// When the store fails; nothing has happened then.
+    pub async fn step(&self, now: Timestamp) -> Result<Option<Settled>> {
+        self.step_in(Order::Fair, now).await
+    }
+
+    pub(crate) async fn step_in(&self, order: Order, now: Timestamp) -> Result<Option<Settled>> {
+        despite!(self.try_step(order, now).await)
+    }
+
+    async fn try_step(&self, order: Order, now: Timestamp) -> Result<Option<Settled>> {
+        // The look waits for the store's writer, because what woke us may be another process's transaction that has not
+        // ended yet, and would be seen by nobody else.
+        let mut tx = self.store.begin().await.while_doing("begin a batch")?;
+        let busy = self.busy(tx.as_mut(), now).await?;
+        let turns = match order {
+            Order::Fair => {
+                let flows: Vec<_> = busy.iter().map(|busy| busy.flow).collect();
+                self.shares().order(&flows, Instant::now())
+            }
+            Order::Settled => {
+                let mut flows: Vec<_> = busy.iter().map(|busy| busy.flow).collect();
+                flows.sort_unstable();
+                flows
+            }
+        };
+        let full = self.options.batch_size;
+        for flow in turns {
+            let started = Instant::now();
+            let limit = match order {
+                Order::Fair => self.shares().begin(flow, full, started),
+                Order::Settled => full,
+            };
+            let done = match flow {
+                Flow::Firing(firing) => self.take_firing(tx.as_mut(), firing, now, limit).await?,
+                Flow::Runs(workflow) => self.take_runs(tx.as_mut(), workflow, now, limit).await?,
+                Flow::Arrivals => self.take_arrivals(tx.as_mut(), now, limit).await?,
+            };
+            // Others are at all of it.
+            let Some((settled, size)) = done else { continue };
+            tx.commit().await.while_doing("commit a batch")?;
+            if order == Order::Fair {
+                let share =
+                    busy.iter().find(|busy| busy.flow == flow).map_or(DEFAULT_SHARE, |busy| busy.share);
+                self.shares().end(flow, share, limit, size, started.elapsed());
+            }
+            return Ok(Some(settled));
+        }
+        Ok(None)
+    }
+
+    async fn busy(&self, tx: &mut dyn Transaction, now: Timestamp) -> Result<Vec<Busy>> {
+        let firings = tx.open_firings().await.while_doing("read the open firings")?;
+        let due = tx.due_workflows(now).await.while_doing("look for workflows with due runs")?;
+        let arrived = tx.has_arrivals(now).await.while_doing("look for events")?;
+        let published = self.published();
+        // A retired workflow has the share of one that says nothing.
+        let share = |workflow| published.program(workflow).map_or(DEFAULT_SHARE, |program| program.share);
+        let mut busy = Vec::with_capacity(firings.len() + due.len() + 1);
+        busy.extend(
+            firings
+                .into_iter()
+                .map(|firing| Busy { flow: Flow::Firing(firing.id), share: share(firing.new.workflow) }),
+        );
+        busy.extend(
+            due.into_iter().map(|workflow| Busy { flow: Flow::Runs(workflow), share: share(workflow) }),
+        );
+        if arrived {
+            busy.push(Busy { flow: Flow::Arrivals, share: SHARE_OF_ARRIVALS });
+        }
+        Ok(busy)
+    }
+
+    /// A poisoned lock holds nothing half-made that matters: shares say only who is next.
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
