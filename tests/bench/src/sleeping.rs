@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dripline_model::{Clock, SystemClock};
+use dripline_model::{Clock, SystemClock, id::WorkflowId};
 use dripline_store::{Store, StoredProgram};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
@@ -79,7 +79,7 @@ pub(crate) async fn execute(args: &Args, dir: &Path) -> Result<Report> {
             // Due tomorrow: the engine does not touch them while it is watched.
             bed.put_to_sleep(runs + 1, args.batch, tomorrow - SignedDuration::from_secs(1), 0)?;
 
-            let claim = claims(store.as_ref(), args, tomorrow).await?;
+            let claim = claims(store.as_ref(), program.workflow, args, tomorrow).await?;
             let next = questions(store.as_ref(), args.repeat).await?;
             let engine = workshop.engine(Arc::clone(&store), Arc::new(SystemClock), 1_000).await?;
             let before = Process::own().ticks()?;
@@ -95,7 +95,6 @@ pub(crate) async fn execute(args: &Args, dir: &Path) -> Result<Report> {
                 json!(Process::own().resident_kib()? / 1024),
             ]);
             report.text(format!("the claim's plan on {} beside {runs}", kind.name()), bed.plan()?);
-            drop(engine);
             database.close(store).await?;
             place.remove(database).await?;
         }
@@ -104,12 +103,12 @@ pub(crate) async fn execute(args: &Args, dir: &Path) -> Result<Report> {
 }
 
 /// Milliseconds for the claim of all that is due.
-async fn claims(store: &dyn Store, args: &Args, at: Timestamp) -> Result<f64> {
+async fn claims(store: &dyn Store, workflow: WorkflowId, args: &Args, at: Timestamp) -> Result<f64> {
     let mut times = Vec::with_capacity(args.repeat);
     for _ in 0..args.repeat {
         let mut transaction = store.begin().await?;
         let started = Instant::now();
-        let claimed = transaction.claim_runs(at, args.batch as usize).await?;
+        let claimed = transaction.claim_runs(workflow, at, args.batch as usize).await?;
         times.push(started.elapsed().as_secs_f64() * 1_000.0);
         if claimed.len() != args.batch as usize {
             return Err(format!("{} runs were claimed, not {}", claimed.len(), args.batch).into());
@@ -165,7 +164,7 @@ impl Bed<'_> {
                 let claim = constant(SQLITE_STORE, "CLAIM_RUNS")?;
                 let connection = Connection::open(path)?;
                 let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {claim}"))?;
-                let steps = explain.query_map(params![0, 1_000], |row| row.get::<_, String>(3))?;
+                let steps = explain.query_map(params![1, 0, 1_000], |row| row.get::<_, String>(3))?;
                 Ok(steps.collect::<std::result::Result<Vec<_>, _>>()?.join("\n"))
             }
         }

@@ -97,12 +97,12 @@ impl Workshop {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         batch_size: usize,
-    ) -> Result<Engine> {
+    ) -> Result<Arc<Engine>> {
         let deliverer = Deliverer::new(Arc::clone(&store), delivery(Transport::Mailbox))?;
         let grants =
             self.plugins.iter().map(|(name, (_, info))| (name.clone(), info.grant.clone())).collect();
-        let options = Options { grants, time_zone: TimeZone::UTC, batch_size };
-        Ok(Engine::start(store, self.host.clone(), clock, deliverer, options).await?)
+        let options = Options { grants, time_zone: TimeZone::UTC, batch_size, ..Options::default() };
+        Ok(Arc::new(Engine::start(store, self.host.clone(), clock, deliverer, options).await?))
     }
 }
 

@@ -71,4 +71,3 @@ impl Dictionary {
         Ok(self.reasons.get(&rules).copied().ok_or("a reason is not known")?)
     }
 }
-

@@ -63,8 +63,7 @@ const PUT_STATE: &str = "
 INSERT INTO plugin_state (plugin, key, value) VALUES ('assign', $1, $2)
 ON CONFLICT (plugin, key) DO UPDATE SET value = excluded.value";
 
-const BEGIN_STATE: &str =
-    "INSERT INTO plugin_state (plugin, key, value) VALUES ('assign', $1, $2) ON CONFLICT (plugin, key) DO NOTHING";
+const BEGIN_STATE: &str = "INSERT INTO plugin_state (plugin, key, value) VALUES ('assign', $1, $2) ON CONFLICT (plugin, key) DO NOTHING";
 
 const ASSIGN: &str = "
 WITH assigned AS (
@@ -142,8 +141,7 @@ impl Worker {
         let limit = i64::try_from(batch)?;
         let mut turns = 0;
         loop {
-            let claim: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-                [&self.plan.workflow, &now_ms, &limit];
+            let claim: Values<'_> = &[&self.plan.workflow, &now_ms, &limit];
             let (_, rows) = tokio::try_join!(
                 biased;
                 self.client.batch_execute("BEGIN"),
@@ -229,4 +227,3 @@ fn lead(row: &Row) -> Result<Lead> {
     };
     Ok(Lead::new(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, &facts))
 }
-
