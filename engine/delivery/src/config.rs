@@ -1,6 +1,17 @@
 //! What an operator decides about delivery.
 
+use std::time::Duration;
+
+use dripline_store::UncertainRule;
 use jiff::{SignedDuration, Timestamp};
+
+/// For how long nobody else touches a message that is about to be sent, and nothing of it leaves afterwards. A message
+/// waits for its turn for a part of it; and the rest is what the clocks of several machines may differ by.
+const LEASE: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long the whole conversation about one message may take: half of the lease, so that none is on the wire when its
+/// lease ends, even if it began late. A server that answers every command just in time is cut off here.
+const DEADLINE: Duration = Duration::from_secs(5 * 60);
 
 /// How long each conversation with the server may be silent, unless the operator says otherwise.
 ///
@@ -18,7 +29,7 @@ pub struct DeliveryConfig {
     /// Where they go.
     pub transport: Transport,
     /// What becomes of a message of which nobody can know whether it arrived.
-    pub on_uncertain: OnUncertain,
+    pub on_uncertain: UncertainRule,
     /// When a message is tried again.
     pub retry: RetryPolicy,
 }
@@ -39,13 +50,62 @@ pub struct Sender {
 pub enum Transport {
     /// Into the store: a message counts as sent as soon as its source is kept there.
     Mailbox,
-    /// To an SMTP server.
-    Smtp(SmtpConfig),
+    /// To the first of these SMTP servers, in order of preference, that is not down.
+    Smtp(Vec<SmtpConfig>),
+}
+
+/// How many messages a server is given at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many; 0 counts as 1.
+    pub messages: u32,
+    /// In what time.
+    pub per: RatePeriod,
+}
+
+/// The time in which a [`Rate`] counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RatePeriod {
+    /// A second.
+    Second,
+    /// A minute.
+    Minute,
+    /// An hour.
+    Hour,
+}
+
+impl RatePeriod {
+    /// Its length.
+    pub(crate) fn micros(self) -> i64 {
+        let seconds = match self {
+            Self::Second => 1,
+            Self::Minute => 60,
+            Self::Hour => 3_600,
+        };
+        seconds * 1_000_000
+    }
+}
+
+/// How long a message may be somebody's. Tests have less time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How long a claim and a lease hold.
+    pub(crate) lease: SignedDuration,
+    /// How long a conversation about one message may take; shorter than the lease.
+    pub(crate) deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { lease: LEASE, deadline: DEADLINE }
+    }
 }
 
 /// An SMTP server and how to speak to it.
 #[derive(Clone, PartialEq)]
 pub struct SmtpConfig {
+    /// What logs and records call it.
+    pub name: String,
     /// Name or address.
     pub host: String,
     /// Port.
@@ -56,6 +116,8 @@ pub struct SmtpConfig {
     pub credentials: Option<(String, String)>,
     /// How many connections are open at a time; 0 counts as 1.
     pub connections: usize,
+    /// How many messages it is given at most, by this process; no limit without it.
+    pub rate: Option<Rate>,
     /// How long connecting, and each wait for the server, may take, in milliseconds.
     pub timeout_ms: u64,
     /// Certificates (PEM) to trust beside Mozilla's roots, for a server that has its own authority.
@@ -65,11 +127,13 @@ pub struct SmtpConfig {
 impl std::fmt::Debug for SmtpConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SmtpConfig")
+            .field("name", &self.name)
             .field("host", &self.host)
             .field("port", &self.port)
             .field("tls", &self.tls)
             .field("user", &self.credentials.as_ref().map(|(user, _)| user))
             .field("connections", &self.connections)
+            .field("rate", &self.rate)
             .field("timeout_ms", &self.timeout_ms)
             .finish_non_exhaustive()
     }
@@ -95,16 +159,6 @@ impl Tls {
             Self::Tls => 465,
         }
     }
-}
-
-/// What becomes of a message of which nobody can know whether it arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnUncertain {
-    /// It is held as *uncertain* for a person to decide.
-    #[default]
-    Hold,
-    /// It is sent again; it may arrive twice, with the same Message-ID.
-    Resend,
 }
 
 /// When a message is tried again: after `first_ms`, and each time `factor` times as long, up to `max_ms`.
@@ -163,11 +217,13 @@ mod tests {
     #[test]
     fn a_password_is_not_printed() {
         let config = SmtpConfig {
+            name: "relay".into(),
             host: "localhost".into(),
             port: 587,
             tls: Tls::StartTls,
             credentials: Some(("me".into(), "hunter2".into())),
             connections: 4,
+            rate: None,
             timeout_ms: DEFAULT_TIMEOUT_MS,
             extra_roots_pem: None,
         };

@@ -36,6 +36,9 @@ pub enum DeliveryErrorKind {
     /// The configured server's name cannot stand in a certificate.
     #[error("`{0}` is not a host name")]
     Host(String),
+    /// Messages are to go to servers, and there is none.
+    #[error("no SMTP server is configured")]
+    NoServer,
     /// The configured certificates cannot be read.
     #[error("the extra root certificates cannot be read: {0}")]
     Certificates(String),

@@ -15,5 +15,7 @@ coded! {
         Failed = "failed",
         /// The process ended between *sending* and the server's answer: nobody here can know.
         Uncertain = "uncertain",
+        /// A person gave it up, failed or uncertain as it was: it is never sent.
+        Dropped = "dropped",
     }
 }

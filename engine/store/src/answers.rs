@@ -95,6 +95,7 @@ pub(crate) struct MessageFields {
     pub(crate) status: i64,
     pub(crate) attempts: i64,
     pub(crate) queued_at: i64,
+    pub(crate) due_at: Option<i64>,
     pub(crate) sent_at: Option<i64>,
     pub(crate) detail: Option<String>,
 }

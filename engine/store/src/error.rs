@@ -96,12 +96,12 @@ pub enum ErrorKind {
         /// How it does not fit.
         detail: String,
     },
-    /// Messages were to be sent that are not queued (any more), such as by two processes at once.
-    #[error("only {queued} of {of} messages are queued")]
+    /// Messages were to be sent that are not queued (any more), or that somebody else claimed.
+    #[error("only {queued} of {of} messages are queued and claimed by this process")]
     NotQueued {
         /// How many were to be sent.
         of: u64,
-        /// How many of them are queued.
+        /// How many of them are queued and the claimant's.
         queued: u64,
     },
     /// The file system said so.

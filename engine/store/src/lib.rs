@@ -7,6 +7,7 @@
 mod answers;
 mod backend;
 mod catalog;
+mod claimant;
 mod error;
 mod ingest;
 mod logic;
@@ -20,6 +21,7 @@ mod versions;
 mod words;
 
 pub use catalog::*;
+pub use claimant::Claimant;
 pub use error::{Error, ErrorKind, Result};
 pub use ingest::*;
 pub use outbox::*;

@@ -11,7 +11,7 @@ use lettre::transport::smtp::{
 
 use super::{
     Envelope,
-    wire::{Stream, Wire, dot_stuffed},
+    wire::{END_OF_TEXT, Stream, Wire, dot_stuffed},
 };
 
 /// What became of a message on the wire, and why, in words for people.
@@ -25,13 +25,19 @@ pub(crate) enum Verdict {
     Refused(String),
     /// The server may have it or not.
     Unknown(String),
+    /// The server surely does not have it, and it was too late to hand it over: somebody else may be at it.
+    Lapsed(String),
 }
 
 impl Verdict {
     /// The words.
     pub(crate) fn reason(&self) -> &str {
         match self {
-            Self::Accepted(words) | Self::Later(words) | Self::Refused(words) | Self::Unknown(words) => words,
+            Self::Accepted(words)
+            | Self::Later(words)
+            | Self::Refused(words)
+            | Self::Unknown(words)
+            | Self::Lapsed(words) => words,
         }
     }
 }
@@ -52,6 +58,8 @@ pub(crate) struct Connection {
     pipelining: bool,
     broken: bool,
     accepted: bool,
+    /// Whether the end of the message in hand has left, or may have.
+    handed_over: bool,
 }
 
 impl Connection {
@@ -82,6 +90,7 @@ impl Connection {
             pipelining: false,
             broken: false,
             accepted: false,
+            handed_over: false,
         }
     }
 
@@ -148,12 +157,27 @@ impl Connection {
         let _ = self.command(Quit, 2).await;
     }
 
-    /// Sends one message.
+    /// Sends one message, within its terms.
     pub(crate) async fn deliver(&mut self, message: &Envelope<'_>) -> Verdict {
+        self.handed_over = false;
+        let deadline = message.terms.deadline;
+        let Ok(verdict) = tokio::time::timeout(deadline, self.converse(message)).await else {
+            self.broken = true;
+            let why = format!("the conversation took longer than {} ms", deadline.as_millis());
+            return if self.handed_over { unacknowledged(&why) } else { Verdict::Later(why) };
+        };
+        verdict
+    }
+
+    async fn converse(&mut self, message: &Envelope<'_>) -> Verdict {
         let parameters = match self.parameters(message) {
             Ok(parameters) => parameters,
             Err(refused) => return refused,
         };
+        // A process that was suspended comes back here and everywhere; whatever the wires still carry, it begins nothing.
+        if !message.terms.leave_time() {
+            return Verdict::Lapsed("its lease would have ended before it was sent".to_owned());
+        }
         if let Err(verdict) = self.announce(message, parameters).await {
             if !self.broken {
                 // What is left of the refused message must not meet the next one.
@@ -165,6 +189,16 @@ impl Connection {
             self.broken = true;
             return Verdict::Later(error.to_string());
         }
+        if !message.terms.hold() {
+            // Without its end the server drops the text.
+            self.broken = true;
+            return Verdict::Lapsed("its lease ended before it was handed over".to_owned());
+        }
+        self.handed_over = true;
+        if let Err(error) = self.wire.write(END_OF_TEXT).await {
+            self.broken = true;
+            return Verdict::Later(error.to_string());
+        }
         // The final dot has left: from here on silence means that the server may have the message.
         match self.answer(2).await {
             Ok(answer) => {
@@ -172,9 +206,7 @@ impl Connection {
                 Verdict::Accepted(words(&answer))
             }
             Err(Fault::No(answer)) => refusal(&answer),
-            Err(Fault::Broken(error)) => {
-                Verdict::Unknown(format!("the message was handed over, but not acknowledged: {error}"))
-            }
+            Err(Fault::Broken(error)) => unacknowledged(&error),
         }
     }
 
@@ -302,6 +334,11 @@ impl Display for Fault {
             Self::Broken(error) => error.fmt(f),
         }
     }
+}
+
+/// What silence after the final dot means.
+fn unacknowledged(why: &dyn Display) -> Verdict {
+    Verdict::Unknown(format!("the message was handed over, but not acknowledged: {why}"))
 }
 
 /// What a refusal of the message itself means (RFC 5321 §4.2.1): 4 for now, 5 for good.

@@ -8,8 +8,10 @@ pub(crate) mod wire;
 
 use std::{sync::Arc, time::Duration};
 
+use dripline_model::Clock;
+use jiff::Timestamp;
 use lettre::{address::Address, transport::smtp::authentication::Credentials};
-use tokio::{net::TcpStream, sync::Mutex};
+use tokio::{net::TcpStream, sync::Mutex, time::Instant};
 use tokio_rustls::{
     TlsConnector,
     rustls::{
@@ -35,7 +37,36 @@ pub(crate) struct Envelope<'a> {
     pub(crate) to: &'a Address,
     /// The message, RFC 5322.
     pub(crate) source: &'a [u8],
+    /// For how long it is ours.
+    pub(crate) terms: Terms<'a>,
 }
+
+/// How long a message may be on the wire.
+#[derive(Debug)]
+pub(crate) struct Terms<'a> {
+    /// What time it is.
+    pub(crate) clock: &'a dyn Clock,
+    /// When its lease ends.
+    pub(crate) lease_until: Timestamp,
+    /// How long the conversation about it may take.
+    pub(crate) deadline: Duration,
+}
+
+impl Terms<'_> {
+    /// Whether a conversation that begins now ends before the lease does.
+    fn leave_time(&self) -> bool {
+        self.clock.now().saturating_add(self.deadline).is_ok_and(|end| end <= self.lease_until)
+    }
+
+    /// Whether the lease has not ended.
+    fn hold(&self) -> bool {
+        self.clock.now() < self.lease_until
+    }
+}
+
+/// How long an idle connection is kept: servers wait five minutes for a command (RFC 5321 §4.5.3.2.7), and asking a
+/// connection that a router has forgotten takes the whole of its patience.
+const IDLE: Duration = Duration::from_secs(4 * 60);
 
 /// One server, and the connections to it that are idle.
 pub(crate) struct Server {
@@ -47,7 +78,8 @@ pub(crate) struct Server {
     tls_name: ServerName<'static>,
     credentials: Option<Credentials>,
     timeout: Duration,
-    idle: Mutex<Vec<Connection>>,
+    /// With the time since when.
+    idle: Mutex<Vec<(Connection, Instant)>>,
     connections: usize,
 }
 
@@ -82,8 +114,9 @@ impl Server {
     pub(crate) async fn connection(&self) -> Result<Connection, String> {
         loop {
             let idle = self.idle.lock().await.pop();
-            let Some(mut connection) = idle else { break };
-            if connection.answers().await {
+            let Some((mut connection, since)) = idle else { break };
+            // The youngest is taken first, so the others are older still.
+            if since.elapsed() < IDLE && connection.answers().await {
                 return Ok(connection);
             }
         }
@@ -93,14 +126,14 @@ impl Server {
     /// Takes a connection back for the next time.
     pub(crate) async fn keep(&self, connection: Connection) {
         if !connection.is_broken() {
-            self.idle.lock().await.push(connection);
+            self.idle.lock().await.push((connection, Instant::now()));
         }
     }
 
     /// Ends the idle connections as RFC 5321 §4.1.1.10 asks for.
     pub(crate) async fn close(&self) {
         let idle = std::mem::take(&mut *self.idle.lock().await);
-        for connection in idle {
+        for (connection, _) in idle {
             connection.quit().await;
         }
     }

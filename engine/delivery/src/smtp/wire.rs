@@ -93,7 +93,10 @@ fn nonsense(what: impl Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_string())
 }
 
-/// The message as DATA wants it (RFC 5321 §4.5.2): a dot before each leading dot, and the line that ends it.
+/// The line that ends the message's text, and hands it over.
+pub(crate) const END_OF_TEXT: &[u8] = b".\r\n";
+
+/// The message as DATA wants it (RFC 5321 §4.5.2): a dot before each leading dot. [`END_OF_TEXT`] comes after it.
 pub(crate) fn dot_stuffed(source: &[u8]) -> Vec<u8> {
     let mut stuffed = Vec::with_capacity(source.len() + source.len() / 64 + 8);
     for line in source.split_inclusive(|byte| *byte == b'\n') {
@@ -105,7 +108,6 @@ pub(crate) fn dot_stuffed(source: &[u8]) -> Vec<u8> {
     if !stuffed.is_empty() && !stuffed.ends_with(b"\r\n") {
         stuffed.extend_from_slice(b"\r\n");
     }
-    stuffed.extend_from_slice(b".\r\n");
     stuffed
 }
 
@@ -158,7 +160,7 @@ mod tests {
         #[test]
         fn a_server_reads_back_what_was_stuffed(lines in proptest::collection::vec("[.a-c]{0,4}", 0..8)) {
             let message: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-            let stuffed = dot_stuffed(message.as_bytes());
+            let stuffed = [&dot_stuffed(message.as_bytes()), END_OF_TEXT].concat();
             let (read_back, read) = received(&stuffed);
             prop_assert_eq!(read_back, message.as_bytes());
             prop_assert_eq!(read, stuffed.len(), "the end comes once, at the end");

@@ -113,6 +113,7 @@ async fn message_row(answers: &mut impl Answers, row: MessageFields) -> Raw<Mess
         status: message_status(row.status)?,
         attempts: row.attempts,
         queued_at: from_ms(row.queued_at),
+        due_at: maybe_at(row.due_at),
         sent_at: maybe_at(row.sent_at),
         detail: row.detail,
     })

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _, event::ModifyKind};
 use tokio::sync::watch;
 
 /// Counts changes: commits of this process and writes to the write-ahead log by any.
@@ -52,8 +52,13 @@ fn watch_log(path: &Path, count: Arc<watch::Sender<u64>>) -> notify::Result<Reco
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Readers open and close the log too; only what is written counts. An error means that events were lost.
-        if event.map_or(true, |event| event.kind.is_modify() || event.kind.is_create()) {
+        // Readers open and close the log too, and set its owner; only what is written counts. An error means that events
+        // were lost.
+        let is_written = |kind: EventKind| match kind {
+            EventKind::Modify(ModifyKind::Metadata(_)) => false,
+            kind => kind.is_modify() || kind.is_create(),
+        };
+        if event.map_or(true, |event| is_written(event.kind)) {
             count.send_modify(|count| *count += 1);
         }
     })?;

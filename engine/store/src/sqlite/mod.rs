@@ -159,7 +159,11 @@ mod tests {
         query_scalar,
     };
 
+    use dripline_model::{clock::from_ms, message::MessageStatus};
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::{Abandoned, Decision, Outbox as _, UncertainRule, Undecided};
 
     #[tokio::test]
     async fn an_older_database_is_copied_before_it_is_brought_up_to_date() {
@@ -167,7 +171,8 @@ mod tests {
         let path = directory.path().join("dripline.db");
         drop(SqliteStore::open(&path).await.unwrap());
         let mut migrations: Vec<Migration> = open::MIGRATIONS.iter().cloned().collect();
-        let next = migrations.last().unwrap().version + 1;
+        let last = migrations.last().unwrap().version;
+        let next = last + 1;
         let sql = "CREATE TABLE later (x INTEGER) STRICT".into_sql_str();
         migrations.push(Migration::new(next, Cow::Borrowed("later"), MigrationType::Simple, sql, false));
         let newer = Migrator::with_migrations(migrations);
@@ -176,7 +181,7 @@ mod tests {
         let count: i64 = query_scalar(later).fetch_one(&store.shared.readers).await.unwrap();
         assert_eq!(count, 1);
 
-        let backup = directory.path().join("dripline.db.v2.backup");
+        let backup = directory.path().join(format!("dripline.db.v{last}.backup"));
         let store = SqliteStore::open(&backup).await.unwrap();
         let count: i64 = query_scalar(later).fetch_one(&store.shared.readers).await.unwrap();
         assert_eq!(count, 0, "the copy is as the database was");
@@ -189,5 +194,31 @@ mod tests {
             1,
             "one copy, and none where nothing changes"
         );
+    }
+
+    #[tokio::test]
+    async fn messages_of_a_database_without_claims_and_leases_are_delivered_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dripline.db");
+        let first = open::MIGRATIONS.iter().filter(|migration| migration.version < 3).cloned().collect();
+        let older = Migrator::with_migrations(first);
+        let store = SqliteStore::open_with(&path, SqliteSynchronous::Off, &older, None).await.unwrap();
+        let written = "
+            INSERT INTO words VALUES (1, 'welcome');
+            INSERT INTO messages (id, run_id, turn, effect, contact_id, version_id, node, template, transactional,
+                status, due_at, queued_at, recipient, subject)
+            SELECT value, value, 0, 0, 1, 1, 0, 1, 0, value, iif(value = 0, 7, NULL), 7, 'a@b.example', 'Hi'
+            FROM json_each('[0, 1, 4]')";
+        sqlx::raw_sql(written).execute(&store.shared.writer).await.unwrap();
+        drop(store);
+
+        let store = SqliteStore::open(&path).await.unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(store.next_message_due().await.unwrap(), Some(now), "an old lease has ended");
+        let rule = UncertainRule::default();
+        assert_eq!(store.recover_sending(rule, Abandoned::LeaseEnded, now).await.unwrap(), 1);
+        assert_eq!(store.next_message_due().await.unwrap(), Some(from_ms(7)));
+        let all = Undecided { status: MessageStatus::Uncertain, ids: None };
+        assert_eq!(store.decide(&all, Decision::Resend, now).await.unwrap(), 2);
     }
 }

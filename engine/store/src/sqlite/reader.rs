@@ -47,7 +47,7 @@ SELECT version_id, node, status, count(*) FROM runs GROUP BY 1, 2, 3 ORDER BY 1,
 
 const MESSAGES: &str = "
 SELECT m.id, m.run_id, m.contact_id, m.version_id, m.node, m.message_id, m.recipient, w.word AS template, m.subject,
-    m.status, m.attempts, m.queued_at, m.sent_at, m.detail
+    m.status, m.attempts, m.queued_at, m.due_at, m.sent_at, m.detail
 FROM messages m JOIN words w ON w.id = m.template
 WHERE TRUE";
 

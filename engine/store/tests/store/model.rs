@@ -142,7 +142,7 @@ async fn check(store: Arc<dyn Store>, batches: Vec<Vec<Turn>>) {
         runs.iter().flatten().map(|run| (run.run.0, run.node, run.turn)).collect();
     assert_eq!(claimed.iter().map(|run| (run.run.0, run.node, run.turn)).collect::<BTreeSet<_>>(), expected);
     batch.commit().await.unwrap();
-    let messages = store.due_messages(at(0), 1000).await.unwrap();
+    let messages = due_messages(&store, at(0)).await;
     let leads = store.leads(100).await.unwrap();
     for (id, known) in ids.iter().zip(&known) {
         let events: Vec<(&str, String)> = events

@@ -158,13 +158,13 @@ stores! {
         let runs = runs_of(&store, &version, &ids, at(1)).await;
         let turns: Vec<_> = runs.iter().map(|run| turn(run, vec![send_email("Hi")])).collect();
         apply(&store, &turns, at(1)).await;
-        let due = store.due_messages(at(1), 10).await.unwrap();
+        let due = due_messages(&store, at(1)).await;
         let days = ["2024-02-29T00:00:00Z", "2024-02-29T23:59:59.999Z"];
         for (message, day) in due.iter().zip(days) {
             let outgoing = Outgoing { id: message.id, message_id: "id".into(), source: vec![] };
-            store.mark_sending(&[outgoing], at(2)).await.unwrap();
+            store.mark_sending(&claimant("test"), &[outgoing], at(2), at(9)).await.unwrap();
             let sent = Delivery { id: message.id, result: DeliveryResult::Sent("ok".into()) };
-            store.settle(&[sent], day.parse().unwrap()).await.unwrap();
+            store.settle(&claimant("test"), &[sent], day.parse().unwrap()).await.unwrap();
         }
         assert_eq!(store.messages_by_template().await.unwrap(), [("welcome.html".to_owned(), 2)]);
         assert_eq!(store.messages_by_day().await.unwrap(), [(date(2024, 2, 29), 2)]);

@@ -11,8 +11,8 @@ use dripline_model::{
     program::{Action, Again, FORMAT, Node, Program, Trigger},
 };
 use dripline_store::{
-    Advance, AppliedTurn, ClaimedRun, ContactRow, Enrolment, EventRow, NewVersion, Published, RowResult,
-    Store,
+    Advance, AppliedTurn, Claimant, ClaimedRun, ContactRow, DueMessage, Enrolment, EventRow, NewVersion,
+    Published, RowResult, Store,
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -20,6 +20,17 @@ use serde_json::{Map, Value};
 /// An instant this many seconds after the tests' beginning of time.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + seconds).unwrap()
+}
+
+/// A deliverer of this name.
+pub(crate) fn claimant(name: &str) -> Claimant {
+    Claimant::named(name)
+}
+
+/// Claims every message that is due.
+pub(crate) async fn due_messages(store: &Arc<dyn Store>, now: Timestamp) -> Vec<DueMessage> {
+    let until = now + jiff::SignedDuration::from_secs(60);
+    store.claim_messages(&claimant("test"), now, until, 100_000).await.unwrap()
 }
 
 /// A program of three steps: `first`, `second`, `third`.
