@@ -1,0 +1,55 @@
+//! All of it, each in a process of its own.
+
+use std::{env, fs, path::PathBuf, process::Command};
+
+use serde_json::Value;
+
+use crate::{Global, Result, latency, mail, memory, sleeping, startup, steps};
+
+/// Measure everything, each in a process of its own
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only try that everything works, with tiny sizes
+    #[arg(long)]
+    smoke: bool,
+    /// The program whose start is measured
+    #[arg(long, default_value = "target/release/dripline")]
+    binary: PathBuf,
+    /// Leave these out
+    #[arg(long, value_delimiter = ',')]
+    without: Vec<String>,
+}
+
+/// The subcommands, and what makes each small.
+const EACH: &[(&str, &[&str])] = &[
+    ("startup", startup::SMOKE),
+    ("memory", memory::SMOKE),
+    ("sleeping", sleeping::SMOKE),
+    ("mail", mail::SMOKE),
+    ("latency", latency::SMOKE),
+    ("steps", steps::SMOKE),
+];
+
+pub(crate) fn execute(args: &Args, global: &Global) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut results = Vec::new();
+    for (name, smoke) in EACH.iter().filter(|(name, _)| !args.without.iter().any(|without| without == name)) {
+        let json = folder.path().join(name);
+        let mut command = Command::new(env::current_exe()?);
+        command.arg(name).arg("--json").arg(&json).arg("--dir").arg(&global.dir);
+        if *name == "startup" {
+            command.arg("--binary").arg(&args.binary);
+        }
+        if args.smoke {
+            command.args(*smoke);
+        }
+        if !command.status()?.success() {
+            return Err(format!("`{name}` failed").into());
+        }
+        results.push(serde_json::from_slice(&fs::read(&json)?)?);
+    }
+    if let Some(path) = &global.json {
+        fs::write(path, format!("{:#}\n", Value::Array(results)))?;
+    }
+    Ok(())
+}
