@@ -104,17 +104,20 @@ async fn deliver(
     let store = database.open().await?;
     let sink = Sink::start()?;
     let smtp = SmtpConfig {
+        name: "sink".into(),
         host: "127.0.0.1".into(),
         port: sink.port(),
         tls: Tls::None,
         credentials: None,
         connections,
+        rate: None,
         timeout_ms: 60_000,
         extra_roots_pem: None,
     };
-    let deliverer = Deliverer::new(Arc::clone(&store), delivery(Transport::Smtp(smtp)))?;
+    let deliverer =
+        Deliverer::new(Arc::clone(&store), Arc::new(SystemClock), delivery(Transport::Smtp(vec![smtp])))?;
     let started = Instant::now();
-    let delivered = deliverer.deliver_due(SystemClock.now()).await?;
+    let delivered = deliverer.deliver_due().await?;
     let seconds = started.elapsed().as_secs_f64();
     deliverer.close().await;
     if delivered.sent != u64::from(mails) || sink.received() != u64::from(mails) {
