@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    check, contacts, demo, enroll, events, explain, import, init, leads, mail, plugin, run, runs, workflows,
+    check, contacts, demo, enroll, events, explain, import, init, leads, mail, migrate, plugin, run, runs,
+    worker, workflows,
 };
 
 /// Marketing automation from YAML files: campaigns whose steps are sandboxed plugins, in one database file.
@@ -52,6 +53,7 @@ pub(crate) enum Command {
     Import(import::Args),
     Events(events::Args),
     Run(run::Args),
+    Worker(worker::Args),
     Enroll(enroll::Args),
     Contacts(contacts::Args),
     Leads(leads::Args),
@@ -59,6 +61,7 @@ pub(crate) enum Command {
     Runs(runs::Args),
     Mail(mail::Args),
     Plugin(plugin::Args),
+    Migrate(migrate::Args),
 }
 
 /// How a command that shows something prints it.

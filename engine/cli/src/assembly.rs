@@ -1,14 +1,15 @@
 //! From a workspace's files to a running engine: check, publish, start.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions, TryLockError},
     io::{Read, Seek, Write},
     sync::Arc,
 };
 
-use dripline_delivery::Deliverer;
+use dripline_delivery::{Abandoned, Deliverer};
 use dripline_model::{Clock, Digest};
+use dripline_plugin_host::Host;
 use dripline_runtime::{Engine, Options};
 use dripline_store::{NewVersion, PluginCode, Published, Store};
 use dripline_workflow::Severity;
@@ -28,19 +29,20 @@ pub(crate) struct Assembly {
     pub(crate) published: Vec<(String, Published)>,
     /// Workflows whose files are gone: they start no more runs.
     pub(crate) retired: Vec<String>,
-    _lock: RunLock,
+    /// Where only one process may run the workflows of the store.
+    lock: Option<RunLock>,
 }
 
 impl Assembly {
     /// Checks the workspace, publishes what changed, and starts an engine that tells the time by `clock`. Complaints
     /// about the files are printed to `out`; with an error among them nothing is published.
-    pub(crate) async fn new(
+    pub(crate) async fn publishing(
         workspace: &Workspace,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         out: &mut Out,
     ) -> Result<Self, Problem> {
-        let lock = RunLock::take(workspace)?;
+        let lock = RunLock::where_alone(workspace)?;
         let host = workspace.host()?;
         let plugins = workspace.plugins(&host).await?;
         let checked = workspace.check_all(&plugins).await?;
@@ -59,20 +61,50 @@ impl Assembly {
         let names: BTreeSet<&str> = checked.programs().map(|(_, program)| program.name.as_str()).collect();
         let retired = store.retire_all_but(&names, clock.now()).await?;
 
-        let deliverer = Deliverer::new(Arc::clone(&store), Arc::clone(&clock), workspace.delivery_config()?)
-            .map_err(|error| {
-                Problem::input(error)
-                    .with_help("`sender`, `unsubscribe_url` and `mail` in dripline.yaml say how mails leave")
-            })?;
-        let options = Options {
-            grants: plugins.into_iter().map(|(name, loaded)| (name, loaded.grant)).collect(),
-            time_zone: TimeZone::get(&workspace.settings().time_zone).map_err(Problem::input)?,
-            ..Options::default()
-        };
-        let engine =
-            Engine::start(store, host, clock, deliverer, options).await.map_err(Problem::unavailable)?;
-        Ok(Self { engine: Arc::new(engine), published, retired, _lock: lock })
+        let engine = start(workspace, store, clock, host, plugins).await?;
+        Ok(Self { engine, published, retired, lock })
     }
+
+    /// Starts an engine that runs what is published in the store, whatever the workspace's workflows say.
+    pub(crate) async fn following(
+        workspace: &Workspace,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Problem> {
+        let lock = RunLock::where_alone(workspace)?;
+        let host = workspace.host()?;
+        let plugins = workspace.plugins(&host).await?;
+        let engine = start(workspace, store, clock, host, plugins).await?;
+        Ok(Self { engine, published: Vec::new(), retired: Vec::new(), lock })
+    }
+
+    /// Which of the messages that stand on the wire were left so by a process that is dead: all, where this is the only
+    /// one.
+    pub(crate) fn abandoned(&self) -> Abandoned {
+        if self.lock.is_some() { Abandoned::All } else { Abandoned::LeaseEnded }
+    }
+}
+
+async fn start(
+    workspace: &Workspace,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    host: Host,
+    plugins: BTreeMap<String, LoadedPlugin>,
+) -> Result<Arc<Engine>, Problem> {
+    let config = workspace.delivery_config()?;
+    let deliverer = Deliverer::new(Arc::clone(&store), Arc::clone(&clock), config).map_err(|error| {
+        Problem::input(error)
+            .with_help("`sender`, `unsubscribe_url` and `mail` in dripline.yaml say how mails leave")
+    })?;
+    let options = Options {
+        grants: plugins.into_iter().map(|(name, loaded)| (name, loaded.grant)).collect(),
+        time_zone: TimeZone::get(&workspace.settings().time_zone).map_err(Problem::input)?,
+        workers: workspace.settings().store.workers(),
+        ..Options::default()
+    };
+    let engine = Engine::start(store, host, clock, deliverer, options).await.map_err(Problem::unavailable)?;
+    Ok(Arc::new(engine))
 }
 
 async fn publish<'a>(
@@ -116,6 +148,11 @@ async fn publish<'a>(
 struct RunLock(#[expect(dead_code, reason = "held, not read")] File);
 
 impl RunLock {
+    /// The lock, unless several processes may run the workspace.
+    fn where_alone(workspace: &Workspace) -> Result<Option<Self>, Problem> {
+        if workspace.settings().store.is_shared() { Ok(None) } else { Self::take(workspace).map(Some) }
+    }
+
     fn take(workspace: &Workspace) -> Result<Self, Problem> {
         let path = workspace.path(".dripline/run.lock");
         let open = || {
@@ -140,7 +177,9 @@ impl RunLock {
                 Err(Problem::input(format!(
                     "this workspace is being run by another dripline (process {holder})"
                 ))
-                .with_help("one process runs a workspace at a time; the other commands work beside it"))
+                .with_help(
+                    "one process runs a workspace on SQLite at a time; the other commands work beside it",
+                ))
             }
             Err(TryLockError::Error(error)) => Err(Problem::io("lock", &path, &error)),
         }

@@ -69,9 +69,9 @@ impl Problem {
 
 impl From<dripline_store::Error> for Problem {
     fn from(error: dripline_store::Error) -> Self {
-        use dripline_store::ErrorKind::{Newer, NotOurs};
+        use dripline_store::ErrorKind::{Newer, NotOurs, Older};
         match error.kind {
-            NotOurs { .. } | Newer { .. } => Self::input(error),
+            NotOurs { .. } | Newer { .. } | Older { .. } => Self::input(error),
             _ => Self::unavailable(error),
         }
     }

@@ -28,6 +28,15 @@ pub use outbox::*;
 pub use report::*;
 pub use transaction::*;
 
+/// What bringing a schema up to date did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Migrated {
+    /// The schema's version before; 0 for an empty database.
+    pub from: i64,
+    /// The schema's version now.
+    pub to: i64,
+}
+
 /// Everything that a backend offers.
 pub trait Store: Catalog + Ingest + Scheduling + Outbox + Reports {}
 

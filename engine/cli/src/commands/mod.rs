@@ -10,9 +10,11 @@ pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod leads;
 pub(crate) mod mail;
+pub(crate) mod migrate;
 pub(crate) mod plugin;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod worker;
 pub(crate) mod workflows;
 
 use dripline_model::id::ContactId;
@@ -34,12 +36,14 @@ pub(crate) async fn execute(Cli { global, command }: Cli, out: &mut Out) -> Resu
         Command::Import(args) => import::execute(&args, &global, out).await,
         Command::Events(args) => events::execute(&args, &global, out).await,
         Command::Run(args) => run::execute(&args, &global, out).await,
+        Command::Worker(args) => worker::execute(&args, &global, out).await,
         Command::Enroll(args) => enroll::execute(&args, &global, out).await,
         Command::Contacts(args) => contacts::execute(&args, &global, out).await,
         Command::Leads(args) => leads::execute(&args, &global, out).await,
         Command::Workflows(args) => workflows::execute(&args, &global, out).await,
         Command::Runs(args) => runs::execute(&args, &global, out).await,
         Command::Mail(args) => mail::execute(&args, &global, out).await,
+        Command::Migrate(args) => migrate::execute(&args, &global, out).await,
         Command::Plugin(args) => plugin::execute(&args, &global, out).await,
     }
 }

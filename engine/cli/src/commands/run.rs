@@ -2,7 +2,7 @@
 
 use std::{io::Write, pin::pin, sync::Arc, time::Instant};
 
-use dripline_delivery::{Abandoned, Delivered};
+use dripline_delivery::Delivered;
 use dripline_model::{Clock, DrivenClock, SystemClock};
 use dripline_runtime::{Engine, Moment, Settled};
 use dripline_store::Store;
@@ -38,7 +38,8 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
         let driven = fast_forward(&workspace, &store, out).await?;
         write!(out, "{}", driven.describe())?;
     } else {
-        let assembly = Assembly::new(&workspace, Arc::clone(&store), Arc::new(SystemClock), out).await?;
+        let assembly =
+            Assembly::publishing(&workspace, Arc::clone(&store), Arc::new(SystemClock), out).await?;
         begin(&assembly, out).await?;
         if args.forever {
             writeln!(out, "Running. Ctrl-C ends it.")?;
@@ -101,7 +102,7 @@ pub(super) async fn fast_forward(
     let due = [store.next_due().await?, store.next_message_due().await?].into_iter().flatten().min();
     let clock = Arc::new(DrivenClock::starting_at(due.unwrap_or_else(|| SystemClock.now())));
     let engine_clock: Arc<dyn Clock> = clock.clone();
-    let assembly = Assembly::new(workspace, Arc::clone(store), engine_clock, out).await?;
+    let assembly = Assembly::publishing(workspace, Arc::clone(store), engine_clock, out).await?;
     begin(&assembly, out).await?;
 
     let started = Instant::now();
@@ -125,15 +126,14 @@ pub(super) async fn fast_forward(
 }
 
 /// Settles what a dead process left, and says what was published.
-async fn begin(assembly: &Assembly, out: &mut Out) -> Result<(), Problem> {
+pub(super) async fn begin(assembly: &Assembly, out: &mut Out) -> Result<(), Problem> {
     for (name, published) in &assembly.published {
         writeln!(out, "Published {HEADING}{name}{HEADING:#} version {}", published.number)?;
     }
     for name in &assembly.retired {
         writeln!(out, "Retired {HEADING}{name}{HEADING:#}: its file is gone; its runs go on to their end")?;
     }
-    // The assembly holds the run lock: whatever is on its way was left so by a process that is dead.
-    let recovered = assembly.engine.recover(Abandoned::All).await.map_err(Problem::unavailable)?;
+    let recovered = assembly.engine.recover(assembly.abandoned()).await.map_err(Problem::unavailable)?;
     if recovered > 0 {
         let mails = plural(recovered, "mail");
         writeln!(
@@ -199,7 +199,7 @@ async fn until_interrupted<T>(engine: &Engine, work: impl Future<Output = T>) ->
 }
 
 /// Resolves on Ctrl-C, and on SIGTERM where there is such a thing.
-async fn interrupted() {
+pub(super) async fn interrupted() {
     #[cfg(unix)]
     if let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
         tokio::select! {

@@ -3,6 +3,7 @@
 mod check;
 mod plugins;
 mod settings;
+mod store;
 
 use std::{
     collections::BTreeSet,
@@ -13,7 +14,7 @@ use std::{
 
 use dripline_delivery::DeliveryConfig;
 use dripline_plugin_host::{Host, HostConfig, Limits};
-use dripline_store::{Store, sqlite::SqliteStore};
+use dripline_store::{Migrated, Store};
 
 use crate::problem::Problem;
 pub(crate) use check::{CheckedWorkspace, summarise};
@@ -72,14 +73,14 @@ impl Workspace {
         path.strip_prefix(here).unwrap_or(path).display().to_string()
     }
 
-    /// Where the store is.
-    pub(crate) fn store_path(&self) -> PathBuf {
-        self.path(&self.settings.store)
-    }
-
     /// Opens the store, and makes it if it is not there yet.
     pub(crate) async fn open_store(&self) -> Result<Arc<dyn Store>, Problem> {
-        Ok(Arc::new(SqliteStore::open(&self.store_path()).await?))
+        self.settings.store.open(&self.root).await
+    }
+
+    /// Brings the store's schema up to date.
+    pub(crate) async fn migrate_store(&self) -> Result<Migrated, Problem> {
+        self.settings.store.migrate(&self.root).await
     }
 
     /// The plugins' sandbox. Compiled code is kept for all workspaces of the user (XDG Base Directory Specification,
@@ -103,7 +104,7 @@ impl Workspace {
     /// The names of the attributes that contacts have, for the checker; `None` where nothing is stored yet, and then
     /// any name goes.
     pub(crate) async fn known_attributes(&self) -> Result<Option<BTreeSet<String>>, Problem> {
-        if !self.store_path().exists() {
+        if self.settings.store.is_missing(&self.root) {
             return Ok(None);
         }
         let known = self.open_store().await?.known_attributes().await?;

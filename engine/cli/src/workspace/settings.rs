@@ -1,10 +1,6 @@
 //! `dripline.yaml`: what an operator decides about a workspace.
 
-use std::{
-    collections::BTreeSet,
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fmt, path::Path};
 
 use dripline_delivery::{
     DEFAULT_TIMEOUT_MS, DeliveryConfig, OnUncertain, Rate, RatePeriod, RetryPolicy, Sender, SmtpConfig, Tls,
@@ -16,6 +12,7 @@ use serde::{
     de::{self, MapAccess, Visitor},
 };
 
+use super::store::StoreSettings;
 use crate::problem::Problem;
 
 /// The settings' file name, which makes a folder a workspace.
@@ -30,9 +27,9 @@ pub(crate) struct Settings {
     /// IANA name of the zone that holds where nothing else says one.
     #[serde(default = "default_time_zone")]
     pub(crate) time_zone: String,
-    /// The store's file, relative to the workspace.
-    #[serde(default = "default_store")]
-    pub(crate) store: PathBuf,
+    /// Where contacts, runs and messages are kept.
+    #[serde(default)]
+    pub(crate) store: StoreSettings,
     /// Where a reader unsubscribes.
     pub(crate) unsubscribe_url: Option<String>,
     /// How mails leave.
@@ -175,10 +172,6 @@ fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rate>, D::E
 
 fn default_time_zone() -> String {
     "UTC".into()
-}
-
-fn default_store() -> PathBuf {
-    ".dripline/dripline.db".into()
 }
 
 fn default_connections() -> usize {
@@ -334,7 +327,7 @@ mod tests {
     fn what_is_not_said_has_a_default() {
         let settings = Settings::parse(SENDER).unwrap();
         assert_eq!(settings.time_zone, "UTC");
-        assert_eq!(settings.store, PathBuf::from(".dripline/dripline.db"));
+        assert_eq!(settings.store, StoreSettings::File(".dripline/dripline.db".into()));
         assert_eq!(settings.delivery_config().unwrap().transport, Transport::Mailbox);
     }
 
@@ -391,6 +384,10 @@ mod tests {
                 complaint("\ntime_zone: Berlin\n"),
                 complaint("mail:\n  smtp: {host: x, username: me}\n"),
                 complaint("mail: [\n"),
+                complaint("store: {mysql: {url: x}}\n"),
+                complaint("store:\n  postgres:\n    connections: 4\n"),
+                complaint("store:\n  postgres: {url: http://x}\n"),
+                complaint("store:\n  postgres: {url_env: X, connect_timeout: soon}\n"),
                 complaint("mail:\n  smtp: {host: x, rate: fast}\n"),
                 complaint("mail:\n  smtp: {host: x}\n  transports: [{host: y}]\n"),
                 complaint("mail:\n  transports:\n    - {host: x}\n    - {host: x}\n"),

@@ -32,7 +32,7 @@ use sqlx::{PgConnection, PgPool, query, query_as};
 
 use self::{changes::Changes, reader::Reader, writer::Writer};
 use crate::{
-    Result,
+    Migrated, Result,
     backend::Backend,
     error::{Doing as _, Raw},
     versions::{Version, VersionRow, Versions},
@@ -82,15 +82,6 @@ impl std::fmt::Debug for PostgresConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PostgresConfig").field("connections", &self.connections).finish_non_exhaustive()
     }
-}
-
-/// What [`PostgresStore::migrate`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Migrated {
-    /// The schema's version before; 0 for an empty database.
-    pub from: i64,
-    /// The schema's version now.
-    pub to: i64,
 }
 
 /// The contact store in a PostgreSQL database.

@@ -9,8 +9,8 @@ use sqlx::{
     query_as, query_scalar,
 };
 
-use super::{Migrated, PostgresConfig};
-use crate::{ErrorKind, error::Raw};
+use super::PostgresConfig;
+use crate::{ErrorKind, Migrated, error::Raw};
 
 /// The schema, step by step.
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");

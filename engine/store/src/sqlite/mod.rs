@@ -34,7 +34,7 @@ use tempfile::TempDir;
 
 use self::{changes::Changes, reader::Reader, writer::Writer};
 use crate::{
-    Result,
+    Migrated, Result,
     backend::Backend,
     error::{Doing as _, Raw},
     versions::{Version, VersionRow, Versions},
@@ -77,6 +77,17 @@ impl SqliteStore {
     /// else, [`Newer`](crate::ErrorKind::Newer) for one that a newer Dripline wrote; such a file is left as it is.
     pub async fn open(path: &Path) -> Result<Self> {
         Self::open_with(path, SqliteSynchronous::Full, &open::MIGRATIONS, None).await
+    }
+
+    /// Brings the schema of the database at `path` up to date, which opening it does as well.
+    ///
+    /// # Errors
+    /// As for [`SqliteStore::open`].
+    pub async fn migrate(path: &Path) -> Result<Migrated> {
+        let versions = open::versions(path, &open::MIGRATIONS).await;
+        let (from, to) = versions.doing(format!("open the store `{}`", path.display()))?;
+        Self::open(path).await?;
+        Ok(Migrated { from, to })
     }
 
     /// An empty store that goes when its last clone is dropped, for tests and simulations.

@@ -93,6 +93,12 @@ pub(super) async fn open(
     Ok(Connections { writer, readers })
 }
 
+/// The schema version that the database at `path` has, 0 where it is still to be made, and the one that it will have.
+pub(super) async fn versions(path: &Path, migrations: &Migrator) -> Raw<(i64, i64)> {
+    let from = stored_version(path, migrations).await?.unwrap_or_default();
+    Ok((from, migrations.iter().map(|migration| migration.version).max().unwrap_or_default()))
+}
+
 /// The schema version of the database at `path`; none for a file that is still to be made. A file that is not ours is
 /// left as it is.
 async fn stored_version(path: &Path, migrations: &Migrator) -> Raw<Option<i64>> {
