@@ -7,7 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use dripline_delivery::{Deliverer, DeliveryConfig, OnUncertain, RetryPolicy, Sender, Transport};
+use dripline_delivery::{
+    Deliverer, DeliveryConfig, OnUncertain, RetryPolicy, Sender, Transport, UncertainRule,
+};
 use dripline_model::{
     Clock, Digest,
     manifest::Grant,
@@ -98,7 +100,7 @@ impl Workshop {
         clock: Arc<dyn Clock>,
         batch_size: usize,
     ) -> Result<Arc<Engine>> {
-        let deliverer = Deliverer::new(Arc::clone(&store), delivery(Transport::Mailbox))?;
+        let deliverer = Deliverer::new(Arc::clone(&store), Arc::clone(&clock), delivery(Transport::Mailbox))?;
         let grants =
             self.plugins.iter().map(|(name, (_, info))| (name.clone(), info.grant.clone())).collect();
         let options = Options { grants, time_zone: TimeZone::UTC, batch_size, ..Options::default() };
@@ -112,7 +114,7 @@ pub(crate) fn delivery(transport: Transport) -> DeliveryConfig {
         sender: Sender { name: "Bench".into(), email: "bench@dripline.example".into(), reply_to: None },
         unsubscribe_url: Some("https://dripline.example/unsubscribe".into()),
         transport,
-        on_uncertain: OnUncertain::Hold,
+        on_uncertain: UncertainRule::all(OnUncertain::Hold),
         retry: RetryPolicy::default(),
     }
 }

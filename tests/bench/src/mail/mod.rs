@@ -89,7 +89,7 @@ async fn queue(workshop: &Workshop, place: &Place, mails: u32) -> Result<Databas
     let engine = workshop.engine(Arc::clone(&store), Arc::new(SystemClock), 1_000).await?;
     engine.settle(SystemClock.now()).await?;
     drop(engine);
-    database.close(store).await?;
+    drop(store);
     Ok(database)
 }
 
@@ -104,17 +104,20 @@ async fn deliver(
     let store = database.open().await?;
     let sink = Sink::start()?;
     let smtp = SmtpConfig {
+        name: "sink".into(),
         host: "127.0.0.1".into(),
         port: sink.port(),
         tls: Tls::None,
         credentials: None,
         connections,
+        rate: None,
         timeout_ms: 60_000,
         extra_roots_pem: None,
     };
-    let deliverer = Deliverer::new(Arc::clone(&store), delivery(Transport::Smtp(smtp)))?;
+    let deliverer =
+        Deliverer::new(Arc::clone(&store), Arc::new(SystemClock), delivery(Transport::Smtp(vec![smtp])))?;
     let started = Instant::now();
-    let delivered = deliverer.deliver_due(SystemClock.now()).await?;
+    let delivered = deliverer.deliver_due().await?;
     let seconds = started.elapsed().as_secs_f64();
     deliverer.close().await;
     if delivered.sent != u64::from(mails) || sink.received() != u64::from(mails) {
@@ -122,7 +125,7 @@ async fn deliver(
     }
     drop(deliverer);
     let letters = letters(store.as_ref(), mails).await?;
-    database.close(store).await?;
+    drop(store);
     place.remove(database).await?;
     Ok((letters, seconds))
 }
