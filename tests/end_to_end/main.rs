@@ -7,4 +7,5 @@ mod campaigns;
 mod crash;
 mod mail;
 mod smtp;
+mod survival;
 mod workspace;

@@ -1,9 +1,13 @@
 //! An SMTP server that keeps what it accepts: the protocol is the `mailin` crate's, the sockets are ours.
 
 use std::{
+    collections::BTreeMap,
     io::{self, BufRead, BufReader},
     net::{IpAddr, Ipv4Addr, TcpListener, TcpStream},
-    sync::{Arc, Condvar, Mutex},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -42,9 +46,26 @@ struct Kept {
     bell: Condvar,
 }
 
+/// What a server does with a message once it has all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Answer,
+    /// Keeps it and dies before it says so.
+    KeepAndDie,
+    /// Dies before it keeps it.
+    Die,
+}
+
+/// How the server ends with the message of this number, from 0.
+type Manner = fn(u64) -> Ending;
+
 #[derive(Clone)]
 struct Keeper {
     kept: Arc<Kept>,
+    manner: Manner,
+    count: Arc<AtomicU64>,
+    /// Whether this connection is dead.
+    died: Arc<AtomicBool>,
     to: String,
     source: Vec<u8>,
 }
@@ -66,6 +87,11 @@ impl Handler for Keeper {
     }
 
     fn data_end(&mut self) -> Response {
+        let ending = (self.manner)(self.count.fetch_add(1, Ordering::Relaxed));
+        self.died.store(ending != Ending::Answer, Ordering::Relaxed);
+        if ending == Ending::Die {
+            return response::OK;
+        }
         let received = Received { to: self.to.clone(), source: std::mem::take(&mut self.source) };
         self.kept.mails.lock().unwrap().push(received);
         self.kept.bell.notify_all();
@@ -81,13 +107,26 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) fn start() -> Self {
+        Self::with_manner(|_| Ending::Answer)
+    }
+
+    pub(crate) fn with_manner(manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let kept = Arc::<Kept>::default();
-        let keeper = Keeper { kept: Arc::clone(&kept), to: String::new(), source: Vec::new() };
+        let count = Arc::default();
+        let keeper = Keeper {
+            kept: Arc::clone(&kept),
+            manner,
+            count,
+            died: Arc::default(),
+            to: String::new(),
+            source: Vec::new(),
+        };
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (stream, keeper) = (stream.unwrap(), keeper.clone());
+                let stream = stream.unwrap();
+                let keeper = Keeper { died: Arc::default(), ..keeper.clone() };
                 thread::spawn(move || converse(stream, keeper));
             }
         });
@@ -96,6 +135,15 @@ impl Receiver {
 
     pub(crate) fn received(&self) -> Vec<Received> {
         self.kept.mails.lock().unwrap().clone()
+    }
+
+    /// How often each Message-ID was accepted.
+    pub(crate) fn accepted(&self) -> BTreeMap<String, u64> {
+        let mut accepted = BTreeMap::new();
+        for mail in self.kept.mails.lock().unwrap().iter() {
+            *accepted.entry(mail.message_id()).or_default() += 1;
+        }
+        accepted
     }
 
     /// Returns as soon as `count` mails were accepted.
@@ -114,11 +162,15 @@ impl Receiver {
 fn converse(mut stream: TcpStream, keeper: Keeper) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut lines = BufReader::new(stream.try_clone()?);
+    let died = Arc::clone(&keeper.died);
     let mut session = SessionBuilder::new("localhost").build(IpAddr::V4(Ipv4Addr::LOCALHOST), keeper);
     session.greeting().write_to(&mut stream)?;
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line)? > 0 {
         let answer = session.process(&line);
+        if died.load(Ordering::Relaxed) {
+            break;
+        }
         if !matches!(answer.action, Action::NoReply) {
             answer.write_to(&mut stream)?;
         }

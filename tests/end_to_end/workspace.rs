@@ -64,10 +64,23 @@ impl Workspace {
         Self { dir }
     }
 
-    /// A workspace with one workflow of these steps, `on: manual`, and three contacts.
-    pub(crate) fn with_steps(steps: &str) -> Self {
+    /// A workspace with settings and nothing else.
+    pub(crate) fn empty() -> Self {
         let workspace = Self { dir: TempDir::new().unwrap() };
         workspace.write("dripline.yaml", "sender: {name: Test, email: test@dripline.example}\n");
+        workspace
+    }
+
+    /// The same files and the same store, elsewhere. Nothing may run there.
+    pub(crate) fn copy(&self) -> Self {
+        let dir = TempDir::new().unwrap();
+        copy_tree(self.dir.path(), dir.path());
+        Self { dir }
+    }
+
+    /// A workspace with one workflow of these steps, `on: manual`, and three contacts.
+    pub(crate) fn with_steps(steps: &str) -> Self {
+        let workspace = Self::empty();
         workspace.write("workflows/test.yaml", &format!("name: test\non: manual\nsteps:\n{steps}"));
         workspace.write(
             "contacts.csv",

@@ -59,8 +59,8 @@ impl Assembly {
         let names: BTreeSet<&str> = checked.programs().map(|(_, program)| program.name.as_str()).collect();
         let retired = store.retire_all_but(&names, clock.now()).await?;
 
-        let deliverer =
-            Deliverer::new(Arc::clone(&store), workspace.delivery_config()?).map_err(|error| {
+        let deliverer = Deliverer::new(Arc::clone(&store), Arc::clone(&clock), workspace.delivery_config()?)
+            .map_err(|error| {
                 Problem::input(error)
                     .with_help("`sender`, `unsubscribe_url` and `mail` in dripline.yaml say how mails leave")
             })?;

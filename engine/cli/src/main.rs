@@ -19,6 +19,7 @@ use problem::{Exit, Problem};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    dripline_model::crash::arm();
     let cli = args::Cli::parse();
     write_logs();
     let exit = catch_unwind(AssertUnwindSafe(|| execute(cli))).unwrap_or_else(|_| {

@@ -1,8 +1,11 @@
 //! The door: what is due, out.
 
-use std::sync::{
-    Arc, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    ops::AddAssign,
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use dripline_model::Clock;
@@ -39,9 +42,8 @@ pub struct Delivered {
     pub uncertain: u64,
 }
 
-impl Delivered {
-    /// Adds what another part of the round came to.
-    pub(crate) fn add(&mut self, other: Self) {
+impl AddAssign for Delivered {
+    fn add_assign(&mut self, other: Self) {
         self.sent += other.sent;
         self.retried += other.retried;
         self.failed += other.failed;
@@ -233,8 +235,10 @@ impl Deliverer {
         if results.is_empty() {
             return Ok(Delivered::default());
         }
+        dripline_model::crash::point("mail.settle.before");
         let settled = self.outbox.settle(&self.claimant, results, self.clock.now()).await;
         settled.doing("record what became of messages")?;
+        dripline_model::crash::point("mail.settle.after");
         let mut delivered = Delivered::default();
         for delivery in results {
             *match delivery.result {
@@ -265,7 +269,7 @@ impl Deliverer {
                     result: DeliveryResult::Sent("kept in the built-in mailbox".to_owned()),
                 }));
             }
-            delivered.add(self.settle(&results).await?);
+            delivered += self.settle(&results).await?;
         }
     }
 }

@@ -76,13 +76,13 @@ impl Deliverer {
                 break;
             }
             match fleet.choose().await {
-                Choice::Go(line, first) => delivered.add(self.send_through(fleet, line, first).await?),
+                Choice::Go(line, first) => delivered += self.send_through(fleet, line, first).await?,
                 Choice::Wait(until) => {
                     self.hold_until(Some(until));
                     break;
                 }
                 Choice::Down { reason, until } => {
-                    delivered.add(self.put_off(&reason, until).await?);
+                    delivered += self.put_off(&reason, until).await?;
                     break;
                 }
             }
@@ -112,7 +112,7 @@ impl Deliverer {
         let (produced, down, settled) =
             tokio::join!(self.produce(jobs, fleet, &line), run(crew, first), self.settle_all(settled));
         let mut delivered = settled?;
-        delivered.add(produced?);
+        delivered += produced?;
         match down? {
             Some(reason) => line.rest(&reason, self.clock.now()),
             None => line.works(),
@@ -135,9 +135,10 @@ impl Deliverer {
                 line.put_back(allowed);
                 break;
             }
+            dripline_model::crash::point("mail.claimed");
             let (composed, failed) = self.compose(due).await?;
             line.put_back(allowed - composed.len());
-            delivered.add(self.settle(&failed).await?);
+            delivered += self.settle(&failed).await?;
             let (outgoing, rest): (Vec<_>, Vec<_>) =
                 composed.into_iter().map(|(ready, past)| (ready.outgoing, (ready.to, past))).unzip();
             // Nothing is marked before there is room for it, so that a marked message soon meets the wire.
@@ -149,10 +150,12 @@ impl Deliverer {
             if outgoing.is_empty() {
                 continue;
             }
+            dripline_model::crash::point("mail.mark.before");
             let Some(lease_until) = self.mark(&outgoing).await? else {
                 line.put_back(outgoing.len());
                 continue;
             };
+            dripline_model::crash::point("mail.mark.after");
             for ((place, outgoing), (to, past)) in room.zip(outgoing).zip(rest) {
                 place.send(Job { outgoing, to, past, lease_until });
             }
@@ -176,7 +179,7 @@ impl Deliverer {
         let mut delivered = Delivered::default();
         let mut some = Vec::with_capacity(SETTLED);
         while results.recv_many(&mut some, SETTLED).await > 0 {
-            delivered.add(self.settle(&some).await?);
+            delivered += self.settle(&some).await?;
             some.clear();
         }
         Ok(delivered)
@@ -199,7 +202,7 @@ impl Deliverer {
                     result: self.rules.put_off(reason, Past::of(message), now, until),
                 })
                 .collect();
-            delivered.add(self.settle(&results).await?);
+            delivered += self.settle(&results).await?;
         }
     }
 }

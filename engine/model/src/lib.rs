@@ -8,6 +8,7 @@ pub mod batch;
 pub mod clock;
 mod coded;
 pub mod contact;
+pub mod crash;
 pub mod decision;
 pub mod digest;
 pub mod duration;

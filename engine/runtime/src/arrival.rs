@@ -30,10 +30,12 @@ impl Engine {
         if events.is_empty() {
             return Ok(None);
         }
-        let size = events.len();
+        let now = one_moment(&mut events, now);
+        dripline_model::crash::point("arrivals.claimed");
         // Whatever was published before these events came in is known from here on; else they would pass it by.
         self.follow().await?;
         let published = self.published();
+        let size = events.len();
         let mut seen = HashSet::with_capacity(events.len());
         events.retain(|event| !published.listens_to(&event.event) || seen.insert(event.contact));
         let mut settled = Settled { events: events.len() as u64, ..Settled::default() };
@@ -59,6 +61,17 @@ impl Engine {
         settled.turns = self.carry_on(tx, begun, usize::MAX, now).await?;
         Ok(Some((settled, size)))
     }
+}
+
+/// Keeps the first of the events that take effect together, and answers when: what steps made, at the moment at which
+/// they made it, however long it stood in the queue; the rest, now. So what follows from one moment belongs to it, and
+/// workflows that start each other are told by that.
+fn one_moment(events: &mut Vec<ClaimedEvent>, now: Timestamp) -> Timestamp {
+    let made_at = |claimed: &ClaimedEvent| (claimed.event.name == JOINED).then_some(claimed.event.at);
+    let Some(first) = events.first().map(made_at) else { return now };
+    let together = events.iter().take_while(|event| made_at(event) == first).count();
+    events.truncate(together);
+    first.map_or(now, |at| at.min(now))
 }
 
 impl Published {

@@ -35,6 +35,7 @@ impl Engine {
         if claimed.is_empty() {
             return Ok(None);
         }
+        dripline_model::crash::point("batch.claimed");
         let size = claimed.len();
         let turns = self.carry_on(tx, claimed, ROUNDS, now).await?;
         Ok(Some((Settled { turns, ..Settled::default() }, size)))
@@ -69,6 +70,7 @@ impl Engine {
                 Err(error) => return Err(error),
             };
             tx.apply(&applied, now).await.while_doing("apply a batch")?;
+            dripline_model::crash::point("batch.applied");
             for turn in applied {
                 if let Some(run) = carried_on(&turn, now) {
                     frontier.entry((run.version, run.node)).or_default().push(run);

@@ -5,13 +5,10 @@ use std::{
     time::Duration,
 };
 
-use dripline_delivery::Delivered;
+use dripline_delivery::{Abandoned, Delivered};
 use dripline_model::DrivenClock;
 use jiff::{SignedDuration, Timestamp};
-use tokio::{
-    sync::{Notify, watch},
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     engine::Engine,
@@ -51,6 +48,9 @@ const LEAVE_ALONE: Duration = Duration::from_millis(50);
 /// The longest sleep between two looks at the store; only a guard against a machine whose clock is set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
 
+/// The longest wait between two looks at whether the engine closes.
+const LONGEST_WAIT: Duration = Duration::from_millis(200);
+
 impl Engine {
     /// Does everything that is due at `now`: events, schedules, runs, each workflow in its turn. Messages wait for
     /// [`Engine::deliver`]. After [`Engine::close`] it ends with the batch that is under way.
@@ -81,21 +81,21 @@ impl Engine {
         Ok((settled, now))
     }
 
-    /// Delivers the messages that are due at `now`.
+    /// Delivers the messages that are due, as far as the rate of the server allows.
     ///
     /// # Errors
     /// When the store fails. A server that fails is an outcome of its messages.
-    pub async fn deliver(&self, now: Timestamp) -> Result<Delivered> {
-        self.deliverer.deliver_due(now).await.while_doing("deliver messages")
+    pub async fn deliver(&self) -> Result<Delivered> {
+        self.deliverer.deliver_due().await.while_doing("deliver messages")
     }
 
-    /// Settles messages that a process left on the wire when it died; call once, before anything is delivered and
-    /// while no other process delivers. Answers how many there were.
+    /// Settles messages that processes left on the wire when they died; answers how many there were. Call it once, before
+    /// anything is delivered: with [`Abandoned::All`] only while no other process delivers.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn recover(&self) -> Result<u64> {
-        self.deliverer.recover(self.clock.now()).await.while_doing("recover messages")
+    pub async fn recover(&self, which: Abandoned) -> Result<u64> {
+        self.deliverer.recover(which).await.while_doing("recover messages")
     }
 
     /// Ends what is under way: steps after the batch, delivery after the messages that are on the wire. Nothing is done
@@ -105,14 +105,20 @@ impl Engine {
         self.deliverer.close().await;
     }
 
-    /// Does and delivers everything that is due by now, and returns.
+    /// Does and delivers everything that is due by now, and returns. What the rate of a server holds back is waited for.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn run_until_idle(&self) -> Result<Moment> {
         let now = self.clock.now();
         let settled = self.settle(now).await?;
-        Ok(Moment { now, settled, delivered: self.deliver(now).await? })
+        let mut delivered = self.deliver().await?;
+        while let Some(until) = self.deliverer.held_until()
+            && self.wait_until(until).await
+        {
+            delivered += self.deliver().await?;
+        }
+        Ok(Moment { now, settled, delivered })
     }
 
     /// Leaps from one due moment to the next until nothing is left to do, and calls `observe` after each. Schedules
@@ -132,8 +138,8 @@ impl Engine {
         {
             clock.advance_to(due);
             let now = self.clock.now();
-            let (settled, _) = self.settle_in(Order::Settled, || now).await?;
-            observe(&Moment { now, settled, delivered: self.deliver(now).await? });
+            let (settled, _) = self.settle_in(Order::Fixed, || now).await?;
+            observe(&Moment { now, settled, delivered: self.deliver().await? });
         }
         Ok(())
     }
@@ -146,7 +152,7 @@ impl Engine {
 
     async fn next_due(&self) -> Result<Option<Timestamp>> {
         let run = self.store.next_due().await.while_doing("ask what is due next")?;
-        let message = self.store.next_message_due().await.while_doing("ask which message is due next")?;
+        let message = self.deliverer.next_due().await.while_doing("ask which message is due next")?;
         Ok([run, message].into_iter().flatten().min())
     }
 
@@ -159,14 +165,14 @@ impl Engine {
     /// would be worse.
     pub async fn run_forever(self: &Arc<Self>, stop: impl Future<Output = ()>) -> Result<()> {
         let (stopping, stopped) = watch::channel(false);
-        let shared = Arc::<Beside>::default();
+        let outage = Arc::<Outage>::default();
         let mut loops = JoinSet::new();
         for _ in 0..self.options.workers.max(1) {
-            let (engine, shared, stopped) = (Arc::clone(self), Arc::clone(&shared), stopped.clone());
-            loops.spawn(async move { engine.schedule_forever(&shared, stopped).await });
+            let (engine, outage, stopped) = (Arc::clone(self), Arc::clone(&outage), stopped.clone());
+            loops.spawn(async move { engine.schedule_forever(&outage, stopped).await });
         }
         let engine = Arc::clone(self);
-        loops.spawn(async move { engine.deliver_forever(&shared, stopped).await });
+        loops.spawn(async move { engine.deliver_forever(&outage, stopped).await });
         // Whichever ends first ends the others, in order: a delivery that is just dropped leaves its mails uncertain.
         let first = tokio::select! {
             () = stop => Ok(()),
@@ -183,10 +189,10 @@ impl Engine {
         first.and(tokio::join!(self.close(), rest).1)
     }
 
-    async fn schedule_forever(&self, beside: &Beside, mut stopped: watch::Receiver<bool>) -> Result<()> {
-        let mut patience = Patience::new(&beside.outage);
+    async fn schedule_forever(&self, outage: &Outage, mut stopped: watch::Receiver<bool>) -> Result<()> {
+        let mut patience = Patience::new(outage);
         while !*stopped.borrow_and_update() {
-            let round = self.schedule_round(&beside.outbox).await;
+            let round = self.schedule_round().await;
             if let Some(next) = patience.bear(round, &mut stopped).await? {
                 self.sleep_until(next, self.store.changed(), &mut stopped).await;
             }
@@ -195,25 +201,24 @@ impl Engine {
     }
 
     /// Does what is due; answers when something is next.
-    async fn schedule_round(&self, outbox: &Notify) -> Result<Option<Timestamp>> {
+    async fn schedule_round(&self) -> Result<Option<Timestamp>> {
         let (settled, now) = self.settle_in(Order::Fair, || self.clock.now()).await?;
         if settled != Settled::default() {
             let Settled { events, enrolled, turns } = settled;
             tracing::info!(events, enrolled, turns, "did what was due");
         }
-        outbox.notify_one();
         let due = self.store.next_due().await.while_doing("ask what is due next")?;
         let taken = due.is_some_and(|due| due <= now);
         let due = if taken { now.saturating_add(LEAVE_ALONE).ok() } else { due };
         Ok([due, self.next_firing(now)?].into_iter().flatten().min())
     }
 
-    async fn deliver_forever(&self, beside: &Beside, mut stopped: watch::Receiver<bool>) -> Result<()> {
-        let mut patience = Patience::new(&beside.outage);
+    async fn deliver_forever(&self, outage: &Outage, mut stopped: watch::Receiver<bool>) -> Result<()> {
+        let mut patience = Patience::new(outage);
         while !*stopped.borrow_and_update() {
             let round = self.deliver_round().await;
             if let Some(next) = patience.bear(round, &mut stopped).await? {
-                self.sleep_until(next, beside.outbox.notified(), &mut stopped).await;
+                self.sleep_until(next, self.outbox.notified(), &mut stopped).await;
             }
         }
         Ok(())
@@ -221,12 +226,28 @@ impl Engine {
 
     /// Delivers what is due; answers when something is next.
     async fn deliver_round(&self) -> Result<Option<Timestamp>> {
-        let delivered = self.deliver(self.clock.now()).await?;
+        let delivered = self.deliver().await?;
         if delivered != Delivered::default() {
             let Delivered { sent, retried, failed, uncertain } = delivered;
             tracing::info!(sent, retried, failed, uncertain, "delivered messages");
         }
-        self.store.next_message_due().await.while_doing("ask which message is due next")
+        self.deliverer.next_due().await.while_doing("ask which message is due next")
+    }
+
+    /// Waits for an instant; answers whether it came. It does not when the engine closes, or on a driven clock, which
+    /// stands still.
+    async fn wait_until(&self, until: Timestamp) -> bool {
+        loop {
+            let now = self.clock.now();
+            if now >= until {
+                return true;
+            }
+            let pause: Duration = until.duration_since(now).try_into().unwrap_or(Duration::ZERO);
+            tokio::time::sleep(pause.clamp(Duration::from_millis(2), LONGEST_WAIT)).await;
+            if self.is_closing() || self.clock.now() == now {
+                return false;
+            }
+        }
     }
 
     async fn sleep_until(
@@ -246,12 +267,4 @@ impl Engine {
             _ = stopped.changed() => {}
         }
     }
-}
-
-/// What the loops of a running engine have in common.
-#[derive(Debug, Default)]
-struct Beside {
-    /// Messages may have been queued.
-    outbox: Notify,
-    outage: Outage,
 }

@@ -18,6 +18,7 @@ use dripline_model::{
 use dripline_plugin_host::{Host, Plugin};
 use dripline_store::{Store, StoredProgram};
 use jiff::tz::TimeZone;
+use tokio::sync::Notify;
 
 use crate::{
     compiled::CompiledProgram,
@@ -56,6 +57,8 @@ pub struct Engine {
     published: RwLock<Arc<Published>>,
     plugins: Mutex<HashMap<Digest, Arc<Plugin>>>,
     pub(crate) shares: Mutex<Shares>,
+    /// Messages may have been queued.
+    pub(crate) outbox: Notify,
     pub(crate) closing: AtomicBool,
 }
 
@@ -99,6 +102,7 @@ impl Engine {
             published: RwLock::default(),
             plugins: Mutex::default(),
             shares: Mutex::default(),
+            outbox: Notify::new(),
             closing: AtomicBool::new(false),
         };
         engine.follow().await?;

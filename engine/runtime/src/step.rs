@@ -26,7 +26,7 @@ pub(crate) enum Order {
     Fair,
     /// By what they are, in whole turns. It follows from the store alone, so that a process that dies and comes back
     /// takes the same order, and the same contacts come to the same end each time.
-    Settled,
+    Fixed,
 }
 
 /// A flow that has something to do.
@@ -59,7 +59,7 @@ impl Engine {
                 let flows: Vec<_> = busy.iter().map(|busy| busy.flow).collect();
                 self.shares().order(&flows, Instant::now())
             }
-            Order::Settled => {
+            Order::Fixed => {
                 let mut flows: Vec<_> = busy.iter().map(|busy| busy.flow).collect();
                 flows.sort_unstable();
                 flows
@@ -70,7 +70,7 @@ impl Engine {
             let started = Instant::now();
             let limit = match order {
                 Order::Fair => self.shares().begin(flow, full, started),
-                Order::Settled => full,
+                Order::Fixed => full,
             };
             let done = match flow {
                 Flow::Firing(firing) => self.take_firing(tx.as_mut(), firing, now, limit).await?,
@@ -79,7 +79,10 @@ impl Engine {
             };
             // Others are at all of it.
             let Some((settled, size)) = done else { continue };
+            dripline_model::crash::point("batch.commit.before");
             tx.commit().await.while_doing("commit a batch")?;
+            dripline_model::crash::point("batch.commit.after");
+            self.outbox.notify_one();
             if order == Order::Fair {
                 let share =
                     busy.iter().find(|busy| busy.flow == flow).map_or(DEFAULT_SHARE, |busy| busy.share);

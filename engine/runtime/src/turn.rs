@@ -119,7 +119,9 @@ async fn call(
         .map(|(run, ..)| BatchTurn { run: run.run, contact: run.contact, seed: seed(run) })
         .collect();
     let batch = Batch { now, turns, columns: columns.finish(), state };
+    dripline_model::crash::point("plugin.call.before");
     let answer = step.plugin.run(&step.config, batch).await;
+    dripline_model::crash::point("plugin.call.after");
     if let (Some(key), Some(value)) = (&step.state_key, &answer.state) {
         tx.put_state(name, key, value).await.while_doing("write a plugin's state")?;
     }

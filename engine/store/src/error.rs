@@ -88,6 +88,24 @@ pub enum ErrorKind {
         /// The newest version that this program knows.
         known: i64,
     },
+    /// The database has the schema of an older Dripline.
+    #[error(
+        "`{path}` has schema version {found}, older than this program's {known}; `dripline migrate` brings it up to date"
+    )]
+    Older {
+        /// The database.
+        path: String,
+        /// Its schema version.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// There is no server, or it does not let us in.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Tables are to be made, and may not be.
+    #[error("{0}; give the user the right to create tables, or let one who may run `dripline migrate`")]
+    NoRights(String),
     /// A stored value does not read back as what it was.
     #[error("stored {what} is damaged: {detail}")]
     Damaged {

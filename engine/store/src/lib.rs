@@ -12,7 +12,7 @@ mod error;
 mod ingest;
 mod logic;
 mod outbox;
-// pub mod postgres;
+pub mod postgres;
 mod report;
 mod sets;
 pub mod sqlite;

@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dripline_model::{id::MessageId, message::MessageStatus};
-use dripline_store::{MessageFilter, MessageRow, Store};
+use dripline_model::{Clock as _, SystemClock, id::MessageId, message::MessageStatus};
+use dripline_store::{Decision, MessageFilter, MessageRow, Store, Undecided};
 use mail_parser::MessageParser;
 
 use super::find_contact;
@@ -20,7 +20,7 @@ use crate::{
     workspace::Workspace,
 };
 
-/// See the mails that campaigns sent or are about to send
+/// See the mails of campaigns; decide about those that got stuck
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -54,6 +54,43 @@ enum Command {
         #[command(flatten)]
         filter: FilterArgs,
     },
+    /// List the mails of which nobody can know whether they arrived, or decide what becomes of them
+    #[command(after_help = UNCERTAIN_HELP)]
+    Uncertain {
+        #[command(flatten)]
+        which: Which,
+        /// Send them again: they may arrive twice
+        #[arg(long, group = "decision")]
+        resend: bool,
+        /// They did arrive: the server's log or the receiver says so
+        #[arg(long, group = "decision")]
+        sent: bool,
+        /// Give them up: they are never sent again
+        #[arg(long, group = "decision")]
+        drop: bool,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Send mails again that failed
+    Retry {
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+const UNCERTAIN_HELP: &str = "\
+A mail is uncertain when it was handed over and the server's answer never came, because the connection or the process
+ended in between. Look for its Message-ID (`dripline mail show ID --json`) in the server's log, and then say --sent, or
+--resend or --drop. Without one of these, the mails are listed.";
+
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// The mails' ids
+    #[arg(value_name = "ID")]
+    mails: Vec<i64>,
+    /// All of them
+    #[arg(long, conflicts_with = "mails")]
+    all: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -76,6 +113,7 @@ enum Status {
     Sent,
     Failed,
     Uncertain,
+    Dropped,
 }
 
 impl From<Status> for MessageStatus {
@@ -86,6 +124,7 @@ impl From<Status> for MessageStatus {
             Status::Sent => Self::Sent,
             Status::Failed => Self::Failed,
             Status::Uncertain => Self::Uncertain,
+            Status::Dropped => Self::Dropped,
         }
     }
 }
@@ -115,6 +154,25 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
         Command::Export { folder, filter } => {
             export(store, folder, &filter.resolve(store).await?, out).await?
         }
+        Command::Uncertain { which, resend, sent, drop, listing } => {
+            let decisions = [(resend, Decision::Resend), (sent, Decision::Sent), (drop, Decision::Drop)];
+            match decisions.into_iter().find_map(|(chosen, decision)| chosen.then_some(decision)) {
+                Some(decision) => decide(store, MessageStatus::Uncertain, which, decision, out).await?,
+                None if which.all || !which.mails.is_empty() => {
+                    return Err(Problem::input("what becomes of these mails?").with_help(
+                        "add --resend, --sent or --drop; `dripline mail uncertain --help` explains them",
+                    ));
+                }
+                None => {
+                    let filter =
+                        MessageFilter { status: Some(MessageStatus::Uncertain), ..MessageFilter::default() };
+                    list(store, &filter, *listing, out).await?;
+                }
+            }
+        }
+        Command::Retry { which } => {
+            decide(store, MessageStatus::Failed, which, Decision::Resend, out).await?
+        }
     }
     Ok(Exit::Success)
 }
@@ -130,7 +188,17 @@ async fn list(
     if listing.format.json {
         return Ok(JsonList::write(out, &mails, listing.limit(), message_json)?);
     }
-    let headers = ["mail", "to", "subject", "template", "status", "workflow", "queued (UTC)", "sent (UTC)"];
+    let headers = [
+        "mail",
+        "to",
+        "subject",
+        "template",
+        "status",
+        "workflow",
+        "queued (UTC)",
+        "next try (UTC)",
+        "sent (UTC)",
+    ];
     write_rows(out, &mails, listing.limit(), "No mails.", headers, |mail| {
         [
             cell(mail.id),
@@ -140,10 +208,54 @@ async fn list(
             status_cell(mail),
             cell(&mail.workflow),
             cell(time(mail.queued_at)),
+            cell(mail.due_at.map(time).unwrap_or_default()),
             cell(mail.sent_at.map(time).unwrap_or_default()),
         ]
     })?;
     Ok(())
+}
+
+/// Does what a person decided with mails that stand so; with none of them if one stands otherwise.
+async fn decide(
+    store: &dyn Store,
+    status: MessageStatus,
+    which: &Which,
+    decision: Decision,
+    out: &mut Out,
+) -> Result<(), Problem> {
+    if !which.all && which.mails.is_empty() {
+        return Err(Problem::input("which mails?").with_help(format!(
+            "name their ids, or say --all; `dripline mail list --status {}` shows them",
+            status.name()
+        )));
+    }
+    for id in &which.mails {
+        let (mail, _) = find(store, MessageId(*id)).await?;
+        if mail.status != status {
+            let (is, wanted) = (mail.status.name(), status.name());
+            return Err(Problem::input(format!(
+                "mail {id} is not {wanted}: it is {is}; nothing was changed"
+            ))
+            .with_help(format!("`dripline mail list --status {wanted}` shows those that are")));
+        }
+    }
+    let ids = (!which.all).then(|| which.mails.iter().copied().map(MessageId).collect());
+    let changed = store.decide(&Undecided { status, ids }, decision, SystemClock.now()).await?;
+    let mails = plural(changed, "mail");
+    match decision {
+        _ if changed == 0 && status == MessageStatus::Failed => writeln!(out, "No mail has failed.")?,
+        _ if changed == 0 => writeln!(out, "No mail is {}.", status.name())?,
+        Decision::Resend => writeln!(out, "{mails} will be sent again; `dripline run` sends.")?,
+        Decision::Sent => writeln!(out, "{mails} recorded as sent.")?,
+        Decision::Drop => writeln!(out, "{mails} dropped.")?,
+    }
+    Ok(())
+}
+
+async fn find(store: &dyn Store, id: MessageId) -> Result<(MessageRow, Option<Vec<u8>>), Problem> {
+    store.message(id).await?.ok_or_else(|| {
+        Problem::input(format!("there is no mail {id}")).with_help("`dripline mail list` shows them")
+    })
 }
 
 async fn show(
@@ -153,9 +265,7 @@ async fn show(
     format: Format,
     out: &mut Out,
 ) -> Result<(), Problem> {
-    let (mail, source) = store.message(id).await?.ok_or_else(|| {
-        Problem::input(format!("there is no mail {id}")).with_help("`dripline mail list` shows them")
-    })?;
+    let (mail, source) = find(store, id).await?;
     if format.json {
         return Ok(json(out, &message_json(&mail))?);
     }
@@ -170,6 +280,9 @@ async fn show(
     writeln!(out, "{HEADING}{}{HEADING:#}", clean(&mail.subject))?;
     writeln!(out, "  to        {}", clean(&mail.to))?;
     writeln!(out, "  status    {}{sent}{detail}", mail.status.name())?;
+    if let Some(due) = mail.due_at {
+        writeln!(out, "  next try  {} UTC", time(due))?;
+    }
     writeln!(out, "  template  {}", clean(&mail.template))?;
     writeln!(out, "  because   {} of {}, run {}", mail.step, mail.workflow, mail.run)?;
     match source.as_deref().and_then(|source| MessageParser::default().parse(source)) {
@@ -226,6 +339,7 @@ fn status_cell(mail: &MessageRow) -> comfy_table::Cell {
         MessageStatus::Sent => Tone::Good,
         MessageStatus::Failed => Tone::Bad,
         MessageStatus::Uncertain => Tone::Warning,
+        MessageStatus::Dropped => Tone::Faint,
     };
     toned(mail.status.name(), tone)
 }

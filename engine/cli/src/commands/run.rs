@@ -2,7 +2,7 @@
 
 use std::{io::Write, pin::pin, sync::Arc, time::Instant};
 
-use dripline_delivery::Delivered;
+use dripline_delivery::{Abandoned, Delivered};
 use dripline_model::{Clock, DrivenClock, SystemClock};
 use dripline_runtime::{Engine, Moment, Settled};
 use dripline_store::Store;
@@ -75,10 +75,7 @@ impl Driven {
         self.settled.events += moment.settled.events;
         self.settled.enrolled += moment.settled.enrolled;
         self.settled.turns += moment.settled.turns;
-        self.delivered.sent += moment.delivered.sent;
-        self.delivered.retried += moment.delivered.retried;
-        self.delivered.failed += moment.delivered.failed;
-        self.delivered.uncertain += moment.delivered.uncertain;
+        self.delivered += moment.delivered;
     }
 
     fn describe(&self) -> String {
@@ -135,12 +132,13 @@ async fn begin(assembly: &Assembly, out: &mut Out) -> Result<(), Problem> {
     for name in &assembly.retired {
         writeln!(out, "Retired {HEADING}{name}{HEADING:#}: its file is gone; its runs go on to their end")?;
     }
-    let recovered = assembly.engine.recover().await.map_err(Problem::unavailable)?;
+    // The assembly holds the run lock: whatever is on its way was left so by a process that is dead.
+    let recovered = assembly.engine.recover(Abandoned::All).await.map_err(Problem::unavailable)?;
     if recovered > 0 {
         let mails = plural(recovered, "mail");
         writeln!(
             out,
-            "{WARNING}{mails} stood on the wire when a process ended{WARNING:#}: dripline mail list"
+            "{WARNING}{mails} stood on the wire when a process ended{WARNING:#}: dripline mail uncertain"
         )?;
     }
     out.flush()?;
@@ -160,8 +158,12 @@ async fn hint_at_failures(store: &dyn Store, out: &mut Out) -> Result<(), Proble
         let number =
             counts.messages.iter().find(|(other, _)| *other == status).map_or(0, |(_, number)| *number);
         if number > 0 {
-            let (mails, status) = (plural(number, "mail"), status.name());
-            writeln!(out, "{WARNING}{mails} {status}{WARNING:#}: dripline mail list --status {status}")?;
+            let (mails, name) = (plural(number, "mail"), status.name());
+            let command = match status {
+                MessageStatus::Uncertain => "dripline mail uncertain".to_owned(),
+                _ => format!("dripline mail list --status {name}"),
+            };
+            writeln!(out, "{WARNING}{mails} {name}{WARNING:#}: {command}")?;
         }
     }
     Ok(())

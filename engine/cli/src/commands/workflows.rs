@@ -7,12 +7,12 @@ use dripline_model::{
     id::{VersionId, WorkflowId},
     program::{Action, Again, Node, Program, Trigger},
 };
-use dripline_store::{Standing, Store, StoredProgram};
+use dripline_store::{Firing, FiringCause, Standing, Store, StoredProgram};
 use serde_json::{Value, json};
 
 use crate::{
     args::{Format, Global},
-    output::{HEADING, Out, Tone, cell, clean, count, json, table, time, toned, write_table},
+    output::{HEADING, Out, Tone, cell, clean, count, json, plural, table, time, toned, write_table},
     problem::{Exit, Problem},
     workspace::Workspace,
 };
@@ -196,12 +196,25 @@ async fn show(store: &dyn Store, name: &str, format: Format, out: &mut Out) -> R
             shown.push(stored);
         }
     }
+    let mut firings = store.open_firings().await?;
+    firings.retain(|firing| firing.new.workflow == current.workflow);
     if format.json {
         let versions = shown.iter().map(|stored| version_json(stored, &standing));
-        return Ok(json(out, &json!({"name": name, "versions": versions.collect::<Vec<_>>()}))?);
+        let firings = firings.iter().map(firing_json);
+        return Ok(json(
+            out,
+            &json!({
+                "name": name,
+                "versions": versions.collect::<Vec<_>>(),
+                "enrolling": firings.collect::<Vec<_>>(),
+            }),
+        )?);
     }
     for stored in &shown {
         print_version(stored, &standing, stored.version == current.version, out)?;
+    }
+    for firing in &firings {
+        print_firing(firing, out)?;
     }
     Ok(())
 }
@@ -232,6 +245,9 @@ fn print_version(
             writeln!(out, "  enrols if {}", clean(condition))?;
         }
         writeln!(out, "  enters again {}", describe_again(&program.again))?;
+        if let Some(share) = program.share {
+            writeln!(out, "  share {share}")?;
+        }
     }
     let mut rows = table(["step", "does", "only if", "here now", "ended here", "failed here"]);
     for (index, node) in program.nodes.iter().enumerate() {
@@ -249,6 +265,43 @@ fn print_version(
     write_table(out, &rows)?;
     writeln!(out)?;
     Ok(())
+}
+
+/// An enrolment of many that is under way.
+fn print_firing(firing: &Firing, out: &mut Out) -> Result<(), Problem> {
+    let Firing { new, total, progress, .. } = firing;
+    let whom = new.segment.as_deref().map_or("everybody".to_owned(), |segment| format!("segment {segment}"));
+    let cause = describe_cause(new.cause);
+    writeln!(
+        out,
+        "  enrolling {} ({cause}, {} UTC): {} of {} looked at, {} enrolled",
+        clean(&whom),
+        time(new.at),
+        count(progress.seen),
+        plural(*total, "contact"),
+        count(progress.enrolled),
+    )?;
+    Ok(())
+}
+
+fn firing_json(firing: &Firing) -> Value {
+    let Firing { new, total, progress, .. } = firing;
+    json!({
+        "cause": describe_cause(new.cause),
+        "at": new.at,
+        "segment": new.segment,
+        "contacts": total,
+        "looked_at": progress.seen,
+        "enrolled": progress.enrolled,
+        "not_enrolled": progress.seen.saturating_sub(progress.enrolled),
+    })
+}
+
+fn describe_cause(cause: FiringCause) -> &'static str {
+    match cause {
+        FiringCause::Schedule => "schedule",
+        FiringCause::Hand => "by hand",
+    }
 }
 
 fn version_json(stored: &StoredProgram, standing: &[Standing]) -> Value {

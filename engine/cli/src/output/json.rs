@@ -101,6 +101,7 @@ pub(crate) fn message_json(message: &MessageRow) -> Value {
         "run": message.run,
         "attempts": message.attempts,
         "queued_at": message.queued_at,
+        "due_at": message.due_at,
         "sent_at": message.sent_at,
         "detail": message.detail,
     })

@@ -1,12 +1,20 @@
 //! `dripline.yaml`: what an operator decides about a workspace.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use dripline_delivery::{
-    DEFAULT_TIMEOUT_MS, DeliveryConfig, OnUncertain, RetryPolicy, Sender, SmtpConfig, Tls, Transport,
+    DEFAULT_TIMEOUT_MS, DeliveryConfig, OnUncertain, Rate, RatePeriod, RetryPolicy, Sender, SmtpConfig, Tls,
+    Transport, UncertainRule,
 };
 use jiff::tz::TimeZone;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Visitor},
+};
 
 use crate::problem::Problem;
 
@@ -48,8 +56,11 @@ pub(crate) struct SenderSettings {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MailSettings {
-    /// The server; without one, mails stay in the built-in mailbox.
+    /// The server; without one, mails stay in the built-in mailbox. Short for one of `transports`.
     pub(crate) smtp: Option<SmtpSettings>,
+    /// Several servers, the preferred one first.
+    #[serde(default)]
+    pub(crate) transports: Vec<SmtpSettings>,
     /// What becomes of a mail of which nobody can know whether it arrived.
     #[serde(default)]
     pub(crate) on_uncertain: OnUncertainSetting,
@@ -59,6 +70,8 @@ pub(crate) struct MailSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SmtpSettings {
+    /// What logs call it; by default its host.
+    pub(crate) name: Option<String>,
     /// Name or address.
     pub(crate) host: String,
     /// Port; by default the customary one for `tls`.
@@ -73,6 +86,9 @@ pub(crate) struct SmtpSettings {
     /// How many connections are open at a time.
     #[serde(default = "default_connections")]
     pub(crate) connections: usize,
+    /// How many mails it is given at most.
+    #[serde(default, deserialize_with = "rate")]
+    pub(crate) rate: Option<Rate>,
 }
 
 /// How a connection is secured.
@@ -88,15 +104,73 @@ pub(crate) enum TlsSetting {
     Tls,
 }
 
-/// What becomes of a mail of which nobody can know whether it arrived.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum OnUncertainSetting {
-    /// A person decides.
-    #[default]
-    Hold,
-    /// It is sent again.
-    Resend,
+/// What becomes of a mail of which nobody can know whether it arrived: one word for all, or one for each class.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct OnUncertainSetting(UncertainRule);
+
+/// What an `on_uncertain` says, where there is one word.
+const ON_UNCERTAIN: &[&str] = &["hold", "resend"];
+
+impl<'de> Deserialize<'de> for OnUncertainSetting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OnUncertainVisitor;
+
+        impl<'de> Visitor<'de> for OnUncertainVisitor {
+            type Value = UncertainRule;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`hold`, `resend`, or one of them for each of `marketing` and `transactional`")
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<UncertainRule, E> {
+                on_uncertain(word).map(UncertainRule::all)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UncertainRule, A::Error> {
+                let mut rule = UncertainRule::default();
+                while let Some((class, word)) = map.next_entry::<String, String>()? {
+                    let place = match class.as_str() {
+                        "marketing" => &mut rule.marketing,
+                        "transactional" => &mut rule.transactional,
+                        other => {
+                            return Err(de::Error::unknown_field(other, &["marketing", "transactional"]));
+                        }
+                    };
+                    *place = on_uncertain(&word)?;
+                }
+                Ok(rule)
+            }
+        }
+
+        deserializer.deserialize_any(OnUncertainVisitor).map(Self)
+    }
+}
+
+fn on_uncertain<E: de::Error>(word: &str) -> Result<OnUncertain, E> {
+    match word {
+        "hold" => Ok(OnUncertain::Hold),
+        "resend" => Ok(OnUncertain::Resend),
+        other => Err(E::unknown_variant(other, ON_UNCERTAIN)),
+    }
+}
+
+/// `14 per second`.
+fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rate>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wrong = || {
+        de::Error::custom(format!(
+            "`{text}` is not a rate; write for example `14 per second`, `600 per minute` or `5000 per hour`"
+        ))
+    };
+    let (messages, period) = text.split_once(" per ").ok_or_else(wrong)?;
+    let per = match period.trim() {
+        "second" => RatePeriod::Second,
+        "minute" => RatePeriod::Minute,
+        "hour" => RatePeriod::Hour,
+        _ => return Err(wrong()),
+    };
+    let messages = messages.trim().parse().ok().filter(|messages| (1..=1_000_000).contains(messages));
+    Ok(Some(Rate { messages: messages.ok_or_else(wrong)?, per }))
 }
 
 fn default_time_zone() -> String {
@@ -151,24 +225,15 @@ impl Settings {
             );
             return Err((line_of("time_zone"), what));
         }
-        if let Some(smtp) = &settings.mail.smtp {
-            if smtp.username.is_some() != smtp.password_env.is_some() {
-                let what = "mail.smtp: `username` and `password_env` come together or not at all";
-                return Err((line_of("smtp"), what.into()));
-            }
-            if !(1..=100).contains(&smtp.connections) {
-                return Err((line_of("connections"), "mail.smtp.connections: must be from 1 to 100".into()));
-            }
-        }
+        settings.mail.check().map_err(|(key, what)| (line_of(key), what))?;
         Ok(settings)
     }
 
     /// What these settings mean for delivery; passwords come from the environment.
     pub(super) fn delivery_config(&self) -> Result<DeliveryConfig, Problem> {
-        let transport = match &self.mail.smtp {
-            None => Transport::Mailbox,
-            Some(smtp) => Transport::Smtp(smtp.config()?),
-        };
+        let servers: Vec<SmtpConfig> =
+            self.mail.servers().map(SmtpSettings::config).collect::<Result<_, _>>()?;
+        let transport = if servers.is_empty() { Transport::Mailbox } else { Transport::Smtp(servers) };
         Ok(DeliveryConfig {
             sender: Sender {
                 name: self.sender.name.clone(),
@@ -177,16 +242,52 @@ impl Settings {
             },
             unsubscribe_url: self.unsubscribe_url.clone(),
             transport,
-            on_uncertain: match self.mail.on_uncertain {
-                OnUncertainSetting::Hold => OnUncertain::Hold,
-                OnUncertainSetting::Resend => OnUncertain::Resend,
-            },
+            on_uncertain: self.mail.on_uncertain.0,
             retry: RetryPolicy::default(),
         })
     }
 }
 
+impl MailSettings {
+    /// The servers, the preferred one first.
+    fn servers(&self) -> impl Iterator<Item = &SmtpSettings> {
+        self.smtp.iter().chain(&self.transports)
+    }
+
+    /// What is wrong, and a key near which it stands.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let (place, key) = if self.smtp.is_some() {
+            ("mail.smtp".to_owned(), "smtp")
+        } else {
+            ("mail.transports".to_owned(), "transports")
+        };
+        if self.smtp.is_some() && !self.transports.is_empty() {
+            let what = "mail: `smtp` is short for one of `transports`; write one or the other";
+            return Err(("smtp", what.into()));
+        }
+        let mut names = BTreeSet::new();
+        for smtp in self.servers() {
+            if smtp.username.is_some() != smtp.password_env.is_some() {
+                let what = format!("{place}: `username` and `password_env` come together or not at all");
+                return Err((key, what));
+            }
+            if !(1..=100).contains(&smtp.connections) {
+                return Err(("connections", format!("{place}.connections: must be from 1 to 100")));
+            }
+            if !names.insert(smtp.name()) {
+                let what = format!("{place}: two of them are called `{}`; give each a `name`", smtp.name());
+                return Err((key, what));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl SmtpSettings {
+    fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.host)
+    }
+
     fn config(&self) -> Result<SmtpConfig, Problem> {
         let tls = match self.tls {
             TlsSetting::None => Tls::None,
@@ -205,11 +306,13 @@ impl SmtpSettings {
             _ => None,
         };
         Ok(SmtpConfig {
+            name: self.name().to_owned(),
             host: self.host.clone(),
             port: self.port.unwrap_or_else(|| tls.default_port()),
             tls,
             credentials,
             connections: self.connections,
+            rate: self.rate,
             timeout_ms: DEFAULT_TIMEOUT_MS,
             extra_roots_pem: None,
         })
@@ -240,7 +343,7 @@ mod tests {
         let port = |smtp: &str| {
             let text = format!("{SENDER}mail: {{smtp: {{host: localhost{smtp}}}}}\n");
             match Settings::parse(&text).unwrap().delivery_config().unwrap().transport {
-                Transport::Smtp(smtp) => smtp.port,
+                Transport::Smtp(servers) => servers[0].port,
                 Transport::Mailbox => 0,
             }
         };
@@ -248,6 +351,34 @@ mod tests {
             [port(""), port(", tls: none"), port(", tls: tls"), port(", port: 2525")],
             [587, 25, 465, 2525]
         );
+    }
+
+    #[test]
+    fn several_servers_have_an_order_names_and_rates() {
+        let text = format!(
+            "{SENDER}mail:\n  transports:\n    - {{name: own, host: a.example, rate: 14 per second}}\n    - {{host: b.example}}\n"
+        );
+        let Transport::Smtp(servers) = Settings::parse(&text).unwrap().delivery_config().unwrap().transport
+        else {
+            panic!("there are servers");
+        };
+        let found: Vec<_> = servers.iter().map(|server| (server.name.as_str(), server.rate)).collect();
+        let rate = Rate { messages: 14, per: RatePeriod::Second };
+        assert_eq!(found, [("own", Some(rate)), ("b.example", None)]);
+    }
+
+    #[test]
+    fn what_is_uncertain_is_decided_for_all_or_by_class() {
+        let rule = |setting: &str| {
+            let text = format!("{SENDER}mail: {{on_uncertain: {setting}}}\n");
+            let rule = Settings::parse(&text).unwrap().delivery_config().unwrap().on_uncertain;
+            (rule.marketing, rule.transactional)
+        };
+        use OnUncertain::{Hold, Resend};
+        assert_eq!(rule("hold"), (Hold, Hold));
+        assert_eq!(rule("resend"), (Resend, Resend));
+        assert_eq!(rule("{marketing: hold, transactional: resend}"), (Hold, Resend));
+        assert_eq!(rule("{transactional: resend}"), (Hold, Resend));
     }
 
     #[test]
@@ -260,16 +391,28 @@ mod tests {
                 complaint("\ntime_zone: Berlin\n"),
                 complaint("mail:\n  smtp: {host: x, username: me}\n"),
                 complaint("mail: [\n"),
+                complaint("mail:\n  smtp: {host: x, rate: fast}\n"),
+                complaint("mail:\n  smtp: {host: x}\n  transports: [{host: y}]\n"),
+                complaint("mail:\n  transports:\n    - {host: x}\n    - {host: x}\n"),
+                complaint("mail:\n  on_uncertain: maybe\n"),
+                complaint("mail:\n  on_uncertain: {news: hold}\n"),
+                complaint("mail:\n  on_uncertain: 3\n"),
                 Settings::parse("").unwrap_err().1,
             ]
             .join("\n"),
             @"
         2: unknown field `time_zne`, expected one of `sender`, `time_zone`, `store`, `unsubscribe_url`, `mail`
-        4: mail.smtp: unknown field `hots`, expected one of `host`, `port`, `tls`, `username`, `password_env`, `connections`
+        4: mail.smtp: unknown field `hots`, expected one of `name`, `host`, `port`, `tls`, `username`, `password_env`, `connections`, `rate`
         3: mail.smtp.tls: unknown variant `ssl`, expected one of `none`, `starttls`, `tls`
         3: time_zone: `Berlin` is not a time zone; write for example Europe/Berlin
         3: mail.smtp: `username` and `password_env` come together or not at all
         2: mail: invalid type: sequence, expected struct MailSettings
+        3: mail.smtp: `fast` is not a rate; write for example `14 per second`, `600 per minute` or `5000 per hour`
+        3: mail: `smtp` is short for one of `transports`; write one or the other
+        3: mail.transports: two of them are called `x`; give each a `name`
+        3: mail.on_uncertain: unknown variant `maybe`, expected `hold` or `resend`
+        3: mail.on_uncertain: unknown field `news`, expected `marketing` or `transactional`
+        3: mail.on_uncertain: invalid type: integer `3`, expected `hold`, `resend`, or one of them for each of `marketing` and `transactional`
         missing field `sender`
         "
         );

@@ -95,7 +95,7 @@ fn a_mistake_in_the_settings_is_named_with_its_line() {
         .write("dripline.yaml", "sender: {name: A, email: a@b.example}\nmail:\n  smtp: {hots: localhost}\n");
     assert_snapshot!(workspace.run(&["contacts", "list"]).shown(), @"
     [exit 1]
-    error: [workspace]/dripline.yaml:3: mail.smtp: unknown field `hots`, expected one of `host`, `port`, `tls`, `username`, `password_env`, `connections`
+    error: [workspace]/dripline.yaml:3: mail.smtp: unknown field `hots`, expected one of `name`, `host`, `port`, `tls`, `username`, `password_env`, `connections`, `rate`
     help: `dripline init DIR` writes a dripline.yaml to compare with
     ");
 }
@@ -144,7 +144,7 @@ fn help_names_every_command_and_exit_code() {
       leads      Show the leads of each representative, the hottest first, and why they are hot
       workflows  See the workflows, and how many contacts stand at each step
       runs       See where contacts stand in workflows; set failed runs going again, end others
-      mail       See the mails that campaigns sent or are about to send
+      mail       See the mails of campaigns; decide about those that got stuck
       plugin     See the plugins, what they may do, and install more
       help       Print this message or the help of the given subcommand(s)
 

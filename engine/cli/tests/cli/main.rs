@@ -4,5 +4,6 @@ mod campaign;
 mod check;
 mod import;
 mod init;
+mod mail;
 mod plugin;
 mod support;

@@ -185,6 +185,7 @@ impl Connection {
             }
             return verdict;
         }
+        dripline_model::crash::point("wire.text.before");
         if let Err(error) = self.wire.write(&dot_stuffed(message.source)).await {
             self.broken = true;
             return Verdict::Later(error.to_string());
@@ -194,14 +195,17 @@ impl Connection {
             self.broken = true;
             return Verdict::Lapsed("its lease ended before it was handed over".to_owned());
         }
+        dripline_model::crash::point("wire.text.after");
         self.handed_over = true;
         if let Err(error) = self.wire.write(END_OF_TEXT).await {
             self.broken = true;
             return Verdict::Later(error.to_string());
         }
+        dripline_model::crash::point("wire.ended");
         // The final dot has left: from here on silence means that the server may have the message.
         match self.answer(2).await {
             Ok(answer) => {
+                dripline_model::crash::point("wire.answered");
                 self.accepted = true;
                 Verdict::Accepted(words(&answer))
             }

@@ -80,6 +80,7 @@ pub(crate) struct Server {
     timeout: Duration,
     /// With the time since when.
     idle: Mutex<Vec<(Connection, Instant)>>,
+    idle_limit: Duration,
     connections: usize,
 }
 
@@ -101,6 +102,7 @@ impl Server {
                 .map(|(user, password)| Credentials::new(user.clone(), password.clone())),
             timeout: Duration::from_millis(config.timeout_ms),
             idle: Mutex::default(),
+            idle_limit: IDLE,
             connections: config.connections.max(1),
         })
     }
@@ -116,7 +118,7 @@ impl Server {
             let idle = self.idle.lock().await.pop();
             let Some((mut connection, since)) = idle else { break };
             // The youngest is taken first, so the others are older still.
-            if since.elapsed() < IDLE && connection.answers().await {
+            if since.elapsed() < self.idle_limit && connection.answers().await {
                 return Ok(connection);
             }
         }
@@ -183,4 +185,23 @@ fn trust(extra_pem: Option<&str>) -> Result<ClientConfig, DeliveryErrorKind> {
         .map_err(|error| unreadable(&error))?
         .with_root_certificates(roots)
         .with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::server::MailServer;
+
+    #[tokio::test]
+    async fn a_connection_that_was_idle_for_long_is_not_asked() {
+        let remote = MailServer::good().await;
+        let mut server = Server::new(&remote.config).unwrap();
+        server.keep(server.connection().await.unwrap()).await;
+        server.keep(server.connection().await.unwrap()).await;
+        assert_eq!(remote.connections(), 1);
+        server.idle_limit = Duration::ZERO;
+        server.connection().await.unwrap();
+        assert_eq!(remote.connections(), 2);
+        assert_eq!(remote.heard().iter().filter(|line| *line == "NOOP").count(), 1);
+    }
 }

@@ -10,7 +10,7 @@ use super::{
     over_smtp,
     server::{Act, At, MailServer},
 };
-use crate::{Delivered, DeliveryConfig, OnUncertain, SmtpConfig, Tls, Transport};
+use crate::{Delivered, DeliveryConfig, OnUncertain, SmtpConfig, Tls, Transport, UncertainRule};
 
 /// Delivers one message to a server with this script. Answers where the message stands, why, and how often the server
 /// was called.
@@ -19,7 +19,7 @@ async fn one(
 ) -> (MessageStatus, String, usize) {
     let server = MailServer::start(Tls::None, "PIPELINING", script).await;
     let outbox = MemoryOutbox::with(1, WELCOME);
-    over_smtp(&outbox, &server.config).deliver_due(noon()).await.unwrap();
+    over_smtp(&outbox, &server.config).deliver_due().await.unwrap();
     let row = outbox.row(1);
     if row.status == MessageStatus::Queued {
         assert_eq!(row.due, after_minutes(1));
@@ -72,12 +72,14 @@ async fn an_uncertain_message_is_sent_again_where_that_is_the_policy() {
         MailServer::start(Tls::None, "", |at| (at.connection == 0 && at.said == ".").then_some(Act::Close))
             .await;
     let outbox = MemoryOutbox::with(1, WELCOME);
-    let smtp = Transport::Smtp(server.config.clone());
-    let deliverer = deliverer(&outbox, &DeliveryConfig { on_uncertain: OnUncertain::Resend, ..config(smtp) });
+    let smtp = Transport::Smtp(vec![server.config.clone()]);
+    let on_uncertain = UncertainRule::all(OnUncertain::Resend);
+    let deliverer = deliverer(&outbox, &DeliveryConfig { on_uncertain, ..config(smtp) });
 
-    assert_eq!(deliverer.deliver_due(noon()).await.unwrap().retried, 1);
+    assert_eq!(deliverer.deliver_due().await.unwrap().retried, 1);
     let first = outbox.row(1).outgoing;
-    assert_eq!(deliverer.deliver_due(after_minutes(1)).await.unwrap().sent, 1);
+    outbox.clock.advance_to(after_minutes(1));
+    assert_eq!(deliverer.deliver_due().await.unwrap().sent, 1);
     assert_eq!(outbox.row(1).outgoing, first, "the second try has the same bytes");
 }
 
@@ -88,7 +90,7 @@ async fn an_answer_that_never_comes_ends_in_time() {
             MailServer::start(Tls::None, "", move |at| at.said.starts_with(step).then_some(Act::Hang)).await;
         let outbox = MemoryOutbox::with(1, WELCOME);
         let smtp = SmtpConfig { timeout_ms: 50, ..server.config.clone() };
-        over_smtp(&outbox, &smtp).deliver_due(noon()).await.unwrap();
+        over_smtp(&outbox, &smtp).deliver_due().await.unwrap();
         let row = outbox.row(1);
         assert_eq!(row.status, status);
         assert!(row.detail.ends_with("the server did not answer within 50 ms"), "{}", row.detail);
@@ -107,7 +109,7 @@ async fn a_server_that_is_down_is_called_once_a_round_and_nothing_is_marked() {
         let server = MailServer::start(Tls::None, "", move |at| (at.said == "greeting").then(act)).await;
         let outbox = MemoryOutbox::with(2_000, WELCOME);
         let smtp = SmtpConfig { timeout_ms: 50, connections: 4, ..server.config.clone() };
-        let delivered = over_smtp(&outbox, &smtp).deliver_due(noon()).await.unwrap();
+        let delivered = over_smtp(&outbox, &smtp).deliver_due().await.unwrap();
         assert_eq!(delivered, Delivered { retried: 2_000, ..Delivered::default() });
         assert_eq!(server.connections(), 1);
         let row = outbox.row(2_000);
@@ -126,11 +128,13 @@ async fn a_refused_connection_is_tried_again_with_longer_pauses_and_then_given_u
     let deliverer = over_smtp(&outbox, &smtp);
     let mut now = noon();
     for minutes in [1, 2] {
-        assert_eq!(deliverer.deliver_due(now).await.unwrap().retried, 1);
+        outbox.clock.advance_to(now);
+        assert_eq!(deliverer.deliver_due().await.unwrap().retried, 1);
         assert_eq!(outbox.row(1).due, now + jiff::SignedDuration::from_mins(minutes));
         now = outbox.row(1).due;
     }
-    assert_eq!(deliverer.deliver_due(now).await.unwrap().failed, 1);
+    outbox.clock.advance_to(now);
+    assert_eq!(deliverer.deliver_due().await.unwrap().failed, 1);
     let detail = outbox.row(1).detail;
     assert!(detail.contains("refused") && detail.ends_with("(given up after 3 tries)"), "{detail}");
 }
@@ -143,9 +147,10 @@ async fn a_server_that_closes_now_and_then_gets_the_rest_on_new_connections() {
     .await;
     let outbox = MemoryOutbox::with(10, WELCOME);
     let deliverer = over_smtp(&outbox, &server.config);
-    let delivered = deliverer.deliver_due(noon()).await.unwrap();
+    let delivered = deliverer.deliver_due().await.unwrap();
     assert_eq!(delivered, Delivered { sent: 8, retried: 2, ..Delivered::default() });
-    assert_eq!(deliverer.deliver_due(after_minutes(1)).await.unwrap().sent, 2);
+    outbox.clock.advance_to(after_minutes(1));
+    assert_eq!(deliverer.deliver_due().await.unwrap().sent, 2);
     assert_eq!((server.received().len(), server.connections()), (10, 3));
 }
 
@@ -158,7 +163,7 @@ async fn a_server_that_ends_a_connection_after_each_message_delays_none() {
     })
     .await;
     let outbox = MemoryOutbox::with(5, WELCOME);
-    assert_eq!(over_smtp(&outbox, &server.config).deliver_due(noon()).await.unwrap().sent, 5);
+    assert_eq!(over_smtp(&outbox, &server.config).deliver_due().await.unwrap().sent, 5);
     assert_eq!((server.received().len(), server.connections()), (5, 5));
 }
 
@@ -168,7 +173,7 @@ async fn a_server_that_breaks_every_connection_is_left_alone_for_the_round() {
         MailServer::start(Tls::None, "PIPELINING", |at| at.said.starts_with("MAIL").then_some(Act::Close))
             .await;
     let outbox = MemoryOutbox::with(500, WELCOME);
-    let delivered = over_smtp(&outbox, &server.config).deliver_due(noon()).await.unwrap();
+    let delivered = over_smtp(&outbox, &server.config).deliver_due().await.unwrap();
     assert_eq!((delivered.retried, server.connections()), (500, 3));
     assert_eq!(outbox.count(MessageStatus::Sending), 0);
 }
@@ -181,7 +186,7 @@ async fn a_server_that_takes_fewer_connections_still_gets_everything() {
     .await;
     let outbox = MemoryOutbox::with(200, WELCOME);
     let smtp = SmtpConfig { connections: 4, ..server.config.clone() };
-    assert_eq!(over_smtp(&outbox, &smtp).deliver_due(noon()).await.unwrap().sent, 200);
+    assert_eq!(over_smtp(&outbox, &smtp).deliver_due().await.unwrap().sent, 200);
 }
 
 #[tokio::test]
@@ -192,7 +197,7 @@ async fn a_refused_message_leaves_the_connection_to_the_next() {
         })
         .await;
         let outbox = MemoryOutbox::with(3, WELCOME);
-        let delivered = over_smtp(&outbox, &server.config).deliver_due(noon()).await.unwrap();
+        let delivered = over_smtp(&outbox, &server.config).deliver_due().await.unwrap();
         assert_eq!((delivered.sent, delivered.failed, server.connections()), (2, 1, 1));
     }
 }
@@ -205,10 +210,10 @@ async fn a_connection_that_went_stale_is_replaced() {
     .await;
     let outbox = MemoryOutbox::with(1, WELCOME);
     let deliverer = over_smtp(&outbox, &server.config);
-    deliverer.deliver_due(noon()).await.unwrap();
+    deliverer.deliver_due().await.unwrap();
     let templates = outbox.row(1).message.templates;
     outbox.queue(dripline_store::DueMessage { templates, ..super::outbox::message(2) });
-    assert_eq!(deliverer.deliver_due(noon()).await.unwrap().sent, 1);
+    assert_eq!(deliverer.deliver_due().await.unwrap().sent, 1);
     assert_eq!(server.connections(), 2);
 }
 
@@ -223,7 +228,7 @@ async fn nothing_goes_out_in_the_clear_where_encryption_was_asked_for() {
     ] {
         let outbox = MemoryOutbox::with(1, WELCOME);
         let smtp = SmtpConfig { credentials: credentials.clone(), ..smtp };
-        assert_eq!(over_smtp(&outbox, &smtp).deliver_due(noon()).await.unwrap().retried, 1);
+        assert_eq!(over_smtp(&outbox, &smtp).deliver_due().await.unwrap().retried, 1);
         assert!(outbox.row(1).detail.contains(words), "{}", outbox.row(1).detail);
     }
     let heard = [server.heard(), untrusted.heard()].concat();
@@ -241,7 +246,7 @@ async fn a_login_that_is_refused_puts_everything_off() {
     .await;
     let outbox = MemoryOutbox::with(1, WELCOME);
     let smtp = SmtpConfig { credentials: Some(("me".into(), "secret".into())), ..server.config.clone() };
-    assert_eq!(over_smtp(&outbox, &smtp).deliver_due(noon()).await.unwrap().retried, 1);
+    assert_eq!(over_smtp(&outbox, &smtp).deliver_due().await.unwrap().retried, 1);
     let detail = outbox.row(1).detail;
     assert!(detail.ends_with(": the login was refused: 535 5.7.8 wrong password"), "{detail}");
 }
@@ -252,7 +257,7 @@ async fn letters_beyond_ascii_in_an_address_need_a_server_that_takes_them() {
         let server = MailServer::start(Tls::None, extensions, |_| None).await;
         let outbox = MemoryOutbox::with(1, WELCOME);
         outbox.change(1, |message| message.to = "grüße@example.com".into());
-        over_smtp(&outbox, &server.config).deliver_due(noon()).await.unwrap();
+        over_smtp(&outbox, &server.config).deliver_due().await.unwrap();
         assert_eq!(outbox.row(1).status, status, "{}", outbox.row(1).detail);
     }
 }

@@ -7,14 +7,14 @@ use std::{
 
 use async_trait::async_trait;
 use dripline_model::{
-    Contact, Digest,
+    Contact, Digest, DrivenClock,
     id::{ContactId, MessageId, RunId, VersionId},
     message::MessageStatus,
     team::{Representative, Team},
 };
 use dripline_store::{
-    Catalog, Delivery, DeliveryResult, DueMessage, NewVersion, Outbox, Outgoing, Published, Result,
-    StoredProgram,
+    Abandoned, Catalog, Claimant, Decision, Delivery, DeliveryResult, DueMessage, Error, ErrorKind,
+    NewVersion, OnUncertain, Outbox, Outgoing, Published, Result, StoredProgram, UncertainRule, Undecided,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -25,12 +25,16 @@ pub(crate) struct Row {
     pub(crate) message: DueMessage,
     pub(crate) status: MessageStatus,
     pub(crate) due: Timestamp,
+    pub(crate) claimant: Option<Claimant>,
+    pub(crate) lease_until: Timestamp,
+    pub(crate) sent_at: Option<Timestamp>,
     pub(crate) outgoing: Option<Outgoing>,
     pub(crate) detail: String,
 }
 
-#[derive(Default)]
 pub(crate) struct MemoryOutbox {
+    /// What the deliverers over this outbox tell the time by.
+    pub(crate) clock: Arc<DrivenClock>,
     rows: Mutex<BTreeMap<MessageId, Row>>,
     templates: Mutex<BTreeMap<Digest, String>>,
     commits: Mutex<usize>,
@@ -66,7 +70,12 @@ pub(crate) fn message(id: i64) -> DueMessage {
 impl MemoryOutbox {
     /// An outbox with `count` messages that share these templates.
     pub(crate) fn with(count: i64, templates: &[(&str, &str)]) -> Arc<Self> {
-        let outbox = Self::default();
+        let outbox = Self {
+            clock: Arc::new(DrivenClock::starting_at(noon())),
+            rows: Mutex::default(),
+            templates: Mutex::default(),
+            commits: Mutex::default(),
+        };
         let mut digests = BTreeMap::new();
         for (path, source) in templates {
             let digest = Digest::of(source.as_bytes());
@@ -84,6 +93,9 @@ impl MemoryOutbox {
         let row = Row {
             due: message.queued_at,
             status: MessageStatus::Queued,
+            claimant: None,
+            lease_until: noon(),
+            sent_at: None,
             outgoing: None,
             detail: String::new(),
             message,
@@ -104,6 +116,25 @@ impl MemoryOutbox {
         self.rows.lock().unwrap().values().filter(|row| row.status == status).count()
     }
 
+    /// What a store does with leases that have ended, as another process asks for it.
+    pub(crate) fn recover(&self, rule: UncertainRule, which: Abandoned, now: Timestamp) -> u64 {
+        let mut recovered = 0;
+        for row in self.rows.lock().unwrap().values_mut() {
+            let ended = which == Abandoned::All || row.lease_until <= now;
+            if row.status == MessageStatus::Sending && ended {
+                recovered += 1;
+                row.message.attempts += 1;
+                match rule.of(row.message.transactional) {
+                    OnUncertain::Hold => row.status = MessageStatus::Uncertain,
+                    OnUncertain::Resend => {
+                        (row.status, row.due, row.claimant) = (MessageStatus::Queued, now, None);
+                    }
+                }
+            }
+        }
+        recovered
+    }
+
     /// How many writes there were.
     pub(crate) fn commits(&self) -> usize {
         *self.commits.lock().unwrap()
@@ -112,58 +143,100 @@ impl MemoryOutbox {
 
 #[async_trait]
 impl Outbox for MemoryOutbox {
-    async fn due_messages(&self, now: Timestamp, limit: usize) -> Result<Vec<DueMessage>> {
-        let rows = self.rows.lock().unwrap();
-        let due = rows.values().filter(|row| row.status == MessageStatus::Queued && row.due <= now);
-        Ok(due.take(limit).map(|row| row.message.clone()).collect())
+    async fn claim_messages(
+        &self,
+        claimant: &Claimant,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DueMessage>> {
+        let mut rows = self.rows.lock().unwrap();
+        let due = rows.values_mut().filter(|row| row.status == MessageStatus::Queued && row.due <= now);
+        let claimed = due.take(limit).map(|row| {
+            (row.due, row.claimant) = (until, Some(claimant.clone()));
+            row.message.clone()
+        });
+        let claimed: Vec<DueMessage> = claimed.collect();
+        *self.commits.lock().unwrap() += usize::from(!claimed.is_empty());
+        Ok(claimed)
     }
 
     async fn next_message_due(&self) -> Result<Option<Timestamp>> {
-        unreachable!("delivery is told when to deliver")
+        let rows = self.rows.lock().unwrap();
+        let next = rows.values().filter_map(|row| match row.status {
+            MessageStatus::Queued => Some(row.due),
+            MessageStatus::Sending => Some(row.lease_until),
+            _ => None,
+        });
+        Ok(next.min())
     }
 
-    async fn mark_sending(&self, messages: &[Outgoing], _now: Timestamp) -> Result<()> {
+    async fn mark_sending(
+        &self,
+        claimant: &Claimant,
+        messages: &[Outgoing],
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<()> {
         assert!(!messages.is_empty(), "a commit for nothing");
-        *self.commits.lock().unwrap() += 1;
+        assert!(until > now, "a lease of no time");
         let mut rows = self.rows.lock().unwrap();
+        let is_ours = |message: &&Outgoing| {
+            let row = &rows[&message.id];
+            row.status == MessageStatus::Queued && row.claimant.as_ref() == Some(claimant)
+        };
+        let (of, queued) = (messages.len() as u64, messages.iter().filter(is_ours).count() as u64);
+        if of != queued {
+            return Err(Error { doing: "mark".into(), kind: ErrorKind::NotQueued { of, queued } });
+        }
+        *self.commits.lock().unwrap() += 1;
         for message in messages {
             let row = rows.get_mut(&message.id).unwrap();
-            assert_eq!(row.status, MessageStatus::Queued, "only what is queued goes on the wire");
-            row.status = MessageStatus::Sending;
+            (row.status, row.lease_until) = (MessageStatus::Sending, until);
             row.outgoing = Some(message.clone());
         }
         Ok(())
     }
 
-    async fn settle(&self, results: &[Delivery], _now: Timestamp) -> Result<()> {
+    async fn settle(&self, claimant: &Claimant, results: &[Delivery], now: Timestamp) -> Result<()> {
         *self.commits.lock().unwrap() += 1;
         let mut rows = self.rows.lock().unwrap();
         for Delivery { id, result } in results {
             let row = rows.get_mut(id).unwrap();
-            row.message.attempts += 1;
+            if row.claimant.as_ref() != Some(claimant) {
+                continue;
+            }
+            let was = row.status;
             let (status, detail) = match result {
                 DeliveryResult::Sent(words) => {
-                    assert_eq!(row.status, MessageStatus::Sending, "nothing is sent unrecorded");
+                    assert_ne!(was, MessageStatus::Queued, "nothing is sent unrecorded");
+                    row.sent_at = Some(now);
                     (MessageStatus::Sent, words)
                 }
-                DeliveryResult::Retry { due, reason } => {
+                DeliveryResult::Retry { due, reason } | DeliveryResult::Untried { due, reason } => {
                     row.due = *due;
                     (MessageStatus::Queued, reason)
                 }
                 DeliveryResult::Failed(reason) => (MessageStatus::Failed, reason),
                 DeliveryResult::Uncertain(reason) => (MessageStatus::Uncertain, reason),
             };
+            let counts = !matches!(result, DeliveryResult::Untried { .. }) && was != MessageStatus::Uncertain;
+            row.message.attempts += i64::from(counts);
+            if status != MessageStatus::Uncertain {
+                row.claimant = None;
+            }
             row.status = status;
             row.detail.clone_from(detail);
         }
         Ok(())
     }
 
-    async fn recover_sending(&self, resend: bool, _now: Timestamp) -> Result<u64> {
-        let status = if resend { MessageStatus::Queued } else { MessageStatus::Uncertain };
-        let mut rows = self.rows.lock().unwrap();
-        let left = rows.values_mut().filter(|row| row.status == MessageStatus::Sending);
-        Ok(left.map(|row| row.status = status).count() as u64)
+    async fn recover_sending(&self, rule: UncertainRule, which: Abandoned, now: Timestamp) -> Result<u64> {
+        Ok(self.recover(rule, which, now))
+    }
+
+    async fn decide(&self, _: &Undecided, _: Decision, _: Timestamp) -> Result<u64> {
+        unreachable!("only people decide")
     }
 }
 
@@ -198,6 +271,10 @@ impl Catalog for MemoryOutbox {
     }
 
     async fn current_programs(&self) -> Result<Vec<StoredProgram>> {
+        unreachable!("delivery only reads templates")
+    }
+
+    async fn revision(&self) -> Result<i64> {
         unreachable!("delivery only reads templates")
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use dripline_model::{Digest, message::MessageStatus};
-use dripline_store::{DueMessage, Outbox as _, Outgoing};
+use dripline_store::{Claimant, DueMessage, Outbox as _, Outgoing};
 use tokio::sync::Notify;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     over_smtp,
     server::MailServer,
 };
-use crate::{Delivered, DeliveryConfig, OnUncertain, SmtpConfig, Tls, Transport};
+use crate::{Abandoned, Delivered, DeliveryConfig, OnUncertain, SmtpConfig, Tls, Transport, UncertainRule};
 
 #[tokio::test]
 async fn every_message_is_accepted_once_over_few_connections() {
@@ -20,7 +20,7 @@ async fn every_message_is_accepted_once_over_few_connections() {
     let outbox = MemoryOutbox::with(300, WELCOME);
     let deliverer = over_smtp(&outbox, &SmtpConfig { connections: 3, ..server.config.clone() });
 
-    let delivered = deliverer.deliver_due(noon()).await.unwrap();
+    let delivered = deliverer.deliver_due().await.unwrap();
 
     assert_eq!(delivered, Delivered { sent: 300, ..Delivered::default() });
     let received = server.received();
@@ -47,14 +47,14 @@ async fn connections_stay_warm_between_rounds_and_end_politely() {
     let templates = outbox.row(1).message.templates;
     for id in 1..4 {
         outbox.queue(DueMessage { templates: Arc::clone(&templates), ..message(id) });
-        deliverer.deliver_due(noon()).await.unwrap();
+        deliverer.deliver_due().await.unwrap();
     }
     assert_eq!((server.received().len(), server.connections()), (3, 1));
 
     deliverer.close().await;
     assert_eq!(server.heard().last().map(String::as_str), Some("QUIT"));
     outbox.queue(message(9));
-    assert_eq!(deliverer.deliver_due(noon()).await.unwrap(), Delivered::default(), "it has closed");
+    assert_eq!(deliverer.deliver_due().await.unwrap(), Delivered::default(), "it has closed");
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn closing_in_the_middle_of_a_round_leaves_nothing_half_sent() {
     let outbox = MemoryOutbox::with(2_000, WELCOME);
     let deliverer = over_smtp(&outbox, &server.config);
 
-    let (delivered, ()) = tokio::join!(deliverer.deliver_due(noon()), async {
+    let (delivered, ()) = tokio::join!(deliverer.deliver_due(), async {
         begun.notified().await;
         deliverer.close().await;
     });
@@ -88,7 +88,7 @@ async fn closing_in_the_middle_of_a_round_leaves_nothing_half_sent() {
 async fn a_server_without_pipelining_hears_one_command_at_a_time() {
     let server = MailServer::start(Tls::None, "8BITMIME", |_| None).await;
     let outbox = MemoryOutbox::with(5, WELCOME);
-    let delivered = over_smtp(&outbox, &server.config).deliver_due(noon()).await.unwrap();
+    let delivered = over_smtp(&outbox, &server.config).deliver_due().await.unwrap();
     assert_eq!((delivered.sent, server.received().len()), (5, 5));
 }
 
@@ -99,7 +99,7 @@ async fn tls_is_used_from_the_start_or_by_starttls() {
         let credentials = Some(("me".to_owned(), "secret".to_owned()));
         let outbox = MemoryOutbox::with(2, WELCOME);
         let smtp = SmtpConfig { credentials, ..server.config.clone() };
-        assert_eq!(over_smtp(&outbox, &smtp).deliver_due(noon()).await.unwrap().sent, 2, "{security:?}");
+        assert_eq!(over_smtp(&outbox, &smtp).deliver_due().await.unwrap().sent, 2, "{security:?}");
         let login = server.heard().into_iter().find(|line| line.starts_with("AUTH"));
         assert_eq!(login.as_deref(), Some("AUTH PLAIN AG1lAHNlY3JldA=="));
     }
@@ -109,8 +109,8 @@ async fn tls_is_used_from_the_start_or_by_starttls() {
 async fn the_mailbox_keeps_everything_in_few_commits() {
     let outbox = MemoryOutbox::with(600, WELCOME);
     let deliverer = deliverer(&outbox, &config(Transport::Mailbox));
-    assert_eq!(deliverer.deliver_due(noon()).await.unwrap().sent, 600);
-    assert_eq!((outbox.count(MessageStatus::Sent), outbox.commits()), (600, 4));
+    assert_eq!(deliverer.deliver_due().await.unwrap().sent, 600);
+    assert_eq!((outbox.count(MessageStatus::Sent), outbox.commits()), (600, 6));
     let source = outbox.row(600).outgoing.unwrap().source;
     let parsed = mail_parser::MessageParser::default().parse(&source).unwrap();
     assert_eq!(parsed.body_text(0).unwrap().trim_end(), "Hello Ada.\r\n.\r\n..two dots");
@@ -118,9 +118,11 @@ async fn the_mailbox_keeps_everything_in_few_commits() {
 
 #[tokio::test]
 async fn a_message_is_not_sent_before_it_is_due() {
-    let outbox = MemoryOutbox::with(2, WELCOME);
+    let outbox = MemoryOutbox::with(0, WELCOME);
+    outbox.queue(DueMessage { queued_at: after_minutes(1), ..message(1) });
     let deliverer = deliverer(&outbox, &config(Transport::Mailbox));
-    assert_eq!(deliverer.deliver_due(after_minutes(-1)).await.unwrap(), Delivered::default());
+    assert_eq!(deliverer.deliver_due().await.unwrap(), Delivered::default());
+    assert_eq!(deliverer.next_due().await.unwrap(), Some(after_minutes(1)));
 }
 
 #[tokio::test]
@@ -128,7 +130,7 @@ async fn one_contact_for_whom_a_template_fails_does_not_stop_the_others() {
     let outbox = MemoryOutbox::with(5, WELCOME);
     outbox.change(3, |message| message.contact.attributes.clear());
     outbox.change(4, |message| message.to = "nobody".into());
-    let delivered = deliverer(&outbox, &config(Transport::Mailbox)).deliver_due(noon()).await.unwrap();
+    let delivered = deliverer(&outbox, &config(Transport::Mailbox)).deliver_due().await.unwrap();
     assert_eq!(delivered, Delivered { sent: 3, failed: 2, ..Delivered::default() });
     let detail = outbox.row(3).detail;
     assert!(detail.contains("welcome.txt") && detail.contains("first_name"), "{detail}");
@@ -144,7 +146,7 @@ async fn a_consent_that_was_withdrawn_meanwhile_holds() {
     outbox.change(2, withdraw);
     outbox.change(3, withdraw);
     outbox.change(3, |message| message.transactional = true);
-    let delivered = deliverer(&outbox, &config(Transport::Mailbox)).deliver_due(noon()).await.unwrap();
+    let delivered = deliverer(&outbox, &config(Transport::Mailbox)).deliver_due().await.unwrap();
     assert_eq!(delivered, Delivered { sent: 2, failed: 1, ..Delivered::default() });
     insta::assert_snapshot!(outbox.row(2).detail, @"not sent: consent was withdrawn after it was queued");
 }
@@ -154,7 +156,7 @@ async fn a_template_that_does_not_compile_or_is_gone_fails_its_messages() {
     let outbox = MemoryOutbox::with(1, &[("welcome.txt", "{{#if contact.name}}never closed")]);
     let gone = [("welcome.txt".to_owned(), Digest::of(b"gone"))];
     outbox.queue(DueMessage { templates: Arc::new(gone.into()), ..message(2) });
-    let delivered = deliverer(&outbox, &config(Transport::Mailbox)).deliver_due(noon()).await.unwrap();
+    let delivered = deliverer(&outbox, &config(Transport::Mailbox)).deliver_due().await.unwrap();
     assert_eq!(delivered.failed, 2);
     let detail = outbox.row(1).detail;
     assert!(detail.starts_with("template `welcome` cannot be rendered: welcome.txt:1:"), "{detail}");
@@ -163,25 +165,31 @@ async fn a_template_that_does_not_compile_or_is_gone_fails_its_messages() {
 
 #[tokio::test]
 async fn what_a_dead_process_left_follows_the_policy() {
-    let server = Transport::Smtp(SmtpConfig {
+    let server = Transport::Smtp(vec![SmtpConfig {
+        name: "nowhere".into(),
         host: "127.0.0.1".into(),
         port: 9,
         tls: Tls::None,
         credentials: None,
         connections: 1,
+        rate: None,
         timeout_ms: 1_000,
         extra_roots_pem: None,
-    });
+    }]);
     for (transport, on_uncertain, status) in [
         (server.clone(), OnUncertain::Hold, MessageStatus::Uncertain),
         (server, OnUncertain::Resend, MessageStatus::Queued),
         (Transport::Mailbox, OnUncertain::Hold, MessageStatus::Queued),
     ] {
         let outbox = MemoryOutbox::with(1, WELCOME);
+        let dead = Claimant::unique();
+        outbox.claim_messages(&dead, noon(), after_minutes(10), 1).await.unwrap();
         let left = Outgoing { id: outbox.row(1).message.id, message_id: "x".into(), source: vec![] };
-        outbox.mark_sending(&[left], noon()).await.unwrap();
-        let config = DeliveryConfig { on_uncertain, ..config(transport) };
-        assert_eq!(deliverer(&outbox, &config).recover(noon()).await.unwrap(), 1);
+        outbox.mark_sending(&dead, &[left], noon(), after_minutes(10)).await.unwrap();
+        let config = DeliveryConfig { on_uncertain: UncertainRule::all(on_uncertain), ..config(transport) };
+        let deliverer = deliverer(&outbox, &config);
+        assert_eq!(deliverer.recover(Abandoned::LeaseEnded).await.unwrap(), 0, "the lease still holds");
+        assert_eq!(deliverer.recover(Abandoned::All).await.unwrap(), 1);
         assert_eq!(outbox.row(1).status, status);
     }
 }
@@ -192,7 +200,7 @@ fn a_configuration_that_cannot_work_is_refused_at_once() {
         let mut config = config(Transport::Mailbox);
         change(&mut config);
         let outbox = MemoryOutbox::with(0, &[]);
-        super::Deliverer::over(outbox.clone(), outbox, &config)
+        super::Deliverer::over(outbox.clone(), outbox.clone(), outbox.clock.clone(), &config)
             .err()
             .map(|error| error.to_string())
             .unwrap_or_default()

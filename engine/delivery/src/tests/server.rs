@@ -84,11 +84,13 @@ impl MailServer {
             .unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let config = SmtpConfig {
+            name: "test".into(),
             host: "localhost".into(),
             port: listener.local_addr().unwrap().port(),
             tls: security,
             credentials: None,
             connections: 1,
+            rate: None,
             timeout_ms: 20_000,
             extra_roots_pem: Some(own.cert.pem()),
         };

@@ -1,8 +1,14 @@
 //! What the engine promises, with the real plugins over a real store on a driven clock.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod beside;
+mod flaky;
+mod set_clock;
 mod support;
 
+use std::time::Duration;
+
+use dripline_delivery::{DEFAULT_TIMEOUT_MS, SmtpConfig, Tls, Transport};
 use dripline_model::{decision::RunStatus, manifest::Grant};
 use dripline_runtime::Options;
 use serde_json::json;
@@ -275,6 +281,22 @@ async fn workflows_that_start_each_other_come_to_rest() {
 }
 
 #[tokio::test]
+async fn workflows_that_start_each_other_come_to_rest_while_time_passes() {
+    let app = TestApp::new(HELLO).await;
+    app.contacts(1, |_| json!({})).await;
+    app.publish("name: ping\non: [{event: go}, {segment_joined: b}]\nenroll: {again: always}\nsteps:\n  - segment: {leave: a}\n  - segment: {join: a}\n").await;
+    app.publish("name: pong\non: {segment_joined: a}\nenroll: {again: always}\nsteps:\n  - segment: {leave: b}\n  - segment: {join: b}\n").await;
+    app.events(1, "go", "2024-01-02T00:00:00Z").await;
+    let engine = app.engine().await;
+    for second in 0..10 {
+        let now = at("2024-01-02T00:00:00Z") + std::time::Duration::from_secs(second);
+        let did = engine.step(now).await.unwrap();
+        assert_eq!(did.is_some(), second < 3, "{did:?}");
+    }
+    assert_eq!(app.runs().await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_schedule_makes_nothing_up_from_before_it_was_published() {
     let app = TestApp::new(HELLO).await;
     app.contacts(10, |_| json!({})).await;
@@ -290,4 +312,42 @@ async fn a_schedule_makes_nothing_up_from_before_it_was_published() {
     app.publish(&weekly(3)).await;
     assert_eq!(app.engine().await.settle(at("2024-01-04T12:00:00Z")).await.unwrap().enrolled, 0);
     assert_eq!(app.engine().await.settle(at("2024-01-10T09:00:00Z")).await.unwrap().enrolled, 10);
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_holds_no_step_up() {
+    let app = TestApp::new(HELLO).await;
+    app.contacts(2, |_| json!({})).await;
+    app.publish("name: greet\non: {event: go}\nsteps:\n  - email: {template: hello, subject: Hello}\n").await;
+    app.events(1, "go", "2024-01-01T00:00:00Z").await;
+    let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let smtp = SmtpConfig {
+        name: "silent".into(),
+        host: "127.0.0.1".into(),
+        port: silent.local_addr().unwrap().port(),
+        tls: Tls::None,
+        credentials: None,
+        connections: 1,
+        rate: None,
+        timeout_ms: DEFAULT_TIMEOUT_MS,
+        extra_roots_pem: None,
+    };
+    let engine = app.engine_through(Transport::Smtp(vec![smtp]), app.options()).await;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let watching = async {
+        let (held, _) = silent.accept().await.unwrap();
+        // The first message waits for a greeting; the second contact's run goes to its end meanwhile.
+        app.events(2, "go", "2024-01-01T00:00:00Z").await;
+        let done = async {
+            while app.runs().await.iter().filter(|run| run.status == RunStatus::Completed).count() < 2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), done).await.unwrap();
+        drop((held, silent));
+        stop.send(()).unwrap();
+    };
+    let (ran, ()) = tokio::join!(engine.run_forever(async { stopped.await.unwrap() }), watching);
+    ran.unwrap();
+    assert_eq!(app.mails().await.len(), 2, "both wait in the outbox");
 }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use dripline_delivery::{Deliverer, DeliveryConfig, OnUncertain, RetryPolicy, Sender, Transport};
+use dripline_delivery::{Deliverer, DeliveryConfig, RetryPolicy, Sender, Transport, UncertainRule};
 use dripline_model::{
     Clock, Digest, DrivenClock, Manifest,
     id::ContactId,
@@ -145,22 +145,51 @@ impl TestApp {
     }
 
     pub(crate) async fn engine(&self) -> Engine {
+        self.engine_with(self.options()).await
+    }
+
+    /// Everything granted that was asked for.
+    pub(crate) fn options(&self) -> Options {
         let grants =
             self.plugins.iter().map(|(name, (_, info))| (name.clone(), info.grant.clone())).collect();
-        self.engine_with(Options { grants, time_zone: TimeZone::UTC, ..Options::default() }).await
+        Options { grants, time_zone: TimeZone::UTC, ..Options::default() }
     }
 
     pub(crate) async fn engine_with(&self, options: Options) -> Engine {
+        self.engine_of(Arc::clone(&self.store), self.clock.clone(), Transport::Mailbox, options).await
+    }
+
+    /// An engine over another store than the app's.
+    pub(crate) async fn engine_over(&self, store: Arc<dyn Store>, options: Options) -> Engine {
+        self.engine_of(store, self.clock.clone(), Transport::Mailbox, options).await
+    }
+
+    /// An engine that tells the time by another clock than the app's.
+    pub(crate) async fn engine_by(&self, clock: Arc<dyn Clock>, options: Options) -> Engine {
+        self.engine_of(Arc::clone(&self.store), clock, Transport::Mailbox, options).await
+    }
+
+    /// An engine whose messages go this way.
+    pub(crate) async fn engine_through(&self, transport: Transport, options: Options) -> Engine {
+        self.engine_of(Arc::clone(&self.store), self.clock.clone(), transport, options).await
+    }
+
+    async fn engine_of(
+        &self,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        transport: Transport,
+        options: Options,
+    ) -> Engine {
         let config = DeliveryConfig {
             sender: Sender { name: "Test".into(), email: "test@dripline.example".into(), reply_to: None },
             unsubscribe_url: None,
-            transport: Transport::Mailbox,
-            on_uncertain: OnUncertain::Hold,
+            transport,
+            on_uncertain: UncertainRule::default(),
             retry: RetryPolicy::default(),
         };
-        let deliverer = Deliverer::new(Arc::clone(&self.store), config).unwrap();
-        let clock: Arc<dyn Clock> = self.clock.clone();
-        Engine::start(Arc::clone(&self.store), self.host.clone(), clock, deliverer, options).await.unwrap()
+        let deliverer = Deliverer::new(Arc::clone(&store), Arc::clone(&clock), config).unwrap();
+        Engine::start(store, self.host.clone(), clock, deliverer, options).await.unwrap()
     }
 
     /// Runs until nothing is left to do, and answers the moments at which something was.

@@ -6,7 +6,10 @@ use dripline_model::{Contact, contact::Needs, id::ContactId};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::ms;
+use super::{
+    ms,
+    nul::{has_nul, nul, nul_in},
+};
 use crate::{
     ContactRow, RowResult,
     error::{Raw, to_json},
@@ -126,6 +129,9 @@ impl Book {
 
     /// Takes a row over; answers what became of it.
     fn take(&mut self, row: &ContactRow, now: Timestamp) -> RowResult {
+        if let Some(reason) = nul_in_contact(row) {
+            return RowResult::Rejected(reason);
+        }
         let place = match self.place(row) {
             Ok(place) => place,
             Err(reason) => return RowResult::Rejected(reason),
@@ -188,6 +194,14 @@ impl Book {
         sets.put_consents(&consents, ms(now)).await?;
         sets.add_tags(&tags).await
     }
+}
+
+/// Which field of a row has a NUL, which not every database keeps.
+fn nul_in_contact(row: &ContactRow) -> Option<String> {
+    let ids = [("external id", &row.external_id), ("email", &row.email)];
+    let id = ids.into_iter().find(|(_, id)| id.as_deref().is_some_and(has_nul)).map(|(what, _)| what);
+    let names = row.consents.keys().chain(&row.tags).any(|name| has_nul(name)).then_some("tag or topic");
+    id.or(names).map(nul).or_else(|| nul_in(&row.attributes))
 }
 
 impl Entry {

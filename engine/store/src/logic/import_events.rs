@@ -5,7 +5,10 @@ use std::collections::{HashMap, HashSet};
 use dripline_model::id::ContactId;
 use serde_json::{Map, Value};
 
-use super::ms;
+use super::{
+    ms,
+    nul::{has_nul, nul, nul_in},
+};
 use crate::{
     EventRow, RowResult,
     error::{Raw, to_json},
@@ -35,6 +38,10 @@ pub(crate) async fn insert(
     let mut results = Vec::with_capacity(rows.len());
     let mut events = Vec::with_capacity(rows.len());
     for row in rows {
+        if let Some(reason) = nul_in_event(row) {
+            results.push(RowResult::Rejected(reason));
+            continue;
+        }
         let Some(contact) = named.0.get(&row.contact).copied().flatten() else {
             results.push(RowResult::Rejected(format!("there is no contact {}", row.contact)));
             continue;
@@ -55,6 +62,13 @@ pub(crate) async fn insert(
     }
     sets.insert_events(&events).await?;
     Ok(results)
+}
+
+/// Which field of a row has a NUL, which not every database keeps.
+fn nul_in_event(row: &EventRow) -> Option<String> {
+    let texts = [("contact", Some(&row.contact)), ("name", Some(&row.name)), ("key", row.key.as_ref())];
+    let text = texts.into_iter().find(|(_, text)| text.is_some_and(|text| has_nul(text)));
+    text.map(|(what, _)| nul(what)).or_else(|| nul_in(&row.properties))
 }
 
 impl Named {

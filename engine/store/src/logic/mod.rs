@@ -7,6 +7,7 @@ pub(crate) mod enroll;
 pub(crate) mod firings;
 pub(crate) mod import_contacts;
 pub(crate) mod import_events;
+pub(crate) mod nul;
 pub(crate) mod outbox;
 pub(crate) mod pending;
 pub(crate) mod report;

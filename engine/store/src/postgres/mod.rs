@@ -1,1 +1,183 @@
-//! The PostgreSQL backend.
+//! The PostgreSQL backend: one database, any number of processes, all alike.
+//!
+//! What is claimed is locked to the commit (`FOR NO KEY UPDATE SKIP LOCKED`), runs and events together with their
+//! contacts, so that two processes never decide about one contact at a time. Rows go in as one array for each column
+//! (`unnest`). What only ever grows and harms nobody when it is there too early (words, segments' names, representatives
+//! whom somebody names) is written beside the batch, in a transaction of its own, so that batches never wait for each
+//! other's new words. The tables: `migrations/postgres/0001_store.sql`.
+
+mod catalog;
+mod changes;
+mod contacts;
+mod firings;
+mod open;
+mod outbox;
+mod reader;
+mod rows;
+mod sets;
+mod transaction;
+mod writer;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use dripline_model::id::VersionId;
+use sqlx::{PgConnection, PgPool, query, query_as};
+
+use self::{changes::Changes, reader::Reader, writer::Writer};
+use crate::{
+    Result,
+    backend::Backend,
+    error::{Doing as _, Raw},
+    versions::{Version, VersionRow, Versions},
+    words::Dictionary,
+};
+
+const VERSION: &str = "
+SELECT w.name, v.number, v.program
+FROM workflow_versions v JOIN workflows w ON w.id = v.workflow_id
+WHERE v.id = $1";
+
+/// One import at a time: it compares what comes with what is there.
+const LOCK_IMPORTS: &str = "SELECT pg_advisory_xact_lock(hashtextextended('dripline import', 0))";
+
+/// How to reach a database.
+#[derive(Clone)]
+pub struct PostgresConfig {
+    /// `postgres://user:password@host:port/database?sslmode=…`
+    /// (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>).
+    pub url: String,
+    /// Connections that write at a time; as many again read.
+    pub connections: u32,
+    /// How long to wait for a connection, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// How long a single statement may take, in milliseconds; the server ends it then. 0 is for ever.
+    pub statement_timeout_ms: u64,
+}
+
+impl PostgresConfig {
+    /// A database with what is usual for the rest.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            connections: 8,
+            connect_timeout_ms: 10_000,
+            statement_timeout_ms: 10 * 60_000,
+        }
+    }
+
+    fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+}
+
+/// Without the URL, in which there may be a password.
+impl std::fmt::Debug for PostgresConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresConfig").field("connections", &self.connections).finish_non_exhaustive()
+    }
+}
+
+/// What [`PostgresStore::migrate`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Migrated {
+    /// The schema's version before; 0 for an empty database.
+    pub from: i64,
+    /// The schema's version now.
+    pub to: i64,
+}
+
+/// The contact store in a PostgreSQL database.
+///
+/// Clones share the connections. Each remembers for itself which changes it has seen
+/// ([`Scheduling::changed`](crate::Scheduling::changed)): give each loop that waits for changes a clone of its own.
+#[derive(Debug)]
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+    seen: AtomicU64,
+}
+
+/// What all clones of a store have in common.
+#[derive(Debug)]
+struct Shared {
+    writers: PgPool,
+    /// Also for what is written beside a batch: its connections are never held while another is waited for.
+    readers: PgPool,
+    changes: Changes,
+    dictionary: Dictionary,
+    versions: Versions,
+}
+
+impl PostgresStore {
+    /// Opens a database. An empty one gets its tables; one with an older schema is left as it is, for
+    /// [`PostgresStore::migrate`].
+    ///
+    /// # Errors
+    /// [`NotOurs`](crate::ErrorKind::NotOurs) for another program's database, [`Newer`](crate::ErrorKind::Newer) and
+    /// [`Older`](crate::ErrorKind::Older) for another schema, [`Unreachable`](crate::ErrorKind::Unreachable) where there
+    /// is no server or it refuses us, [`NoRights`](crate::ErrorKind::NoRights) where tables are to be made and may not.
+    pub async fn open(config: &PostgresConfig) -> Result<Self> {
+        let pools = open::open(config).await.doing(open::doing("open", config))?;
+        let shared = Shared {
+            changes: Changes::listening(pools.readers.clone()),
+            writers: pools.writers,
+            readers: pools.readers,
+            dictionary: Dictionary::default(),
+            versions: Versions::default(),
+        };
+        Ok(Self { shared: Arc::new(shared), seen: AtomicU64::new(0) })
+    }
+
+    /// Brings the schema up to date; one process at a time, the others wait and find it done. Processes of the release
+    /// before go on working meanwhile and afterwards.
+    ///
+    /// # Errors
+    /// As for [`PostgresStore::open`].
+    pub async fn migrate(config: &PostgresConfig) -> Result<Migrated> {
+        open::migrate(config).await.doing(open::doing("migrate", config))
+    }
+}
+
+impl Clone for PostgresStore {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), seen: AtomicU64::new(self.seen.load(Ordering::Acquire)) }
+    }
+}
+
+#[async_trait]
+impl Backend for PostgresStore {
+    type Reader = Reader;
+    type Writer = Writer;
+
+    async fn reader(&self) -> Raw<Reader> {
+        let conn = self.shared.readers.acquire().await?;
+        Ok(Reader { conn, shared: Arc::clone(&self.shared) })
+    }
+
+    async fn writer(&self) -> Raw<Writer> {
+        Writer::begin(&self.shared).await
+    }
+
+    async fn importer(&self) -> Raw<Writer> {
+        let mut writer = self.writer().await?;
+        query(LOCK_IMPORTS).execute(writer.conn()).await?;
+        Ok(writer)
+    }
+}
+
+impl Shared {
+    /// What a version is.
+    async fn version(&self, conn: &mut PgConnection, id: VersionId) -> Raw<Arc<Version>> {
+        if let Some(version) = self.versions.known(id) {
+            return Ok(version);
+        }
+        let row: Option<VersionRow> = query_as(VERSION).bind(id.0).fetch_optional(conn).await?;
+        self.versions.read(id, row)
+    }
+}

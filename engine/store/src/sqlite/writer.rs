@@ -119,7 +119,9 @@ impl Writer {
 #[async_trait]
 impl Commit for Writer {
     async fn commit(self) -> Raw<()> {
+        dripline_model::crash::point("store.commit.before");
         self.tx.commit().await?;
+        dripline_model::crash::point("store.commit.after");
         self.shared.dictionary.remember(self.words);
         if self.wrote {
             self.shared.changes.bump();

@@ -6,6 +6,7 @@ mod catalog;
 mod ingest;
 mod model;
 mod outbox;
+mod postgres;
 mod report;
 mod runs;
 mod workspace;
@@ -22,6 +23,13 @@ macro_rules! stores {
             async fn sqlite() {
                 let store = dripline_store::sqlite::SqliteStore::in_memory().await.unwrap();
                 body(Arc::new(store)).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                if let Some(store) = crate::postgres::empty_store().await {
+                    body(Arc::new(store)).await;
+                }
             }
         }
     )*};

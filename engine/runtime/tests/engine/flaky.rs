@@ -1,0 +1,136 @@
+//! A store whose batches fail a few times before they begin.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use dripline_model::{
+    Contact, Digest,
+    id::{ContactId, FiringId, MessageId, RunId, VersionId, WorkflowId},
+    team::{Representative, Team},
+};
+use dripline_store::*;
+use jiff::Timestamp;
+use sqlx::error::{DatabaseError, ErrorKind as SqlKind};
+
+/// A store that answers the next batches with an error of this SQLSTATE.
+pub(crate) struct FlakyStore {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) code: &'static str,
+    pub(crate) failures: AtomicU32,
+}
+
+/// What PostgreSQL would say.
+#[derive(Debug)]
+struct Said(&'static str);
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the database said {}", self.0)
+    }
+}
+
+impl std::error::Error for Said {}
+
+impl DatabaseError for Said {
+    fn message(&self) -> &str {
+        "failed"
+    }
+    fn code(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(self.0))
+    }
+    fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+    fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+    fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+        self
+    }
+    fn kind(&self) -> SqlKind {
+        SqlKind::Other
+    }
+}
+
+/// Passes verbs on.
+macro_rules! pass {
+    ($verbs:ident { $($name:ident($($value:ident: $of:ty),*) -> $answer:ty;)* } $($own:item)*) => {
+        #[async_trait]
+        impl $verbs for FlakyStore {
+            $(async fn $name(&self, $($value: $of),*) -> $answer {
+                self.store.$name($($value),*).await
+            })*
+            $($own)*
+        }
+    };
+}
+
+pass! { Scheduling {
+    next_due() -> Result<Option<Timestamp>>;
+    last_firing(workflow: WorkflowId) -> Result<Option<Timestamp>>;
+    begin_firing(new: &NewFiring) -> Result<FiringId>;
+    firing(firing: FiringId) -> Result<Option<Firing>>;
+    open_firings() -> Result<Vec<Firing>>;
+    next_arrival() -> Result<Option<Timestamp>>;
+    changed() -> ();
+    retry_runs(run: Option<RunId>, now: Timestamp) -> Result<u64>;
+    cancel_run(run: RunId, reason: &str, now: Timestamp) -> Result<bool>;
+}
+    async fn begin(&self) -> Result<Box<dyn Transaction>> {
+        let fails = |left: u32| left.checked_sub(1);
+        if self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fails).is_ok() {
+            let kind = ErrorKind::Database(sqlx::Error::Database(Box::new(Said(self.code))));
+            return Err(Error { doing: "begin a batch".into(), kind });
+        }
+        self.store.begin().await
+    }
+}
+
+pass! { Catalog {
+    put_teams(reps: &[Representative], teams: &[Team]) -> Result<()>;
+    teams() -> Result<Vec<Team>>;
+    representatives() -> Result<Vec<Representative>>;
+    publish(version: &NewVersion<'_>, now: Timestamp) -> Result<Published>;
+    retire_all_but(names: &BTreeSet<&str>, now: Timestamp) -> Result<Vec<String>>;
+    program(version: VersionId) -> Result<Option<StoredProgram>>;
+    current_programs() -> Result<Vec<StoredProgram>>;
+    revision() -> Result<i64>;
+    plugin(digest: &Digest) -> Result<Option<Vec<u8>>>;
+    template(digest: &Digest) -> Result<Option<String>>;
+} }
+
+pass! { Ingest {
+    begin_import() -> Result<Box<dyn Import>>;
+    find_contact(key: &str) -> Result<Option<ContactId>>;
+} }
+
+pass! { Outbox {
+    due_messages(now: Timestamp, limit: usize) -> Result<Vec<DueMessage>>;
+    next_message_due() -> Result<Option<Timestamp>>;
+    mark_sending(messages: &[Outgoing], now: Timestamp) -> Result<()>;
+    settle(results: &[Delivery], now: Timestamp) -> Result<()>;
+    recover_sending(resend: bool, now: Timestamp) -> Result<u64>;
+} }
+
+pass! { Reports {
+    list_contacts(filter: &ContactFilter, limit: usize) -> Result<Vec<Contact>>;
+    timeline(contact: ContactId) -> Result<Vec<TimelineEntry>>;
+    leads(limit: usize) -> Result<Vec<Lead>>;
+    list_runs(filter: &RunFilter, limit: usize) -> Result<Vec<RunRow>>;
+    run_decisions(run: RunId) -> Result<Vec<TimelineEntry>>;
+    standing() -> Result<Vec<Standing>>;
+    list_messages(filter: &MessageFilter, limit: usize) -> Result<Vec<MessageRow>>;
+    message(message: MessageId) -> Result<Option<(MessageRow, Option<Vec<u8>>)>>;
+    messages_by_template() -> Result<Vec<(String, u64)>>;
+    messages_by_day() -> Result<Vec<(jiff::civil::Date, u64)>>;
+    counts() -> Result<Counts>;
+    known_attributes() -> Result<Vec<String>>;
+} }

@@ -1,0 +1,258 @@
+//! What a workspace publishes: [`Catalog`].
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use dripline_model::{
+    Digest,
+    clock::from_ms,
+    id::{VersionId, WorkflowId},
+    program,
+    team::{Representative, Team},
+};
+use jiff::Timestamp;
+use sqlx::{FromRow, PgConnection, query, query_as, query_scalar};
+
+use super::{PostgresStore, writer::Writer};
+use crate::{
+    Catalog, NewVersion, Published, Result, StoredProgram,
+    backend::{Backend as _, Commit as _},
+    error::{Doing as _, Raw, damaged, from_json, to_json},
+    logic::{
+        ms,
+        teams::{self, TeamRow},
+    },
+};
+
+const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('dripline publish', 0))";
+
+const TEAMS: &str = "
+SELECT t.key, t.name, r.key, m.weight
+FROM teams t
+LEFT JOIN team_members m ON m.team_id = t.id
+LEFT JOIN representatives r ON r.id = m.rep_id
+ORDER BY t.position, m.position";
+
+const REPRESENTATIVES: &str =
+    "SELECT key, name, email FROM representatives WHERE active ORDER BY position, key COLLATE \"C\"";
+
+const PUT_WORKFLOW: &str = "
+INSERT INTO workflows (name, created_at) VALUES ($1, $2)
+ON CONFLICT (name) DO UPDATE SET retired_at = NULL WHERE workflows.retired_at IS NOT NULL";
+
+const IN_USE: &str = "SELECT id, name FROM workflows WHERE retired_at IS NULL ORDER BY name COLLATE \"C\"";
+
+const RETIRE: &str = "UPDATE workflows SET retired_at = $2 WHERE id = $1";
+
+const WORKFLOW: &str = "SELECT id FROM workflows WHERE name = $1";
+
+const CURRENT: &str = "
+SELECT id, number, digest FROM workflow_versions WHERE workflow_id = $1 ORDER BY number DESC LIMIT 1";
+
+const INSERT_VERSION: &str = "
+INSERT INTO workflow_versions (workflow_id, number, digest, program, source, published_at)
+VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
+
+const PUT_PLUGIN: &str = "
+INSERT INTO plugins (digest, name, version, wasm) VALUES ($1, $2, $3, $4) ON CONFLICT (digest) DO NOTHING";
+
+const PUT_TEMPLATE: &str =
+    "INSERT INTO templates (digest, source) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING";
+
+const PROGRAM: &str = "
+SELECT workflow_id, id, number, published_at, digest, program, source FROM workflow_versions WHERE id = $1";
+
+const CURRENT_PROGRAMS: &str = "
+SELECT v.workflow_id, v.id, v.number, v.published_at, v.digest, v.program, v.source
+FROM workflows w JOIN workflow_versions v ON v.workflow_id = w.id
+    AND v.number = (SELECT max(number) FROM workflow_versions WHERE workflow_id = w.id)
+WHERE w.retired_at IS NULL
+ORDER BY w.name COLLATE \"C\"";
+
+const PLUGIN: &str = "SELECT wasm FROM plugins WHERE digest = $1";
+
+const REVISION: &str = "SELECT number FROM revision";
+
+/// Run in the transaction that changes something.
+const NEXT_REVISION: &str = "UPDATE revision SET number = number + 1";
+
+const TEMPLATE: &str = "SELECT source FROM templates WHERE digest = $1";
+
+#[derive(FromRow)]
+struct VersionRow {
+    workflow_id: i64,
+    id: i64,
+    number: i64,
+    published_at: i64,
+    digest: String,
+    program: String,
+    source: String,
+}
+
+impl VersionRow {
+    fn into_stored(self) -> Raw<StoredProgram> {
+        let program: program::Program = from_json("program", &self.program)?;
+        if program.format > program::FORMAT {
+            let detail = format!(
+                "version {} has format {}, which this program is too old for",
+                self.id, program.format
+            );
+            return Err(damaged("program", detail));
+        }
+        Ok(StoredProgram {
+            workflow: WorkflowId(self.workflow_id),
+            version: VersionId(self.id),
+            number: self.number,
+            published_at: from_ms(self.published_at),
+            digest: Digest::from_hex(self.digest),
+            program,
+            source: self.source,
+        })
+    }
+}
+
+#[async_trait]
+impl Catalog for PostgresStore {
+    async fn put_teams(&self, reps: &[Representative], teams: &[Team]) -> Result<()> {
+        self.replace_teams(reps, teams).await.doing("store the teams")
+    }
+
+    async fn teams(&self) -> Result<Vec<Team>> {
+        self.load_teams().await.doing("load the teams")
+    }
+
+    async fn representatives(&self) -> Result<Vec<Representative>> {
+        self.load_representatives().await.doing("load the representatives")
+    }
+
+    async fn publish(&self, version: &NewVersion<'_>, now: Timestamp) -> Result<Published> {
+        self.put_version(version, now).await.doing(format!("publish `{}`", version.program.name))
+    }
+
+    async fn retire_all_but(&self, names: &BTreeSet<&str>, now: Timestamp) -> Result<Vec<String>> {
+        self.retire(names, now).await.doing("retire workflows")
+    }
+
+    async fn program(&self, version: VersionId) -> Result<Option<StoredProgram>> {
+        self.load_program(version).await.doing(format!("load version {version}"))
+    }
+
+    async fn current_programs(&self) -> Result<Vec<StoredProgram>> {
+        self.load_current_programs().await.doing("load the workflows")
+    }
+
+    async fn revision(&self) -> Result<i64> {
+        let revision = query_scalar(REVISION).fetch_one(&self.shared.readers).await;
+        revision.doing("read the catalog's revision")
+    }
+
+    async fn plugin(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
+        let wasm = query_scalar(PLUGIN).bind(digest.as_str()).fetch_optional(&self.shared.readers).await;
+        wasm.doing(format!("load plugin {}", digest.short()))
+    }
+
+    async fn template(&self, digest: &Digest) -> Result<Option<String>> {
+        let source = query_scalar(TEMPLATE).bind(digest.as_str()).fetch_optional(&self.shared.readers).await;
+        source.doing(format!("load template {}", digest.short()))
+    }
+}
+
+impl PostgresStore {
+    /// Begins the transaction of one who publishes: one at a time, so that versions are numbered one after the other.
+    async fn publisher(&self) -> Raw<Writer> {
+        let mut writer = self.writer().await?;
+        query(LOCK).execute(writer.conn()).await?;
+        writer.wakes_others = true;
+        Ok(writer)
+    }
+
+    async fn replace_teams(&self, reps: &[Representative], teams: &[Team]) -> Raw<()> {
+        let mut writer = self.publisher().await?;
+        if representatives(writer.conn()).await? == reps && all_teams(writer.conn()).await? == teams {
+            return Ok(());
+        }
+        writer.run(query(NEXT_REVISION)).await?;
+        teams::replace(&mut writer, reps, teams).await?;
+        writer.commit().await
+    }
+
+    async fn load_teams(&self) -> Raw<Vec<Team>> {
+        all_teams(&mut self.reader().await?.conn).await
+    }
+
+    async fn load_representatives(&self) -> Raw<Vec<Representative>> {
+        representatives(&mut self.reader().await?.conn).await
+    }
+
+    async fn put_version(&self, new: &NewVersion<'_>, now: Timestamp) -> Raw<Published> {
+        let mut writer = self.publisher().await?;
+        let digest = new.program.digest();
+        // Brought back, it counts as published anew, so that no schedule makes up for the time in between.
+        let appears = writer.run(query(PUT_WORKFLOW).bind(&new.program.name).bind(ms(now))).await? > 0;
+        let workflow: i64 = query_scalar(WORKFLOW).bind(&new.program.name).fetch_one(writer.conn()).await?;
+        let current: Option<(i64, i64, String)> =
+            query_as(CURRENT).bind(workflow).fetch_optional(writer.conn()).await?;
+        if let Some((id, number, current)) = &current
+            && current == digest.as_str()
+            && !appears
+        {
+            writer.commit().await?;
+            let workflow = WorkflowId(workflow);
+            return Ok(Published { workflow, version: VersionId(*id), number: *number, is_new: false });
+        }
+        for plugin in &new.plugins {
+            let put = query(PUT_PLUGIN).bind(plugin.digest.as_str()).bind(plugin.name).bind(plugin.version);
+            writer.run(put.bind(plugin.wasm)).await?;
+        }
+        for (digest, source) in &new.templates {
+            writer.run(query(PUT_TEMPLATE).bind(digest.as_str()).bind(*source)).await?;
+        }
+        let number = current.map_or(1, |(_, number, _)| number + 1);
+        let id: i64 = query_scalar(INSERT_VERSION)
+            .bind(workflow)
+            .bind(number)
+            .bind(digest.as_str())
+            .bind(to_json("program", new.program)?)
+            .bind(new.source)
+            .bind(ms(now))
+            .fetch_one(writer.conn())
+            .await?;
+        writer.run(query(NEXT_REVISION)).await?;
+        writer.commit().await?;
+        Ok(Published { workflow: WorkflowId(workflow), version: VersionId(id), number, is_new: true })
+    }
+
+    async fn retire(&self, names: &BTreeSet<&str>, now: Timestamp) -> Raw<Vec<String>> {
+        let mut writer = self.publisher().await?;
+        let mut workflows: Vec<(i64, String)> = query_as(IN_USE).fetch_all(writer.conn()).await?;
+        workflows.retain(|(_, name)| !names.contains(name.as_str()));
+        for (id, _) in &workflows {
+            writer.run(query(RETIRE).bind(*id).bind(ms(now))).await?;
+        }
+        if !workflows.is_empty() {
+            writer.run(query(NEXT_REVISION)).await?;
+        }
+        writer.commit().await?;
+        Ok(workflows.into_iter().map(|(_, name)| name).collect())
+    }
+
+    async fn load_program(&self, version: VersionId) -> Raw<Option<StoredProgram>> {
+        let row: Option<VersionRow> =
+            query_as(PROGRAM).bind(version.0).fetch_optional(&self.shared.readers).await?;
+        row.map(VersionRow::into_stored).transpose()
+    }
+
+    async fn load_current_programs(&self) -> Raw<Vec<StoredProgram>> {
+        let rows: Vec<VersionRow> = query_as(CURRENT_PROGRAMS).fetch_all(&self.shared.readers).await?;
+        rows.into_iter().map(VersionRow::into_stored).collect()
+    }
+}
+
+async fn all_teams(conn: &mut PgConnection) -> Raw<Vec<Team>> {
+    let rows: Vec<TeamRow> = query_as(TEAMS).fetch_all(conn).await?;
+    teams::from_rows(rows)
+}
+
+async fn representatives(conn: &mut PgConnection) -> Raw<Vec<Representative>> {
+    Ok(teams::representatives(query_as(REPRESENTATIVES).fetch_all(conn).await?))
+}

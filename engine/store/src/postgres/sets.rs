@@ -1,0 +1,609 @@
+//! Sets of rows, as PostgreSQL takes and gives them fastest.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use dripline_model::{Contact, clock::from_ms, contact::Needs, id::VersionId};
+use sqlx::{query, query_as, query_scalar};
+use ulid::Ulid;
+
+use super::{
+    contacts,
+    rows::{bind_columns, json, small, text},
+    writer::Writer,
+};
+use crate::{
+    error::Raw,
+    sets::{
+        Assignment, ContactFields, Decision, EndedRun, EventFields, EventState, MovedRun, NewMessage, NewRun,
+        ScoreEntry, Sets, StepScore,
+    },
+    versions::Version,
+};
+
+const CONTACT_IDS: &str =
+    "SELECT nextval(pg_get_serial_sequence('contacts', 'id')) FROM generate_series(1, $1)";
+
+const ASSIGNMENT_IDS: &str =
+    "SELECT nextval(pg_get_serial_sequence('assignments', 'id')) FROM generate_series(1, $1)";
+
+pub(super) const BY_EXTERNAL_ID: &str = "
+SELECT c.external_id, c.id FROM unnest($1::text[]) AS wanted(key) JOIN contacts c ON c.external_id = wanted.key";
+
+pub(super) const BY_EMAIL: &str = "
+SELECT c.email, c.id FROM unnest($1::text[]) AS wanted(key) JOIN contacts c ON c.email = wanted.key";
+
+/// A row is never without both, not even between two statements; the update that follows writes the real ones.
+const RELEASE_EMAILS: &str = "
+UPDATE contacts SET email = NULL, external_id = coalesce(external_id, chr(1) || id) WHERE id = ANY($1::int8[])";
+
+const INSERT_CONTACTS: &str = "
+INSERT INTO contacts (id, uid, external_id, email, attributes, created_at, updated_at)
+SELECT t.id, t.uid, t.external_id, t.email, t.attributes::jsonb, t.created_at, $7::int8
+FROM unnest($1::int8[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::int8[])
+    AS t(id, uid, external_id, email, attributes, created_at)";
+
+pub(super) const UPDATE_CONTACTS: &str = "
+UPDATE contacts SET external_id = t.external_id, email = t.email, attributes = t.attributes::jsonb,
+    created_at = t.created_at, updated_at = $6
+FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::int8[])
+    AS t(id, external_id, email, attributes, created_at)
+WHERE contacts.id = t.id";
+
+pub(super) const PUT_ATTRIBUTES: &str = "
+UPDATE contacts SET attributes = t.attributes::jsonb, updated_at = $3
+FROM unnest($1::int8[], $2::text[]) AS t(id, attributes)
+WHERE contacts.id = t.id";
+
+const KNOWN_ATTRIBUTE_NAMES: &str = "SELECT count(*) FROM attribute_names WHERE name = ANY($1::text[])";
+
+const ADD_ATTRIBUTE_NAMES: &str = "
+INSERT INTO attribute_names (name) SELECT * FROM unnest($1::text[]) AS t(name) ORDER BY name ON CONFLICT DO NOTHING";
+
+const PUT_CONSENTS: &str = "
+INSERT INTO consents (contact_id, topic, given, at)
+SELECT t.*, $4::int8 FROM unnest($1::int8[], $2::int8[], $3::bool[]) AS t(contact_id, topic, given)
+ON CONFLICT (contact_id, topic) DO UPDATE SET given = excluded.given, at = excluded.at";
+
+const ADD_TAGS: &str = "
+INSERT INTO contact_tags (contact_id, tag) SELECT * FROM unnest($1::int8[], $2::int8[]) ON CONFLICT DO NOTHING";
+
+pub(super) const REMOVE_TAGS: &str = "
+DELETE FROM contact_tags USING unnest($1::int8[], $2::int8[]) AS t(contact_id, tag)
+WHERE contact_tags.contact_id = t.contact_id AND contact_tags.tag = t.tag";
+
+pub(super) const SCORES: &str = "
+SELECT s.contact_id, s.score, s.value
+FROM unnest($1::int8[]) AS wanted(id) JOIN contact_scores s ON s.contact_id = wanted.id";
+
+pub(super) const STANDING_ENTRIES: &str = "
+SELECT e.id, e.contact_id, e.points
+FROM unnest($1::int8[]) AS wanted(id) JOIN score_entries e ON e.contact_id = wanted.id AND e.score = $2
+WHERE e.workflow_id = $3 AND e.step = $4 AND e.cleared_at IS NULL";
+
+pub(super) const CLEAR_ENTRIES: &str = "
+UPDATE score_entries SET cleared_at = $3
+FROM unnest($1::int8[], $2::int8[]) AS t(contact_id, id)
+WHERE score_entries.contact_id = t.contact_id AND score_entries.id = t.id";
+
+const PUT_SCORES: &str = "
+INSERT INTO contact_scores (contact_id, score, value)
+SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[])
+ON CONFLICT (contact_id, score) DO UPDATE SET value = excluded.value";
+
+const INSERT_ENTRIES: &str = "
+INSERT INTO score_entries (contact_id, score, points, total, because, run_id, turn, workflow_id, step, cleared_at, at)
+SELECT t.*, $11::int8
+FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::int4[], $8::int8[], $9::int8[],
+    $10::int8[]) AS t";
+
+const CREATE_SEGMENTS: &str = "
+INSERT INTO segments (name, created_at) SELECT name, $2 FROM unnest($1::text[]) AS t(name) ORDER BY name
+ON CONFLICT (name) DO NOTHING";
+
+pub(super) const FIND_SEGMENTS: &str = "SELECT name, id FROM segments WHERE name = ANY($1::text[])";
+
+pub(super) const MEMBERSHIPS: &str = "
+SELECT m.contact_id, m.segment_id
+FROM unnest($1::int8[]) AS wanted(id) JOIN segment_members m ON m.contact_id = wanted.id";
+
+const JOIN: &str = "
+INSERT INTO segment_members (contact_id, segment_id, joined_at)
+SELECT t.*, $3::int8 FROM unnest($1::int8[], $2::int8[]) AS t ON CONFLICT DO NOTHING";
+
+pub(super) const LEAVE: &str = "
+DELETE FROM segment_members USING unnest($1::int8[], $2::int8[]) AS t(contact_id, segment_id)
+WHERE segment_members.contact_id = t.contact_id AND segment_members.segment_id = t.segment_id";
+
+pub(super) const KNOWN_EVENT_KEYS: &str = "
+SELECT e.key FROM unnest($1::text[]) AS wanted(key) JOIN events e ON e.key = wanted.key";
+
+const INSERT_EVENTS: &str = "
+INSERT INTO events (key, contact_id, name, at, state, properties)
+SELECT t.key, t.contact_id, t.name, t.at, t.state, t.properties::jsonb
+FROM unnest($1::text[], $2::int8[], $3::int8[], $4::int8[], $5::int2[], $6::text[])
+    AS t(key, contact_id, name, at, state, properties)";
+
+const DEACTIVATE: &str = "UPDATE representatives SET active = FALSE WHERE active";
+
+const DELETE_TEAMS: &str = "DELETE FROM teams";
+
+const PUT_REPRESENTATIVES: &str = "
+INSERT INTO representatives (key, name, email, position, active)
+SELECT t.key, t.name, t.email, t.position, TRUE
+FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS t(key, name, email, position)
+ON CONFLICT (key) DO UPDATE SET name = excluded.name, email = excluded.email, position = excluded.position, active = TRUE";
+
+const ADD_REPRESENTATIVES: &str = "
+INSERT INTO representatives (key, name, position, active)
+SELECT key, key, 0, FALSE FROM unnest($1::text[]) AS t(key) ORDER BY key ON CONFLICT (key) DO NOTHING";
+
+pub(super) const FIND_REPRESENTATIVES: &str =
+    "SELECT key, id FROM representatives WHERE key = ANY($1::text[])";
+
+const INSERT_TEAM: &str = "INSERT INTO teams (key, name, position) VALUES ($1, $2, $3) RETURNING id";
+
+const INSERT_MEMBERS: &str = "
+INSERT INTO team_members (team_id, position, rep_id, weight)
+SELECT $1, t.position, t.rep_id, t.weight
+FROM unnest($2::int8[], $3::int8[]) WITH ORDINALITY AS t(rep_id, weight, position)";
+
+const INSERT_ASSIGNMENTS: &str = "
+INSERT INTO assignments (id, contact_id, rep_id, team, because, run_id, turn, at)
+SELECT t.*, $8::int8
+FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::int8[]) AS t";
+
+const PUT_OWNERS: &str = "
+INSERT INTO owners (contact_id, assignment_id, rep_id) SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[])
+ON CONFLICT (contact_id) DO UPDATE SET assignment_id = excluded.assignment_id, rep_id = excluded.rep_id";
+
+pub(super) const QUEUE_MESSAGES: &str = "
+INSERT INTO messages (run_id, turn, effect, contact_id, version_id, node, template, topic, transactional, subject,
+    status, due_at, queued_at, recipient)
+SELECT t.*, 0, $11::int8, $11::int8, c.email
+FROM unnest($1::int8[], $2::int4[], $3::int4[], $4::int8[], $5::int8[], $6::int4[], $7::int8[], $8::int8[],
+    $9::bool[], $10::text[]) AS t(run_id, turn, effect, contact_id, version_id, node, template, topic, transactional,
+    subject)
+JOIN contacts c ON c.id = t.contact_id";
+
+const INSERT_RUNS: &str = "
+INSERT INTO runs (workflow_id, version_id, contact_id, event_id, due_at, enrolled_at, node, status, turn, attempts, hops)
+SELECT t.*, $5::int8, $5::int8, 0, 0, 0, 0, 0
+FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[]) AS t
+ON CONFLICT DO NOTHING RETURNING id, workflow_id, version_id, contact_id, event_id";
+
+pub(super) const MOVE_RUNS: &str = "
+UPDATE runs SET node = t.node, due_at = t.due_at, turn = t.turn, attempts = t.attempts, hops = t.hops
+FROM unnest($1::int8[], $2::int4[], $3::int8[], $4::int4[], $5::int4[], $6::int4[])
+    AS t(id, node, due_at, turn, attempts, hops)
+WHERE runs.id = t.id";
+
+pub(super) const END_RUNS: &str = "
+UPDATE runs SET node = t.node, status = t.status, turn = t.turn, ended_at = t.ended_at, due_at = NULL
+FROM unnest($1::int8[], $2::int4[], $3::int4[], $4::int4[], $5::int8[]) AS t(id, node, status, turn, ended_at)
+WHERE runs.id = t.id";
+
+const INSERT_DECISIONS: &str = "
+INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason, event_id)
+SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int4[], $5::int4[], $6::int8[], $7::int4[], $8::int8[],
+    $9::int8[])";
+
+impl Writer {
+    /// Finds the ids of what is named and does not do without a name.
+    async fn find(&mut self, sql: &'static str, names: &[&str]) -> Raw<Vec<(String, i64)>> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<_> = names.iter().map(|name| text(name)).collect();
+        Ok(query_as(sql).bind(names).fetch_all(self.conn()).await?)
+    }
+
+    /// Finds the ids of what is named, and makes what is missing beside this transaction: it does no harm to be there
+    /// although nobody uses it, and no batch waits for another's.
+    async fn find_or_make(
+        &mut self,
+        find: &'static str,
+        names: &BTreeSet<&str>,
+        make: impl AsyncFnOnce(&mut sqlx::PgConnection, &[&str]) -> sqlx::Result<()>,
+    ) -> Raw<HashMap<String, i64>> {
+        let names: Vec<&str> = names.iter().copied().collect();
+        let mut found: HashMap<String, i64> = self.find(find, &names).await?.into_iter().collect();
+        let missing: Vec<&str> = names.iter().filter(|name| !found.contains_key(**name)).copied().collect();
+        if !missing.is_empty() {
+            let mut conn = self.shared.readers.acquire().await?;
+            make(&mut conn, &missing).await?;
+            found.extend(self.find(find, &missing).await?);
+        }
+        Ok(found)
+    }
+
+    async fn put_pairs(&mut self, sql: &'static str, rows: &[(i64, i64)]) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.run(bind_columns!(query(sql), rows, |row| row.0, row.1)).await.map(drop)
+    }
+
+    async fn put_triples(&mut self, sql: &'static str, rows: &[(i64, i64, i64)]) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.run(bind_columns!(query(sql), rows, |row| row.0, row.1, row.2)).await.map(drop)
+    }
+
+    async fn new_ids(&mut self, sql: &'static str, count: usize) -> Raw<Vec<i64>> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        Ok(query_scalar(sql).bind(count).fetch_all(self.conn()).await?)
+    }
+}
+
+#[async_trait]
+impl Sets for Writer {
+    async fn intern(&mut self, words: Vec<&str>) -> Raw<()> {
+        self.find_words(words).await
+    }
+
+    fn word(&self, word: &str) -> Raw<i64> {
+        self.words.id(word)
+    }
+
+    async fn version(&mut self, id: VersionId) -> Raw<Arc<Version>> {
+        let shared = Arc::clone(&self.shared);
+        shared.version(self.conn(), id).await
+    }
+
+    async fn contact_ids(&mut self, count: usize) -> Raw<Vec<i64>> {
+        self.new_ids(CONTACT_IDS, count).await
+    }
+
+    async fn contacts_by_external_id(&mut self, keys: &[&str]) -> Raw<Vec<(String, i64)>> {
+        self.find(BY_EXTERNAL_ID, keys).await
+    }
+
+    async fn contacts_by_email(&mut self, emails: &[&str]) -> Raw<Vec<(String, i64)>> {
+        self.find(BY_EMAIL, emails).await
+    }
+
+    async fn contacts(&mut self, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>> {
+        contacts::load(self.conn(), ids, needs).await
+    }
+
+    async fn release_emails(&mut self, contacts: &[i64]) -> Raw<()> {
+        if contacts.is_empty() {
+            return Ok(());
+        }
+        self.run(query(RELEASE_EMAILS).bind(contacts)).await.map(drop)
+    }
+
+    async fn insert_contacts(&mut self, rows: &[ContactFields<'_>], now_ms: i64) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let uid = |_: &ContactFields<'_>| Ulid::from_datetime(from_ms(now_ms).into()).to_bytes().to_vec();
+        let insert = bind_columns!(
+            query(INSERT_CONTACTS),
+            rows,
+            |row| row.id,
+            uid(row),
+            row.external_id.map(text),
+            row.email.map(text),
+            json(&row.attributes),
+            row.created_ms,
+        );
+        self.run(insert.bind(now_ms)).await.map(drop)
+    }
+
+    async fn update_contacts(&mut self, rows: &[ContactFields<'_>], now_ms: i64) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let update = bind_columns!(
+            query(UPDATE_CONTACTS),
+            rows,
+            |row| row.id,
+            row.external_id.map(text),
+            row.email.map(text),
+            json(&row.attributes),
+            row.created_ms,
+        );
+        self.run(update.bind(now_ms)).await.map(drop)
+    }
+
+    async fn put_attributes(&mut self, rows: &[(i64, String)], now_ms: i64) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let put = bind_columns!(query(PUT_ATTRIBUTES), rows, |row| row.0, json(&row.1));
+        self.run(put.bind(now_ms)).await.map(drop)
+    }
+
+    async fn add_attribute_names(&mut self, names: BTreeSet<&str>) -> Raw<()> {
+        let names: Vec<_> = names.into_iter().map(text).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        // Nearly always they are known, and beside this transaction for the same reason as words.
+        let mut conn = self.shared.readers.acquire().await?;
+        let known: i64 = query_scalar(KNOWN_ATTRIBUTE_NAMES).bind(&names).fetch_one(&mut *conn).await?;
+        if usize::try_from(known).is_ok_and(|known| known < names.len()) {
+            query(ADD_ATTRIBUTE_NAMES).bind(&names).execute(&mut *conn).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_consents(&mut self, rows: &[(i64, i64, bool)], now_ms: i64) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let put = bind_columns!(query(PUT_CONSENTS), rows, |row| row.0, row.1, row.2);
+        self.run(put.bind(now_ms)).await.map(drop)
+    }
+
+    async fn add_tags(&mut self, rows: &[(i64, i64)]) -> Raw<()> {
+        self.put_pairs(ADD_TAGS, rows).await
+    }
+
+    async fn remove_tags(&mut self, rows: &[(i64, i64)]) -> Raw<()> {
+        self.put_pairs(REMOVE_TAGS, rows).await
+    }
+
+    async fn scores(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64, i64)>> {
+        Ok(query_as(SCORES).bind(contacts).fetch_all(self.conn()).await?)
+    }
+
+    async fn standing_entries(&mut self, contacts: &[i64], of: StepScore) -> Raw<Vec<(i64, i64, i64)>> {
+        let entries = query_as(STANDING_ENTRIES).bind(contacts);
+        Ok(entries.bind(of.score).bind(of.workflow).bind(of.step).fetch_all(self.conn()).await?)
+    }
+
+    async fn clear_entries(&mut self, entries: &[(i64, i64)], now_ms: i64) -> Raw<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let clear = bind_columns!(query(CLEAR_ENTRIES), entries, |entry| entry.0, entry.1);
+        self.run(clear.bind(now_ms)).await.map(drop)
+    }
+
+    async fn put_scores(&mut self, rows: &[(i64, i64, i64)]) -> Raw<()> {
+        self.put_triples(PUT_SCORES, rows).await
+    }
+
+    async fn insert_entries(&mut self, rows: &[ScoreEntry], now_ms: i64) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let insert = bind_columns!(
+            query(INSERT_ENTRIES),
+            rows,
+            |entry| entry.contact,
+            entry.of.score,
+            entry.points,
+            entry.total,
+            entry.because,
+            entry.run,
+            small(entry.turn),
+            entry.of.workflow,
+            entry.of.step,
+            entry.is_cleared.then_some(now_ms),
+        );
+        self.run(insert.bind(now_ms)).await.map(drop)
+    }
+
+    async fn segments(
+        &mut self,
+        names: &BTreeSet<&str>,
+        create: bool,
+        now_ms: i64,
+    ) -> Raw<HashMap<String, i64>> {
+        if !create {
+            let names: Vec<&str> = names.iter().copied().collect();
+            return Ok(self.find(FIND_SEGMENTS, &names).await?.into_iter().collect());
+        }
+        self.find_or_make(FIND_SEGMENTS, names, async |conn, missing| {
+            let names: Vec<_> = missing.iter().map(|name| text(name)).collect();
+            query(CREATE_SEGMENTS).bind(names).bind(now_ms).execute(conn).await.map(drop)
+        })
+        .await
+    }
+
+    async fn memberships(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64)>> {
+        Ok(query_as(MEMBERSHIPS).bind(contacts).fetch_all(self.conn()).await?)
+    }
+
+    async fn join(&mut self, rows: &[(i64, i64)], now_ms: i64) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let join = bind_columns!(query(JOIN), rows, |row| row.0, row.1);
+        self.run(join.bind(now_ms)).await.map(drop)
+    }
+
+    async fn leave(&mut self, rows: &[(i64, i64)]) -> Raw<()> {
+        self.put_pairs(LEAVE, rows).await
+    }
+
+    async fn known_event_keys(&mut self, keys: &[&str]) -> Raw<Vec<String>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<_> = keys.iter().map(|key| text(key)).collect();
+        Ok(query_scalar(KNOWN_EVENT_KEYS).bind(keys).fetch_all(self.conn()).await?)
+    }
+
+    async fn insert_events(&mut self, rows: &[EventFields<'_>]) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.wakes_others |= rows.iter().any(|event| event.state == EventState::Pending);
+        let insert = bind_columns!(
+            query(INSERT_EVENTS),
+            rows,
+            |event| event.key.map(text),
+            event.contact,
+            event.name,
+            event.at_ms,
+            event.state as i16,
+            event.properties.as_deref().map(json),
+        );
+        self.run(insert).await.map(drop)
+    }
+
+    async fn clear_teams(&mut self) -> Raw<()> {
+        self.run(query(DEACTIVATE)).await?;
+        self.run(query(DELETE_TEAMS)).await.map(drop)
+    }
+
+    async fn put_representatives(&mut self, rows: &[(&str, &str, Option<&str>)]) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let put =
+            bind_columns!(query(PUT_REPRESENTATIVES), rows, |row| text(row.0), text(row.1), row.2.map(text),);
+        self.run(put).await.map(drop)
+    }
+
+    async fn insert_team(&mut self, key: &str, name: &str, position: i64, members: &[(i64, i64)]) -> Raw<()> {
+        let insert = query_scalar(INSERT_TEAM).bind(text(key).into_owned()).bind(text(name).into_owned());
+        let team: i64 = insert.bind(position).fetch_one(self.conn()).await?;
+        if members.is_empty() {
+            return Ok(());
+        }
+        let members = bind_columns!(query(INSERT_MEMBERS).bind(team), members, |row| row.0, row.1);
+        self.run(members).await.map(drop)
+    }
+
+    async fn representatives(&mut self, keys: BTreeSet<&str>) -> Raw<HashMap<String, i64>> {
+        self.find_or_make(FIND_REPRESENTATIVES, &keys, async |conn, missing| {
+            let keys: Vec<_> = missing.iter().map(|key| text(key)).collect();
+            query(ADD_REPRESENTATIVES).bind(keys).execute(conn).await.map(drop)
+        })
+        .await
+    }
+
+    async fn assignment_ids(&mut self, count: usize) -> Raw<Vec<i64>> {
+        self.new_ids(ASSIGNMENT_IDS, count).await
+    }
+
+    async fn insert_assignments(&mut self, rows: &[Assignment], now_ms: i64) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let insert = bind_columns!(
+            query(INSERT_ASSIGNMENTS),
+            rows,
+            |row| row.id,
+            row.contact,
+            row.rep,
+            row.team,
+            row.because,
+            row.run,
+            row.turn,
+        );
+        self.run(insert.bind(now_ms)).await.map(drop)
+    }
+
+    async fn put_owners(&mut self, rows: &[(i64, i64, i64)]) -> Raw<()> {
+        self.put_triples(PUT_OWNERS, rows).await
+    }
+
+    async fn queue_messages(&mut self, rows: &[NewMessage<'_>], now_ms: i64) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.wakes_others = true;
+        let queue = bind_columns!(
+            query(QUEUE_MESSAGES),
+            rows,
+            |row| row.run,
+            small(row.turn),
+            small(row.effect),
+            row.contact,
+            row.version,
+            small(row.node),
+            row.template,
+            row.topic,
+            row.is_transactional,
+            text(row.subject),
+        );
+        self.run(queue.bind(now_ms)).await.map(drop)
+    }
+
+    async fn insert_runs(&mut self, rows: &[NewRun], now_ms: i64) -> Raw<Vec<(i64, NewRun)>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.wakes_others = true;
+        let insert = bind_columns!(
+            query_as(INSERT_RUNS),
+            rows,
+            |run| run.workflow,
+            run.version,
+            run.contact,
+            run.event,
+        );
+        let started: Vec<(i64, i64, i64, i64, Option<i64>)> = self.run_returning(insert.bind(now_ms)).await?;
+        Ok(started
+            .into_iter()
+            .map(|(id, workflow, version, contact, event)| (id, NewRun { workflow, version, contact, event }))
+            .collect())
+    }
+
+    async fn move_runs(&mut self, rows: &[MovedRun]) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let moved = bind_columns!(
+            query(MOVE_RUNS),
+            rows,
+            |run| run.run,
+            small(run.node),
+            run.due_ms,
+            small(run.turn),
+            small(run.attempts),
+            small(run.hops),
+        );
+        self.run(moved).await.map(drop)
+    }
+
+    async fn end_runs(&mut self, rows: &[EndedRun]) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let ended = bind_columns!(
+            query(END_RUNS),
+            rows,
+            |run| run.run,
+            small(run.node),
+            small(run.status),
+            small(run.turn),
+            run.ended_ms,
+        );
+        self.run(ended).await.map(drop)
+    }
+
+    async fn insert_decisions(&mut self, rows: &[Decision]) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let insert = bind_columns!(
+            query(INSERT_DECISIONS),
+            rows,
+            |decision| decision.run,
+            decision.version,
+            decision.contact,
+            decision.node.map(small),
+            small(decision.turn),
+            decision.at_ms,
+            small(decision.kind),
+            decision.reason,
+            decision.event,
+        );
+        self.run(insert).await.map(drop)
+    }
+}

@@ -1,0 +1,373 @@
+//! The scheduler's verbs: [`Scheduling`] and one batch.
+
+use std::collections::{BTreeMap, HashMap};
+
+use async_trait::async_trait;
+use dripline_model::{
+    Contact,
+    clock::from_ms,
+    contact::{EventView, Needs},
+    decision::{DecisionKind, RunStatus},
+    id::{ContactId, EventId, FiringId, RunId, VersionId, WorkflowId},
+};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use sqlx::{query, query_as, query_scalar};
+
+use super::{PostgresStore, firings, rows::bind_columns, writer::Writer};
+use crate::{
+    AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, NewFiring, Refusal,
+    Result, Scheduling, Transaction,
+    backend::{Backend as _, Commit as _},
+    error::{Doing as _, Raw, damaged, from_json},
+    logic::{
+        apply,
+        enroll::{self, StandingRun},
+        limit, load_contacts, maybe_at, ms,
+        pending::Pending,
+        report::run_status,
+    },
+};
+
+const NEXT_ARRIVAL: &str = "SELECT min(at) FROM events WHERE state = 1";
+
+pub(super) const NEXT_DUE: &str = "
+SELECT min(at) FROM (
+    SELECT min(at) AS at FROM events WHERE state = 1
+    UNION ALL SELECT min(at) FROM firings WHERE NOT done
+    UNION ALL SELECT (SELECT min(due_at) FROM runs WHERE workflow_id = workflows.id AND due_at IS NOT NULL)
+        FROM workflows) AS moments";
+
+const FAILED_RUNS: &str = "
+SELECT id, version_id, contact_id, node::int8, turn::int8
+FROM runs WHERE status = 2 AND ($1::int8 IS NULL OR id = $1) ORDER BY id FOR UPDATE";
+
+/// A contact that is in the workflow again by now stays there once.
+const REVIVE: &str = "
+UPDATE runs SET status = 0, due_at = $2, ended_at = NULL, attempts = 0, hops = 0
+WHERE id = $1 AND NOT EXISTS (
+    SELECT 1 FROM runs other
+    WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0)";
+
+/// Nobody may start or end a run of the contact meanwhile.
+const LOCK_CONTACT: &str = "SELECT id FROM contacts WHERE id = $1 FOR NO KEY UPDATE";
+
+const ACTIVE_RUN: &str = "
+SELECT id, version_id, contact_id, node::int8, turn::int8 FROM runs WHERE id = $1 AND status = 0 FOR UPDATE";
+
+const CANCEL: &str = "UPDATE runs SET status = $2, due_at = NULL, ended_at = $3 WHERE id = $1";
+
+/// With its contact, so that nobody else decides about the contact meanwhile.
+pub(super) const CLAIM_EVENTS: &str = "
+SELECT e.id, e.contact_id, w.word, e.at, e.properties::text
+FROM events e JOIN contacts c ON c.id = e.contact_id JOIN words w ON w.id = e.name
+WHERE e.state = 1 AND e.at <= $1 ORDER BY e.at, e.id LIMIT $2
+FOR NO KEY UPDATE OF e, c SKIP LOCKED";
+
+pub(super) const FINISH_EVENTS: &str = "
+UPDATE events SET state = 2 FROM unnest($1::int8[], $2::int8[]) AS t(contact_id, id)
+WHERE events.contact_id = t.contact_id AND events.id = t.id";
+
+pub(super) const HAS_ARRIVALS: &str = "SELECT EXISTS (SELECT 1 FROM events WHERE state = 1 AND at <= $1)";
+
+/// One seek into the index of due runs for each workflow.
+pub(super) const DUE_WORKFLOWS: &str = "
+SELECT id FROM workflows
+WHERE (SELECT min(due_at) FROM runs WHERE workflow_id = workflows.id AND due_at IS NOT NULL) <= $1
+ORDER BY id";
+
+/// With its contact, so that two runs of one contact never go on side by side.
+pub(super) const CLAIM_RUNS: &str = "
+SELECT r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attempts, r.hops
+FROM runs r JOIN contacts c ON c.id = r.contact_id
+WHERE r.workflow_id = $1 AND r.due_at <= $2 ORDER BY r.due_at, r.contact_id LIMIT $3
+FOR NO KEY UPDATE OF r, c SKIP LOCKED";
+
+/// In the order of the ids, so that two who lock the same contacts never wait for each other.
+pub(super) const LOCK_CONTACTS: &str = "
+SELECT c.id FROM contacts c WHERE c.id = ANY($1::int8[]) ORDER BY c.id FOR NO KEY UPDATE";
+
+pub(super) const LATEST_RUNS: &str = "
+SELECT r.contact_id, r.id, r.status::int8, r.enrolled_at
+FROM unnest($1::int8[]) AS wanted(id) CROSS JOIN LATERAL (
+    SELECT contact_id, id, status, enrolled_at FROM runs WHERE contact_id = wanted.id AND workflow_id = $2
+    ORDER BY status = 0 DESC, id DESC LIMIT 1) AS r";
+
+/// A cell has one owner at a time, also before it is there.
+const LOCK_STATE: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(1) || $2, 1))";
+
+const STATE: &str = "SELECT value FROM plugin_state WHERE plugin = $1 AND key = $2";
+
+const PUT_STATE: &str = "
+INSERT INTO plugin_state (plugin, key, value) VALUES ($1, $2, $3)
+ON CONFLICT (plugin, key) DO UPDATE SET value = excluded.value";
+
+#[async_trait]
+impl Scheduling for PostgresStore {
+    async fn begin(&self) -> Result<Box<dyn Transaction>> {
+        let writer = self.writer().await.doing("begin a batch")?;
+        Ok(Box::new(PostgresTransaction { writer, pending: Pending::default(), events: HashMap::new() }))
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>> {
+        let next: sqlx::Result<Option<i64>> = query_scalar(NEXT_DUE).fetch_one(&self.shared.readers).await;
+        next.map(maybe_at).doing("find out what is due next")
+    }
+
+    async fn last_firing(&self, workflow: WorkflowId) -> Result<Option<Timestamp>> {
+        self.last_schedule(workflow).await.doing("find a schedule's last firing")
+    }
+
+    async fn begin_firing(&self, new: &NewFiring) -> Result<FiringId> {
+        self.put_firing(new).await.doing("begin a firing")
+    }
+
+    async fn firing(&self, firing: FiringId) -> Result<Option<Firing>> {
+        firings::one(&self.shared.readers, firing).await.doing("read a firing")
+    }
+
+    async fn open_firings(&self) -> Result<Vec<Firing>> {
+        firings::open(&self.shared.readers).await.doing("read the open firings")
+    }
+
+    async fn next_arrival(&self) -> Result<Option<Timestamp>> {
+        let next: sqlx::Result<Option<i64>> =
+            query_scalar(NEXT_ARRIVAL).fetch_one(&self.shared.readers).await;
+        next.map(maybe_at).doing("find out which event arrives next")
+    }
+
+    async fn changed(&self) {
+        self.shared.changes.after(&self.seen).await;
+    }
+
+    async fn retry_runs(&self, run: Option<RunId>, now: Timestamp) -> Result<u64> {
+        self.revive(run, now).await.doing("retry failed runs")
+    }
+
+    async fn cancel_run(&self, run: RunId, reason: &str, now: Timestamp) -> Result<bool> {
+        self.cancel(run, reason, now).await.doing(format!("cancel run {run}"))
+    }
+}
+
+impl PostgresStore {
+    async fn revive(&self, run: Option<RunId>, now: Timestamp) -> Raw<u64> {
+        let mut writer = self.writer().await?;
+        let failed: Vec<StandingRun> =
+            query_as(FAILED_RUNS).bind(run.map(|run| run.0)).fetch_all(writer.conn()).await?;
+        let mut decisions = Vec::new();
+        for run in failed {
+            let _: Option<i64> = query_scalar(LOCK_CONTACT).bind(run.2).fetch_optional(writer.conn()).await?;
+            if writer.run(query(REVIVE).bind(run.0).bind(ms(now))).await? > 0 {
+                decisions.push(enroll::by_hand(run, DecisionKind::Retrying, None));
+            }
+        }
+        let revived = decisions.len() as u64;
+        writer.wakes_others = revived > 0;
+        let mut pending = Pending::default();
+        pending.decide(&mut writer, decisions, now).await?;
+        pending.flush(&mut writer).await?;
+        writer.commit().await?;
+        Ok(revived)
+    }
+
+    async fn cancel(&self, run: RunId, reason: &str, now: Timestamp) -> Raw<bool> {
+        let mut writer = self.writer().await?;
+        let active: Option<StandingRun> =
+            query_as(ACTIVE_RUN).bind(run.0).fetch_optional(writer.conn()).await?;
+        let Some(active) = active else { return Ok(false) };
+        let cancelled = RunStatus::Cancelled.code();
+        writer.run(query(CANCEL).bind(run.0).bind(cancelled).bind(ms(now))).await?;
+        let decision = enroll::by_hand(active, DecisionKind::Cancelled, Some(reason));
+        let mut pending = Pending::default();
+        pending.decide(&mut writer, vec![decision], now).await?;
+        pending.flush(&mut writer).await?;
+        writer.commit().await?;
+        Ok(true)
+    }
+}
+
+/// One batch.
+#[derive(Debug)]
+struct PostgresTransaction {
+    writer: Writer,
+    pending: Pending,
+    /// The contacts of the claimed events, by which their partitions are found.
+    events: HashMap<EventId, ContactId>,
+}
+
+#[async_trait]
+impl Transaction for PostgresTransaction {
+    async fn claim_events(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ClaimedEvent>> {
+        self.claim_arrived(now, limit).await.doing("claim events")
+    }
+
+    async fn finish_events(&mut self, events: &[EventId]) -> Result<()> {
+        let rows: Vec<(i64, i64)> =
+            events.iter().filter_map(|event| Some((self.events.get(event)?.0, event.0))).collect();
+        let finish = bind_columns!(query(FINISH_EVENTS), rows, |row| row.0, row.1);
+        self.writer.run(finish).await.map(drop).doing("finish events")
+    }
+
+    async fn has_arrivals(&mut self, now: Timestamp) -> Result<bool> {
+        query_scalar(HAS_ARRIVALS).bind(ms(now)).fetch_one(self.writer.conn()).await.doing("look for events")
+    }
+
+    async fn due_workflows(&mut self, now: Timestamp) -> Result<Vec<WorkflowId>> {
+        self.due(now).await.doing("look for workflows with due runs")
+    }
+
+    async fn claim_runs(
+        &mut self,
+        workflow: WorkflowId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ClaimedRun>> {
+        self.claim_due(workflow, now, limit).await.doing("claim runs")
+    }
+
+    async fn lock_contacts(&mut self, ids: &[ContactId]) -> Result<()> {
+        let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+        let locked: sqlx::Result<Vec<i64>> =
+            query_scalar(LOCK_CONTACTS).bind(ids).fetch_all(self.writer.conn()).await;
+        locked.map(drop).doing("lock contacts")
+    }
+
+    async fn load_contacts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>> {
+        load_contacts(&mut self.writer, ids, needs).await.doing("load contacts")
+    }
+
+    async fn latest_runs(
+        &mut self,
+        workflow: WorkflowId,
+        contacts: &[ContactId],
+    ) -> Result<BTreeMap<ContactId, LatestRun>> {
+        self.latest(workflow, contacts).await.doing("load the latest runs")
+    }
+
+    async fn contacts_after(
+        &mut self,
+        segment: Option<&str>,
+        after: ContactId,
+        limit: usize,
+    ) -> Result<Vec<ContactId>> {
+        firings::contacts_after(self.writer.conn(), segment, after, limit).await.doing("list contacts")
+    }
+
+    async fn enroll(&mut self, enrolments: &[Enrolment], now: Timestamp) -> Result<()> {
+        enroll::start(&mut self.writer, &mut self.pending, enrolments, now).await.doing("enroll contacts")
+    }
+
+    async fn refuse(&mut self, refusals: &[Refusal], now: Timestamp) -> Result<()> {
+        enroll::refuse(&mut self.writer, &mut self.pending, refusals, now)
+            .await
+            .doing("record who was not enrolled")
+    }
+
+    async fn state(&mut self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>> {
+        self.cell(plugin, key).await.doing(format!("read the state of `{plugin}`"))
+    }
+
+    async fn put_state(&mut self, plugin: &str, key: &str, value: &[u8]) -> Result<()> {
+        let put = query(PUT_STATE).bind(plugin.to_owned()).bind(key.to_owned()).bind(value.to_vec());
+        self.writer.run(put).await.map(drop).doing(format!("write the state of `{plugin}`"))
+    }
+
+    async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<()> {
+        apply::apply(&mut self.writer, &mut self.pending, turns, now).await.doing("apply a batch's effects")
+    }
+
+    async fn open_firings(&mut self) -> Result<Vec<Firing>> {
+        firings::open(self.writer.conn()).await.doing("read the open firings")
+    }
+
+    async fn firing(&mut self, firing: FiringId) -> Result<Option<Firing>> {
+        firings::take(self.writer.conn(), firing).await.doing("read a firing")
+    }
+
+    async fn advance_firing(&mut self, firing: FiringId, progress: &FiringProgress) -> Result<()> {
+        firings::advance(&mut self.writer, firing, progress).await.doing("advance a firing")
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<()> {
+        self.pending.flush(&mut self.writer).await.doing("move runs on")?;
+        self.writer.commit().await.doing("commit a batch")
+    }
+}
+
+impl PostgresTransaction {
+    async fn claim_arrived(&mut self, now: Timestamp, count: usize) -> Raw<Vec<ClaimedEvent>> {
+        type Row = (i64, i64, String, i64, Option<String>);
+        let rows: Vec<Row> =
+            query_as(CLAIM_EVENTS).bind(ms(now)).bind(limit(count)).fetch_all(self.writer.conn()).await?;
+        let mut events = Vec::with_capacity(rows.len());
+        for (id, contact, name, at, properties) in rows {
+            let (id, contact) = (EventId(id), ContactId(contact));
+            self.events.insert(id, contact);
+            let properties: Option<Map<String, Value>> =
+                properties.map(|json| from_json("event's properties", &json)).transpose()?;
+            let event = EventView { name, at: from_ms(at), properties: properties.unwrap_or_default() };
+            events.push(ClaimedEvent { id, contact, event });
+        }
+        // Locking may bring rows out of their order.
+        events.sort_by_key(|claimed| (claimed.event.at, claimed.id));
+        Ok(events)
+    }
+
+    async fn due(&mut self, now: Timestamp) -> Raw<Vec<WorkflowId>> {
+        self.pending.flush_runs(&mut self.writer).await?;
+        let ids: Vec<i64> = query_scalar(DUE_WORKFLOWS).bind(ms(now)).fetch_all(self.writer.conn()).await?;
+        Ok(ids.into_iter().map(WorkflowId).collect())
+    }
+
+    async fn claim_due(
+        &mut self,
+        workflow: WorkflowId,
+        now: Timestamp,
+        count: usize,
+    ) -> Raw<Vec<ClaimedRun>> {
+        self.pending.flush_runs(&mut self.writer).await?;
+        type Row = (i64, i64, i64, i64, i32, i32, i32, i32);
+        let claim = query_as(CLAIM_RUNS).bind(workflow.0).bind(ms(now)).bind(limit(count));
+        let rows: Vec<Row> = claim.fetch_all(self.writer.conn()).await?;
+        let mut runs = Vec::with_capacity(rows.len());
+        for (run, contact, workflow, version, node, turn, attempts, hops) in rows {
+            runs.push(ClaimedRun {
+                run: RunId(run),
+                contact: ContactId(contact),
+                workflow: WorkflowId(workflow),
+                version: VersionId(version),
+                node: u32::try_from(node).map_err(|error| damaged("run's node", error))?,
+                turn: turn.into(),
+                attempts: attempts.into(),
+                hops: hops.into(),
+            });
+        }
+        // The longest due are the ones chosen; contact order is what makes the rest of the batch fast.
+        runs.sort_unstable_by_key(|run| (run.contact, run.run));
+        Ok(runs)
+    }
+
+    async fn latest(
+        &mut self,
+        workflow: WorkflowId,
+        contacts: &[ContactId],
+    ) -> Raw<BTreeMap<ContactId, LatestRun>> {
+        self.pending.flush_runs(&mut self.writer).await?;
+        let ids: Vec<i64> = contacts.iter().map(|contact| contact.0).collect();
+        let rows: Vec<(i64, i64, i64, i64)> =
+            query_as(LATEST_RUNS).bind(ids).bind(workflow.0).fetch_all(self.writer.conn()).await?;
+        rows.into_iter()
+            .map(|(contact, run, status, enrolled_at)| {
+                let status = run_status(status)?;
+                let latest = LatestRun { run: RunId(run), status, enrolled_at: from_ms(enrolled_at) };
+                Ok((ContactId(contact), latest))
+            })
+            .collect()
+    }
+
+    async fn cell(&mut self, plugin: &str, key: &str) -> Raw<Option<Vec<u8>>> {
+        query(LOCK_STATE).bind(plugin.to_owned()).bind(key.to_owned()).execute(self.writer.conn()).await?;
+        let cell = query_scalar(STATE).bind(plugin.to_owned()).bind(key.to_owned());
+        Ok(cell.fetch_optional(self.writer.conn()).await?)
+    }
+}

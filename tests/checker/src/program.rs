@@ -1,0 +1,121 @@
+//! A version's program, as far as it says which way a run may go.
+
+use serde_json::Value;
+
+/// What a decision's `kind` means; the positions in the store.
+pub(crate) mod kind {
+    pub(crate) const ENROLLED: i64 = 0;
+    pub(crate) const NOT_ENROLLED: i64 = 1;
+    pub(crate) const DONE: i64 = 2;
+    pub(crate) const BRANCHED: i64 = 3;
+    pub(crate) const SKIPPED: i64 = 4;
+    pub(crate) const SUPPRESSED: i64 = 5;
+    pub(crate) const WAITING: i64 = 6;
+    pub(crate) const RETRYING: i64 = 7;
+    pub(crate) const FAILED: i64 = 8;
+    pub(crate) const ENDED: i64 = 9;
+    pub(crate) const CANCELLED: i64 = 10;
+
+    /// The word for it.
+    pub(crate) fn name(kind: i64) -> &'static str {
+        match kind {
+            ENROLLED => "enrolled",
+            NOT_ENROLLED => "not_enrolled",
+            DONE => "done",
+            BRANCHED => "branched",
+            SKIPPED => "skipped",
+            SUPPRESSED => "suppressed",
+            WAITING => "waiting",
+            RETRYING => "retrying",
+            FAILED => "failed",
+            ENDED => "ended",
+            CANCELLED => "cancelled",
+            _ => "unknown",
+        }
+    }
+}
+
+/// Where a run goes on; `None` is the end.
+pub(crate) type Way = Option<i64>;
+
+/// The nodes of a version and the events that start it.
+#[derive(Debug)]
+pub(crate) struct Program {
+    nodes: Vec<Node>,
+    events: Vec<String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) id: String,
+    action: Action,
+    next: Way,
+}
+
+#[derive(Debug)]
+enum Action {
+    Plugin { name: String, paths: Vec<Way> },
+    Branch { otherwise: Way },
+    Goto,
+    Exit,
+}
+
+impl Program {
+    /// Reads the stored JSON.
+    pub(crate) fn of(program: &Value) -> Option<Self> {
+        let nodes = program.get("nodes")?.as_array()?.iter().map(Node::of).collect::<Option<_>>()?;
+        let triggers = program.get("triggers")?.as_array()?.iter();
+        let events = triggers.filter_map(|trigger| trigger.get("event")?.as_str().map(str::to_owned));
+        Some(Self { nodes, events: events.collect() })
+    }
+
+    pub(crate) fn node(&self, index: i64) -> Option<&Node> {
+        self.nodes.get(usize::try_from(index).ok()?)
+    }
+
+    /// Whether an event of this name is looked at.
+    pub(crate) fn listens_to(&self, event: &str) -> bool {
+        self.events.iter().any(|name| name == event)
+    }
+}
+
+impl Node {
+    fn of(node: &Value) -> Option<Self> {
+        let action = node.get("action")?;
+        let action = if let Some(plugin) = action.get("plugin") {
+            let paths = plugin.get("paths")?.as_object()?.values().map(Value::as_i64).collect();
+            Action::Plugin { name: plugin.get("plugin")?.as_str()?.to_owned(), paths }
+        } else if let Some(branch) = action.get("branch") {
+            Action::Branch { otherwise: branch.get("otherwise")?.as_i64() }
+        } else if action.get("exit").is_some() {
+            Action::Exit
+        } else if action.as_str() == Some("goto") {
+            Action::Goto
+        } else {
+            return None;
+        };
+        Some(Self { id: node.get("id")?.as_str()?.to_owned(), action, next: node.get("next")?.as_i64() })
+    }
+
+    /// Whether the node is a step of this plugin.
+    pub(crate) fn calls(&self, plugin: &str) -> bool {
+        matches!(&self.action, Action::Plugin { name, .. } if name == plugin)
+    }
+
+    /// Where a run may go on after a turn here that ended so; nowhere if it cannot have ended so.
+    pub(crate) fn ways(&self, kind: i64) -> Vec<Way> {
+        match (kind, &self.action) {
+            (kind::SKIPPED, _) | (kind::BRANCHED, Action::Goto) | (kind::WAITING, Action::Plugin { .. }) => {
+                vec![self.next]
+            }
+            (kind::BRANCHED, Action::Branch { otherwise }) => vec![self.next, *otherwise],
+            (kind::DONE | kind::SUPPRESSED, Action::Plugin { paths, .. }) => {
+                let mut ways = paths.clone();
+                ways.push(self.next);
+                ways
+            }
+            (kind::ENDED, Action::Exit | Action::Plugin { .. }) => vec![None],
+            _ => Vec::new(),
+        }
+    }
+}

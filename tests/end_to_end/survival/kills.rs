@@ -1,0 +1,76 @@
+//! The process is killed with SIGKILL at random moments, again and again.
+
+use std::{
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{Random, campaign::Campaign, rounds};
+
+/// Kills in the short form.
+const FEW: u32 = 8;
+
+/// What was done and found in all campaigns together.
+#[derive(Debug, Default)]
+struct Tally {
+    campaigns: u32,
+    runs: usize,
+    kills: u32,
+    mails: u64,
+    uncertain: usize,
+}
+
+/// Campaign after campaign, until the process was killed `wanted` times; each is checked when it is over.
+fn kill_at_random(campaign: &Campaign, wanted: u32, random: &mut Random) -> Tally {
+    let (undisturbed, receiver) = campaign.copy();
+    let started = Instant::now();
+    undisturbed.finish();
+    let longest = started.elapsed();
+    undisturbed.assert_clean(&receiver, "undisturbed");
+
+    let mut tally = Tally::default();
+    while tally.kills < wanted {
+        let (copy, receiver) = campaign.copy();
+        while !is_over(&copy, random, longest, &mut tally.kills) {}
+        let report = copy.assert_clean(&receiver, &format!("after {} kills", tally.kills));
+        tally.campaigns += 1;
+        tally.runs += report.runs;
+        tally.mails += report.accepted;
+        tally.uncertain += report.uncertain;
+    }
+    tally
+}
+
+/// Runs the campaign and kills it at a moment of that time; whether it was over before.
+fn is_over(campaign: &Campaign, random: &mut Random, longest: Duration, kills: &mut u32) -> bool {
+    let mut process = campaign
+        .workspace
+        .command(&["run", "--fast-forward"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let longest = u64::try_from(longest.as_micros()).unwrap();
+    thread::sleep(Duration::from_micros(random.below(longest)));
+    if let Some(status) = process.try_wait().unwrap() {
+        assert!(status.success(), "the process ended by itself with {status}");
+        return true;
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    *kills += 1;
+    false
+}
+
+#[test]
+fn a_process_that_is_killed_at_random_loses_nothing_and_does_nothing_twice() {
+    let mut random = Random::seeded();
+    let campaign = Campaign::new(if rounds().is_some() { 2_000 } else { 300 });
+    let tally = kill_at_random(&campaign, rounds().unwrap_or(FEW), &mut random);
+    let Tally { campaigns, runs, kills, mails, uncertain } = tally;
+    eprintln!(
+        "{campaigns} campaigns, {runs} runs, {kills} kills, {mails} mails accepted, {uncertain} uncertain, \
+         0 losses, 0 duplicates"
+    );
+}
