@@ -27,6 +27,7 @@ use crate::{Result, yardstick::postgres::connect};
 pub(crate) enum Kind {
     Sqlite,
     /// The server of TEST_DATABASE_URL, or one of its own with the defaults of production
+    #[value(name = "postgresql", alias = "postgres")]
     Postgres,
 }
 
