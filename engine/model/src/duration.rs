@@ -23,6 +23,11 @@ pub fn after(start: Timestamp, span: Span, zone: &TimeZone) -> Timestamp {
     start.to_zoned(zone.clone()).checked_add(span).map_or(Timestamp::MAX, |zoned| zoned.timestamp())
 }
 
+/// The instant `span` before `end`, with days as in [`after`]. Before the beginning of representable time, that beginning.
+pub fn before(end: Timestamp, span: Span, zone: &TimeZone) -> Timestamp {
+    end.to_zoned(zone.clone()).checked_sub(span).map_or(Timestamp::MIN, |zoned| zoned.timestamp())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +38,15 @@ mod tests {
         let zone = TimeZone::get("Europe/Berlin").unwrap();
         assert_eq!(after(start, parse("1d").unwrap(), &zone).to_string(), "2024-03-31T08:00:00Z");
         assert_eq!(after(start, parse("24h").unwrap(), &zone).to_string(), "2024-03-31T09:00:00Z");
+    }
+
+    #[test]
+    fn years_go_back_to_the_same_day() {
+        let end: Timestamp = "2024-03-31T08:00:00Z".parse().unwrap();
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        assert_eq!(before(end, parse("1d").unwrap(), &zone).to_string(), "2024-03-30T09:00:00Z");
+        assert_eq!(before(end, parse("2y").unwrap(), &zone).to_string(), "2022-03-31T08:00:00Z");
+        assert_eq!(before(end, parse("19000y").unwrap(), &zone), Timestamp::MIN);
     }
 
     #[test]

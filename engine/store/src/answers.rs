@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use dripline_model::{Contact, contact::Needs, id::VersionId};
 use sqlx::FromRow;
 
-use crate::{ContactFilter, MessageFilter, RunFilter, error::Raw, versions::Version};
+use crate::{ContactFilter, MessageFilter, Prunable, RunFilter, error::Raw, versions::Version};
 
 /// A connection that reads. Instants are milliseconds since the epoch; limits are numbers of rows.
 #[async_trait]
@@ -36,6 +36,8 @@ pub(crate) trait Answers: Send {
     async fn sent_by_template(&mut self) -> Raw<Vec<(String, i64)>>;
     /// Whole days since the epoch, and how many messages were sent.
     async fn sent_by_day(&mut self) -> Raw<Vec<(i64, i64)>>;
+    /// How many rows there are that are older than an instant and may go.
+    async fn count_old(&mut self, what: Prunable, before: i64) -> Raw<i64>;
     /// Contacts with an owner, by representative, the newest assignment first.
     async fn leads(&mut self, limit: i64) -> Raw<Vec<LeadFields>>;
     /// Contact, score, points, reason, times; the largest first for each contact.

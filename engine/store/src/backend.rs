@@ -8,11 +8,15 @@ use dripline_model::{
 use jiff::{Timestamp, civil::Date};
 
 use crate::{
-    ContactFilter, ContactRow, Counts, EventRow, Import, Ingest, Lead, MessageFilter, MessageRow, Reports,
-    Result, RowResult, RunFilter, RunRow, Standing, TimelineEntry,
+    ContactFilter, ContactRow, Counts, EventRow, Import, Ingest, Lead, MessageFilter, MessageRow, Prunable,
+    Pruned, Pruning, Reports, Result, RowResult, RunFilter, RunRow, Standing, TimelineEntry,
     answers::Answers,
     error::{Doing as _, Raw},
-    logic::{import_contacts, import_events, report, timeline},
+    logic::{
+        import_contacts, import_events, ms,
+        prune::{self, Prune},
+        report, timeline,
+    },
     sets::Sets,
 };
 
@@ -22,7 +26,7 @@ pub(crate) trait Backend: Send + Sync {
     /// A connection that reads.
     type Reader: Answers;
     /// A write transaction.
-    type Writer: Sets + Commit + 'static;
+    type Writer: Sets + Prune + Commit + 'static;
 
     /// Takes a connection to read.
     async fn reader(&self) -> Raw<Self::Reader>;
@@ -115,6 +119,24 @@ impl<B: Backend> Ingest for B {
             self.reader().await?.find_contact(key.parse().ok(), key, &email).await
         };
         Ok(find.await.doing(format!("find the contact `{key}`"))?.map(ContactId))
+    }
+}
+
+#[async_trait]
+impl<B: Backend> Pruning for B {
+    async fn prune(&self, what: Prunable, before: Timestamp, limit: usize) -> Result<Pruned> {
+        let slice = async {
+            let mut writer = self.writer().await?;
+            let pruned = prune::slice(&mut writer, what, before, limit).await?;
+            writer.commit().await.map(|()| pruned)
+        };
+        slice.await.doing(format!("delete old {}", what.name()))
+    }
+
+    async fn count_prunable(&self, what: Prunable, before: Timestamp) -> Result<u64> {
+        let count = async { self.reader().await?.count_old(what, ms(before)).await };
+        let count: i64 = count.await.doing(format!("count old {}", what.name()))?;
+        Ok(u64::try_from(count).unwrap_or_default())
     }
 }
 

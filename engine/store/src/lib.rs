@@ -14,6 +14,7 @@ mod logic;
 mod outbox;
 pub mod postgres;
 mod report;
+mod retention;
 mod sets;
 pub mod sqlite;
 mod transaction;
@@ -26,6 +27,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use ingest::*;
 pub use outbox::*;
 pub use report::*;
+pub use retention::*;
 pub use transaction::*;
 
 /// What bringing a schema up to date did.
@@ -38,6 +40,6 @@ pub struct Migrated {
 }
 
 /// Everything that a backend offers.
-pub trait Store: Catalog + Ingest + Scheduling + Outbox + Reports {}
+pub trait Store: Catalog + Ingest + Scheduling + Outbox + Reports + Pruning {}
 
-impl<T: Catalog + Ingest + Scheduling + Outbox + Reports> Store for T {}
+impl<T: Catalog + Ingest + Scheduling + Outbox + Reports + Pruning> Store for T {}

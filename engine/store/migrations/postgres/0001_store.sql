@@ -102,6 +102,8 @@ ALTER SEQUENCE events_id_seq OWNED BY events.id;
 CREATE UNIQUE INDEX events_key ON events (key, contact_id) WHERE key IS NOT NULL;
 CREATE INDEX events_of ON events (contact_id, at);
 CREATE INDEX events_pending ON events (at, id) WHERE state = 1;
+-- What may be forgotten is found by its age.
+CREATE INDEX events_old ON events (at) WHERE state <> 1;
 
 -- Teams --------------------------------------------------------------------------------------------------------------
 
@@ -237,6 +239,8 @@ CREATE UNIQUE INDEX runs_active ON runs (contact_id, workflow_id) WHERE status =
 -- An event starts a run once; and the way from a contact to its runs.
 CREATE UNIQUE INDEX runs_of ON runs (contact_id, workflow_id, event_id);
 CREATE INDEX runs_failed ON runs (id) WHERE status = 2;
+-- A run's decisions go when the run has ended long ago: one entry for each run, not for each decision.
+CREATE INDEX runs_ended ON runs (ended_at, id) WHERE ended_at IS NOT NULL;
 
 CREATE SEQUENCE decisions_id_seq;
 CREATE TABLE decisions (
@@ -254,8 +258,7 @@ CREATE TABLE decisions (
 ALTER SEQUENCE decisions_id_seq OWNED BY decisions.id;
 
 CREATE INDEX decisions_of ON decisions (contact_id, run_id);
--- Rows lie in the order of their times, so a few bytes for each megabyte find those that are old.
-CREATE INDEX decisions_at ON decisions USING brin (at);
+CREATE INDEX decisions_refused ON decisions (at) WHERE run_id IS NULL;
 
 -- Every change of a score by a step. Entries that a step took back (to work the score out anew) are cleared, not gone.
 CREATE SEQUENCE score_entries_id_seq;
@@ -276,6 +279,7 @@ CREATE TABLE score_entries (
 ALTER SEQUENCE score_entries_id_seq OWNED BY score_entries.id;
 
 CREATE INDEX score_entries_of ON score_entries (contact_id, score);
+CREATE INDEX score_entries_cleared ON score_entries (cleared_at) WHERE cleared_at IS NOT NULL;
 
 -- The outbox. Run, turn and effect are the key that keeps one message from being queued twice.
 CREATE TABLE messages (
@@ -314,6 +318,13 @@ CREATE TABLE message_sources (
     message_id BIGINT PRIMARY KEY,
     source     BYTEA NOT NULL
 ) PARTITION BY HASH (message_id);
+
+-- How far it has come to look for old rows, by their times and ids.
+CREATE TABLE retention (
+    what INTEGER PRIMARY KEY,
+    at   BIGINT NOT NULL,
+    id   BIGINT NOT NULL
+);
 
 -- Eight parts of each: a day of a million contacts' decisions is then an index of tens of megabytes a part.
 DO $$

@@ -10,6 +10,7 @@ pub(crate) mod import_events;
 pub(crate) mod nul;
 pub(crate) mod outbox;
 pub(crate) mod pending;
+pub(crate) mod prune;
 pub(crate) mod report;
 pub(crate) mod scores;
 pub(crate) mod segments;

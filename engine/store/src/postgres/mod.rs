@@ -12,6 +12,9 @@ mod contacts;
 mod firings;
 mod open;
 mod outbox;
+#[cfg(test)]
+mod plans;
+mod prune;
 mod reader;
 mod rows;
 mod sets;

@@ -12,6 +12,7 @@ mod open;
 mod outbox;
 #[cfg(test)]
 mod plans;
+mod prune;
 mod reader;
 mod rows;
 mod sets;

@@ -3,7 +3,7 @@
 use dripline_model::{clock::from_ms, id::WorkflowId};
 use sqlx::{AssertSqlSafe, Executor as _, Row as _, query};
 
-use super::{SqliteStore, contacts, firings, outbox, rows::RowsSql, statements, transaction};
+use super::{SqliteStore, contacts, firings, outbox, prune, rows::RowsSql, statements, transaction};
 use crate::Scheduling as _;
 
 const ROWS: &[RowsSql] = &[
@@ -37,6 +37,16 @@ const STATEMENTS: &[&str] = &[
     outbox::DUE,
     outbox::NEXT_DUE,
     outbox::RECOVER,
+    prune::DELETE_DECISIONS,
+    prune::DELETE_EVENTS,
+    prune::DELETE_MAIL_BODIES,
+    prune::DELETE_REFUSALS,
+    prune::DELETE_SCORE_ENTRIES,
+    prune::EVENTS,
+    prune::MAIL_BODIES,
+    prune::REFUSALS,
+    prune::RUNS,
+    prune::SCORE_ENTRIES,
     statements::STANDING_ENTRIES,
     statements::SCORES,
     statements::MEMBERSHIPS,
@@ -136,4 +146,28 @@ async fn what_is_due_is_known_by_one_seek_for_each_workflow() {
     let mut batch = store.begin().await.unwrap();
     assert_eq!(batch.due_workflows(from_ms(4)).await.unwrap(), []);
     assert_eq!(batch.due_workflows(from_ms(5)).await.unwrap(), [WorkflowId(1)]);
+}
+
+#[tokio::test]
+async fn what_is_old_is_found_in_its_order_without_sorting() {
+    for many in [false, true] {
+        let store = SqliteStore::in_memory().await.unwrap();
+        if many {
+            store.shared.writer.execute(MANY).await.unwrap();
+        }
+        for (sql, seek) in [
+            (prune::EVENTS, "SEARCH events USING INDEX events_old (at>? AND at<?)"),
+            (prune::RUNS, "SEARCH runs USING INDEX runs_ended ((ended_at,rowid)>(?,?) AND ended_at<?)"),
+            (prune::REFUSALS, "SEARCH decisions USING INDEX decisions_refused (at>? AND at<?)"),
+            (
+                prune::SCORE_ENTRIES,
+                "SEARCH score_entries USING INDEX score_entries_cleared (cleared_at>? AND cleared_at<?)",
+            ),
+            (prune::MAIL_BODIES, "SEARCH s USING INTEGER PRIMARY KEY (rowid>?)"),
+        ] {
+            let plan = plan(&store, sql.to_owned()).await;
+            assert!(plan.iter().any(|line| line == seek), "{plan:#?}");
+            assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{plan:#?}");
+        }
+    }
 }

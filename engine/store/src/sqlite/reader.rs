@@ -11,11 +11,11 @@ use dripline_model::{
 use sqlx::{QueryBuilder, Sqlite, pool::PoolConnection, query_as, query_scalar};
 
 use super::{
-    Shared, contacts,
+    Shared, contacts, prune,
     rows::{json_ids, json_rows},
 };
 use crate::{
-    ContactFilter, MessageFilter, RunFilter,
+    ContactFilter, MessageFilter, Prunable, RunFilter,
     answers::{
         Answers, AssignmentLine, DecisionLine, EventLine, LeadFields, MessageFields, MessageLine, RunFields,
         ScoreLine,
@@ -224,6 +224,10 @@ impl Answers for Reader {
 
     async fn sent_by_day(&mut self) -> Raw<Vec<(i64, i64)>> {
         Ok(query_as(BY_DAY).fetch_all(&mut *self.conn).await?)
+    }
+
+    async fn count_old(&mut self, what: Prunable, before: i64) -> Raw<i64> {
+        prune::count_old(&mut self.conn, what, before).await
     }
 
     async fn leads(&mut self, limit: i64) -> Raw<Vec<LeadFields>> {

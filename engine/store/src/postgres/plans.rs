@@ -1,0 +1,73 @@
+//! What is old is found by its index, in its order, however many rows there are.
+
+use dripline_test_postgres::Server;
+use sqlx::{AssertSqlSafe, Executor as _, query_scalar, raw_sql};
+
+use super::{PostgresConfig, PostgresStore, prune};
+
+/// Years of rows of which few are old.
+const MANY: &str = "
+INSERT INTO runs (contact_id, workflow_id, version_id, due_at, enrolled_at, ended_at, node, turn, attempts, hops, status)
+SELECT i, 1, 1, CASE WHEN i % 2 = 0 THEN 1000000 END, 0, CASE WHEN i % 2 = 1 THEN i END, 0, 0, 0, 0, i % 2
+FROM generate_series(1, 20000) AS i;
+INSERT INTO events (contact_id, name, at, state) SELECT i, 1, i, i % 3 FROM generate_series(1, 20000) AS i;
+INSERT INTO decisions (run_id, version_id, contact_id, at, reason, turn, kind)
+SELECT CASE WHEN i % 10 > 0 THEN i END, 1, i, i, 1, 0, 0 FROM generate_series(1, 20000) AS i;
+INSERT INTO score_entries (contact_id, score, points, total, because, at, run_id, workflow_id, step, cleared_at, turn)
+SELECT i, 1, 1, 1, 1, i, i, 1, 1, CASE WHEN i % 10 = 0 THEN i END, 0 FROM generate_series(1, 20000) AS i;
+INSERT INTO messages (run_id, contact_id, version_id, template, queued_at, sent_at, turn, effect, node, status,
+    transactional, recipient, subject)
+SELECT i, i, 1, 1, i, i, 0, 0, 0, 2, FALSE, 'a@b.example', 'Hi' FROM generate_series(1, 20000) AS i;
+INSERT INTO message_sources (message_id, source) SELECT id, 'Hi' FROM messages;
+ANALYZE";
+
+/// The statements with the numbers of their values, and what each has to go by.
+const LOOKS: &[(&str, &str)] = &[
+    (prune::EVENTS, "at_idx"),
+    (prune::RUNS, "runs_ended"),
+    (prune::REFUSALS, "at_idx"),
+    (prune::SCORE_ENTRIES, "cleared_at_idx"),
+    (prune::MAIL_BODIES, "message_sources"),
+];
+
+const DELETIONS: &[&str] = &[
+    prune::DELETE_DECISIONS,
+    prune::DELETE_EVENTS,
+    prune::DELETE_MAIL_BODIES,
+    prune::DELETE_REFUSALS,
+    prune::DELETE_SCORE_ENTRIES,
+];
+
+/// The plan that the store's writers make once for all values.
+async fn plan(store: &PostgresStore, sql: &str, types: &str, values: &str) -> String {
+    let mut conn = store.shared.writers.acquire().await.unwrap();
+    let prepare = AssertSqlSafe(format!("DEALLOCATE ALL; PREPARE looked_at ({types}) AS {sql}"));
+    raw_sql(prepare).execute(&mut *conn).await.unwrap();
+    let explain = AssertSqlSafe(format!("EXPLAIN (COSTS OFF) EXECUTE looked_at ({values})"));
+    let lines: Vec<String> = query_scalar(explain).persistent(false).fetch_all(&mut *conn).await.unwrap();
+    conn.close().await.unwrap();
+    lines.join("\n")
+}
+
+#[tokio::test]
+async fn no_slice_scans_or_sorts_a_table() {
+    let Some(server) = Server::shared() else { return };
+    let config = PostgresConfig { connections: 2, ..PostgresConfig::new(server.database().await) };
+    let store = PostgresStore::open(&config).await.unwrap();
+    for many in [false, true] {
+        if many {
+            store.shared.readers.execute(MANY).await.unwrap();
+        }
+        for (sql, index) in LOOKS {
+            let plan = plan(&store, sql, "int8, int8, int8, int8", "0, 0, 10, 5").await;
+            assert!(!plan.contains("Seq Scan") && plan.contains(index), "{plan}");
+            assert!(!plan.contains("Bitmap"), "{plan}");
+            // The bodies of one slice are put in order again; partitions are merged in theirs.
+            assert!(!plan.contains("Sort Key: events") && !plan.contains("Sort Key: runs"), "{plan}");
+        }
+        for sql in DELETIONS {
+            let plan = plan(&store, sql, "int8[], int8[]", "'{1}', '{1}'").await;
+            assert!(!plan.contains("Seq Scan"), "{plan}");
+        }
+    }
+}

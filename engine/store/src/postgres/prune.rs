@@ -1,0 +1,136 @@
+//! Forgetting, on PostgreSQL. What goes starts nothing, so that nobody is told of it.
+
+use async_trait::async_trait;
+use sqlx::{PgConnection, query, query_as, query_scalar};
+
+use super::writer::Writer;
+use crate::{
+    Prunable,
+    error::Raw,
+    logic::prune::{OldRow, Place, Prune},
+};
+
+/// There from the first slice on; so that two processes never walk side by side.
+const KEEP_PLACE: &str = "
+INSERT INTO retention (what, at, id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+
+const PLACE: &str = "SELECT at, id FROM retention WHERE what = $1 FOR UPDATE";
+
+const PUT_PLACE: &str = "UPDATE retention SET at = $2, id = $3 WHERE what = $1";
+
+/// From the place on, although the rows before it are gone: their index entries are there until the next vacuum.
+pub(super) const EVENTS: &str = "
+SELECT at, id, contact_id, TRUE AS goes FROM events
+WHERE state <> 1 AND at >= $1 AND at < $3 AND $2::int8 IS NOT NULL ORDER BY at LIMIT $4";
+
+/// Locked, so that none is set going again meanwhile.
+pub(super) const RUNS: &str = "
+SELECT ended_at AS at, id, contact_id, TRUE AS goes FROM runs
+WHERE (ended_at, id) > ($1, $2) AND ended_at < $3 ORDER BY ended_at, id LIMIT $4 FOR SHARE";
+
+pub(super) const REFUSALS: &str = "
+SELECT at, id, contact_id, TRUE AS goes FROM decisions
+WHERE run_id IS NULL AND at >= $1 AND at < $3 AND $2::int8 IS NOT NULL ORDER BY at LIMIT $4";
+
+pub(super) const SCORE_ENTRIES: &str = "
+SELECT cleared_at AS at, id, contact_id, TRUE AS goes FROM score_entries
+WHERE cleared_at >= $1 AND cleared_at < $3 AND $2::int8 IS NOT NULL ORDER BY cleared_at LIMIT $4";
+
+pub(super) const MAIL_BODIES: &str = "
+SELECT m.queued_at AS at, m.id, m.contact_id, m.queued_at < $3 AND m.status IN (2, 3, 5) AS goes
+FROM (SELECT message_id FROM message_sources WHERE message_id > $2 AND $1::int8 IS NOT NULL
+    ORDER BY message_id LIMIT $4) AS s
+JOIN messages m ON m.id = s.message_id
+ORDER BY m.id";
+
+pub(super) const DELETE_EVENTS: &str = "
+DELETE FROM events USING unnest($1::int8[], $2::int8[]) AS t(contact_id, id)
+WHERE events.contact_id = t.contact_id AND events.id = t.id";
+
+pub(super) const DELETE_DECISIONS: &str = "
+DELETE FROM decisions USING unnest($1::int8[], $2::int8[]) AS t(contact_id, run_id)
+WHERE decisions.contact_id = t.contact_id AND decisions.run_id = t.run_id";
+
+pub(super) const DELETE_REFUSALS: &str = "
+DELETE FROM decisions USING unnest($1::int8[], $2::int8[]) AS t(contact_id, id)
+WHERE decisions.contact_id = t.contact_id AND decisions.run_id IS NULL AND decisions.id = t.id";
+
+pub(super) const DELETE_SCORE_ENTRIES: &str = "
+DELETE FROM score_entries USING unnest($1::int8[], $2::int8[]) AS t(contact_id, id)
+WHERE score_entries.contact_id = t.contact_id AND score_entries.id = t.id";
+
+pub(super) const DELETE_MAIL_BODIES: &str = "
+DELETE FROM message_sources USING unnest($1::int8[], $2::int8[]) AS t(contact_id, id)
+WHERE message_sources.message_id = t.id";
+
+const COUNT_EVENTS: &str = "SELECT count(*) FROM events WHERE state <> 1 AND at < $1";
+
+const COUNT_DECISIONS: &str = "
+SELECT count(*) FROM runs r JOIN decisions d ON d.contact_id = r.contact_id AND d.run_id = r.id
+WHERE r.ended_at < $1 AND r.ended_at >= coalesce((SELECT at FROM retention WHERE what = $2), r.ended_at)";
+
+const COUNT_REFUSALS: &str = "SELECT count(*) FROM decisions WHERE run_id IS NULL AND at < $1";
+
+const COUNT_SCORE_ENTRIES: &str = "SELECT count(*) FROM score_entries WHERE cleared_at < $1";
+
+const COUNT_MAIL_BODIES: &str = "
+SELECT count(*) FROM message_sources s JOIN messages m ON m.id = s.message_id
+WHERE m.queued_at < $1 AND m.status IN (2, 3, 5)";
+
+#[async_trait]
+impl Prune for Writer {
+    async fn place(&mut self, what: Prunable) -> Raw<Place> {
+        let Place { at, id } = Place::START;
+        query(KEEP_PLACE).bind(code(what)).bind(at).bind(id).execute(self.conn()).await?;
+        Ok(query_as(PLACE).bind(code(what)).fetch_one(self.conn()).await?)
+    }
+
+    async fn put_place(&mut self, what: Prunable, place: Place) -> Raw<()> {
+        query(PUT_PLACE).bind(code(what)).bind(place.at).bind(place.id).execute(self.conn()).await?;
+        Ok(())
+    }
+
+    async fn old(&mut self, what: Prunable, from: Place, before: i64, limit: i64) -> Raw<Vec<OldRow>> {
+        let sql = match what {
+            Prunable::Events => EVENTS,
+            Prunable::Decisions => RUNS,
+            Prunable::Refusals => REFUSALS,
+            Prunable::ScoreEntries => SCORE_ENTRIES,
+            Prunable::MailBodies => MAIL_BODIES,
+        };
+        let old = query_as(sql).bind(from.at).bind(from.id).bind(before).bind(limit);
+        Ok(old.fetch_all(self.conn()).await?)
+    }
+
+    async fn delete(&mut self, what: Prunable, rows: &[&OldRow]) -> Raw<u64> {
+        let sql = match what {
+            Prunable::Events => DELETE_EVENTS,
+            Prunable::Decisions => DELETE_DECISIONS,
+            Prunable::Refusals => DELETE_REFUSALS,
+            Prunable::ScoreEntries => DELETE_SCORE_ENTRIES,
+            Prunable::MailBodies => DELETE_MAIL_BODIES,
+        };
+        let contacts: Vec<i64> = rows.iter().map(|row| row.contact_id).collect();
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        Ok(query(sql).bind(contacts).bind(ids).execute(self.conn()).await?.rows_affected())
+    }
+}
+
+/// How many rows there are that are older than `before` and may go.
+pub(super) async fn count_old(conn: &mut PgConnection, what: Prunable, before: i64) -> Raw<i64> {
+    let sql = match what {
+        Prunable::Events => COUNT_EVENTS,
+        Prunable::Decisions => COUNT_DECISIONS,
+        Prunable::Refusals => COUNT_REFUSALS,
+        Prunable::ScoreEntries => COUNT_SCORE_ENTRIES,
+        Prunable::MailBodies => COUNT_MAIL_BODIES,
+    };
+    let count = query_scalar(sql).bind(before);
+    let count = if what == Prunable::Decisions { count.bind(code(what)) } else { count };
+    Ok(count.fetch_one(conn).await?)
+}
+
+/// The position in [`Prunable::ALL`].
+fn code(what: Prunable) -> i32 {
+    what as i32
+}
