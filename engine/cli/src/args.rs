@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    check, contacts, demo, enroll, events, explain, import, init, leads, mail, migrate, plugin, run, runs,
-    worker, workflows,
+    check, contacts, demo, enroll, events, explain, import, init, leads, mail, migrate, plugin, prune, run,
+    runs, worker, workflows,
 };
 
 /// Marketing automation from YAML files: campaigns whose steps are sandboxed plugins, in one database file.
@@ -61,6 +61,7 @@ pub(crate) enum Command {
     Runs(runs::Args),
     Mail(mail::Args),
     Plugin(plugin::Args),
+    Prune(prune::Args),
     Migrate(migrate::Args),
 }
 

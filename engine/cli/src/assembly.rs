@@ -101,6 +101,7 @@ async fn start(
         grants: plugins.into_iter().map(|(name, loaded)| (name, loaded.grant)).collect(),
         time_zone: TimeZone::get(&workspace.settings().time_zone).map_err(Problem::input)?,
         workers: workspace.settings().store.workers(),
+        retention: workspace.settings().retention.retention(),
         ..Options::default()
     };
     let engine = Engine::start(store, host, clock, deliverer, options).await.map_err(Problem::unavailable)?;

@@ -158,7 +158,8 @@ impl Engine {
 
     /// Runs until `stop` resolves: sleeps until the next due time or until something new is written, and delivers
     /// beside it, so that a slow server never holds a step up. What is under way when `stop` resolves is finished. A
-    /// store that is away for a while is waited for.
+    /// store that is away for a while is waited for. Beside it, what is older than [`Options::retention`](crate::Options) says
+    /// is forgotten.
     ///
     /// # Errors
     /// When the store fails for good, or somebody publishes what this program cannot run: to pass its contacts over
@@ -171,6 +172,8 @@ impl Engine {
             let (engine, outage, stopped) = (Arc::clone(self), Arc::clone(&outage), stopped.clone());
             loops.spawn(async move { engine.schedule_forever(&outage, stopped).await });
         }
+        let (engine, lost, ended) = (Arc::clone(self), Arc::clone(&outage), stopped.clone());
+        loops.spawn(async move { engine.prune_forever(&lost, ended).await });
         let engine = Arc::clone(self);
         loops.spawn(async move { engine.deliver_forever(&outage, stopped).await });
         // Whichever ends first ends the others, in order: a delivery that is just dropped leaves its mails uncertain.
@@ -250,7 +253,7 @@ impl Engine {
         }
     }
 
-    async fn sleep_until(
+    pub(crate) async fn sleep_until(
         &self,
         due: Option<Timestamp>,
         woken: impl Future<Output = ()>,

@@ -12,6 +12,7 @@ pub(crate) mod leads;
 pub(crate) mod mail;
 pub(crate) mod migrate;
 pub(crate) mod plugin;
+pub(crate) mod prune;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod worker;
@@ -45,6 +46,7 @@ pub(crate) async fn execute(Cli { global, command }: Cli, out: &mut Out) -> Resu
         Command::Mail(args) => mail::execute(&args, &global, out).await,
         Command::Migrate(args) => migrate::execute(&args, &global, out).await,
         Command::Plugin(args) => plugin::execute(&args, &global, out).await,
+        Command::Prune(args) => prune::execute(&args, &global, out).await,
     }
 }
 

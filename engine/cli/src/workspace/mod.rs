@@ -2,6 +2,7 @@
 
 mod check;
 mod plugins;
+mod retention;
 mod settings;
 mod store;
 

@@ -12,7 +12,7 @@ use serde::{
     de::{self, MapAccess, Visitor},
 };
 
-use super::store::StoreSettings;
+use super::{retention::RetentionSettings, store::StoreSettings};
 use crate::problem::Problem;
 
 /// The settings' file name, which makes a folder a workspace.
@@ -35,6 +35,9 @@ pub(crate) struct Settings {
     /// How mails leave.
     #[serde(default)]
     pub(crate) mail: MailSettings,
+    /// How long what is kept.
+    #[serde(default)]
+    pub(crate) retention: RetentionSettings,
 }
 
 /// From whom mails come.
@@ -394,11 +397,14 @@ mod tests {
                 complaint("mail:\n  on_uncertain: maybe\n"),
                 complaint("mail:\n  on_uncertain: {news: hold}\n"),
                 complaint("mail:\n  on_uncertain: 3\n"),
+                complaint("retention:\n  events: 2y\n  mails: 90d\n"),
+                complaint("retention:\n  events: 2y\n  decisions: long\n"),
+                complaint("retention: {mail_bodies: 30m}\n"),
                 Settings::parse("").unwrap_err().1,
             ]
             .join("\n"),
             @"
-        2: unknown field `time_zne`, expected one of `sender`, `time_zone`, `store`, `unsubscribe_url`, `mail`
+        2: unknown field `time_zne`, expected one of `sender`, `time_zone`, `store`, `unsubscribe_url`, `mail`, `retention`
         4: mail.smtp: unknown field `hots`, expected one of `name`, `host`, `port`, `tls`, `username`, `password_env`, `connections`, `rate`
         3: mail.smtp.tls: unknown variant `ssl`, expected one of `none`, `starttls`, `tls`
         3: time_zone: `Berlin` is not a time zone; write for example Europe/Berlin
@@ -410,6 +416,9 @@ mod tests {
         3: mail.on_uncertain: unknown variant `maybe`, expected `hold` or `resend`
         3: mail.on_uncertain: unknown field `news`, expected `marketing` or `transactional`
         3: mail.on_uncertain: invalid type: integer `3`, expected `hold`, `resend`, or one of them for each of `marketing` and `transactional`
+        4: retention: unknown field `mails`, expected one of `events`, `decisions`, `mail_bodies`
+        4: retention.decisions: `long` is not a duration; write for example 30m, 4h, 3d or 2w
+        2: retention.mail_bodies: `30m` is less than a day
         missing field `sender`
         "
         );

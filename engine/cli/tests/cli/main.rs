@@ -6,4 +6,5 @@ mod import;
 mod init;
 mod mail;
 mod plugin;
+mod prune;
 mod support;

@@ -135,3 +135,8 @@ pass! { Reports {
     counts() -> Result<Counts>;
     known_attributes() -> Result<Vec<String>>;
 } }
+
+pass! { Pruning {
+    prune(what: Prunable, before: Timestamp, limit: usize) -> Result<Pruned>;
+    count_prunable(what: Prunable, before: Timestamp) -> Result<u64>;
+} }

@@ -157,7 +157,7 @@ async fn what_is_old_is_found_in_its_order_without_sorting() {
         }
         for (sql, seek) in [
             (prune::EVENTS, "SEARCH events USING INDEX events_old (at>? AND at<?)"),
-            (prune::RUNS, "SEARCH runs USING INDEX runs_ended ((ended_at,rowid)>(?,?) AND ended_at<?)"),
+            (prune::RUNS, "SEARCH runs USING INDEX runs_ended (ended_at>? AND ended_at<?)"),
             (prune::REFUSALS, "SEARCH decisions USING INDEX decisions_refused (at>? AND at<?)"),
             (
                 prune::SCORE_ENTRIES,

@@ -7,6 +7,7 @@ mod ingest;
 mod model;
 mod outbox;
 mod postgres;
+mod prune;
 mod report;
 mod runs;
 mod workspace;
