@@ -271,7 +271,8 @@ async fn show(
     }
     if eml {
         let source = source.ok_or_else(|| {
-            Problem::input(format!("mail {id} has no message yet: it is {}", mail.status.name()))
+            let yet = if mail.sent_at.is_some() { "any more" } else { "yet" };
+            Problem::input(format!("mail {id} has no message {yet}: it is {}", mail.status.name()))
         })?;
         return Ok(out.write_all(&source)?);
     }
@@ -286,6 +287,7 @@ async fn show(
     writeln!(out, "  template  {}", clean(&mail.template))?;
     writeln!(out, "  because   {} of {}, run {}", mail.step, mail.workflow, mail.run)?;
     match source.as_deref().and_then(|source| MessageParser::default().parse(source)) {
+        None if mail.sent_at.is_some() => writeln!(out, "\nIts text is not kept any more.")?,
         None => writeln!(out, "\nIt is rendered when it is sent.")?,
         Some(message) => {
             let body = message.body_text(0).unwrap_or_default();
@@ -317,7 +319,11 @@ async fn export(
     }
     writeln!(out, "{} written to {}", plural(written, "mail"), folder.display())?;
     if unrendered > 0 {
-        writeln!(out, "{} not rendered yet, and so left out", plural(unrendered, "mail"))?;
+        writeln!(
+            out,
+            "{} not rendered yet or not kept any more, and so left out",
+            plural(unrendered, "mail")
+        )?;
     }
     Ok(())
 }
