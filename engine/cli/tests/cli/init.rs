@@ -139,6 +139,7 @@ fn help_names_every_command_and_exit_code() {
       import     Import contacts from a CSV file
       events     Import what contacts did
       run        Run the workflows: publish what changed in the files, then do everything that is due
+      worker     Keep running what is published in the store, beside any number of other workers
       enroll     Send contacts on their way through a workflow that has a `manual` trigger
       contacts   See who is known, and everything that happened to one contact
       leads      Show the leads of each representative, the hottest first, and why they are hot
@@ -146,6 +147,8 @@ fn help_names_every_command_and_exit_code() {
       runs       See where contacts stand in workflows; set failed runs going again, end others
       mail       See the mails of campaigns; decide about those that got stuck
       plugin     See the plugins, what they may do, and install more
+      prune      Delete what is older than `retention` in dripline.yaml says
+      migrate    Bring the store's tables up to date with this program
       help       Print this message or the help of the given subcommand(s)
 
     Options:
