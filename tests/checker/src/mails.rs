@@ -10,6 +10,8 @@ const SENDING: i64 = 1;
 const SENT: i64 = 2;
 const FAILED: i64 = 3;
 const UNCERTAIN: i64 = 4;
+/// Given up by a person, which is as good as any end.
+const DROPPED: i64 = 5;
 
 /// Compares the outbox with the turns that filled it and with what the server accepted.
 pub(crate) fn check(facts: &Facts, accepted: Option<&Accepted>, report: &mut Report) {
@@ -36,7 +38,7 @@ pub(crate) fn check(facts: &Facts, accepted: Option<&Accepted>, report: &mut Rep
             SENT if accepted.is_some() && times == 0 => {
                 report.loss(format!("{who} is called sent, and the server has not accepted it"));
             }
-            SENT => {}
+            SENT | DROPPED => {}
             UNCERTAIN => report.uncertain += 1,
             QUEUED | SENDING if times > 0 => {
                 report.duplicate(format!("{who} was accepted and would be sent again"));
