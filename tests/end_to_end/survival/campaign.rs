@@ -206,11 +206,11 @@ pub(crate) fn assert_unavailable(output: &Output, words: &[&str]) {
 }
 
 fn consents(number: u32) -> bool {
-    number % 7 != 0
+    !number.is_multiple_of(7)
 }
 
 fn points(number: u32) -> i64 {
-    i64::from(number % 2 == 0) * 3 + i64::from(number % 3 == 0) * 5
+    i64::from(number.is_multiple_of(2)) * 3 + i64::from(number.is_multiple_of(3)) * 5
 }
 
 fn step(id: &str, how: &str) -> Step {
@@ -234,7 +234,7 @@ fn turns(number: u32) -> Vec<Step> {
         turns.extend([step("again", "done"), step("nap", "waiting"), step("enough", "branched")]);
     }
     turns.push(step("hot", "branched"));
-    if number % 4 == 0 {
+    if number.is_multiple_of(4) {
         turns.push(step("hand-over", "done"));
     }
     turns.push(step("end", "ended"));
@@ -257,6 +257,6 @@ fn outcome_of(number: u32) -> ContactExpected {
         outcome.mails =
             wanted.iter().filter(|(_, is)| *is).map(|(template, _)| (*template).to_owned()).collect();
     }
-    outcome.assignments = usize::from(number % 4 == 0);
+    outcome.assignments = usize::from(number.is_multiple_of(4));
     outcome
 }

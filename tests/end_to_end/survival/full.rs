@@ -28,7 +28,7 @@ impl SmallDisk {
     fn mount(at: PathBuf) -> Option<Self> {
         fs::create_dir_all(&at).unwrap();
         let options = format!("size={}k,mode=0777", Self::KILOBYTES);
-        if privileged(&["mount", "-t", "tmpfs", "-o", &options, "dripline-test", at.to_str().unwrap()]) {
+        if privileged("mount", &["-t", "tmpfs", "-o", &options, "dripline-test", at.to_str().unwrap()]) {
             return Some(Self { at });
         }
         assert!(std::env::var_os("CI").is_none(), "CI must let the tests mount a tmpfs");
@@ -54,15 +54,15 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        privileged(&["umount", "-l", self.at.to_str().unwrap()]);
+        privileged("umount", &["-l", self.at.to_str().unwrap()]);
     }
 }
 
 /// Runs a command that only root may run; whether that worked.
-fn privileged(arguments: &[&str]) -> bool {
+fn privileged(program: &str, arguments: &[&str]) -> bool {
     let works = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
-    works(Command::new(arguments[0]).args(&arguments[1..]))
-        || works(Command::new("sudo").arg("-n").args(arguments))
+    works(Command::new(program).args(arguments))
+        || works(Command::new("sudo").args(["-n", program]).args(arguments))
 }
 
 #[test]

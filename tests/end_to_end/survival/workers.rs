@@ -58,7 +58,7 @@ fn kill_workers(server: &Server, wanted: u32, random: &mut Random) {
     for kill in 1..=wanted {
         // The pause decides where a worker dies, not whether the test passes.
         thread::sleep(Duration::from_millis(200 + random.below(600)));
-        let worker = &mut workers[usize::try_from(random.below(WORKERS)).unwrap()];
+        let worker = workers.get_mut(usize::try_from(random.below(WORKERS)).unwrap()).unwrap();
         worker.kill().unwrap();
         worker.wait().unwrap();
         if kill % DATABASE_DIES == 0 {
