@@ -14,6 +14,7 @@ use crate::{
     drive::Settled,
     engine::Engine,
     error::{ErrorKind, Result, While},
+    people::People,
     policy, turn,
 };
 
@@ -54,13 +55,14 @@ impl Engine {
             frontier.entry((run.version, run.node)).or_default().push(run);
         }
         let mut turns = 0;
+        let mut people = People::default();
         // The lowest node first: runs that took different branches meet again below them, and go on together.
         for _ in 0..rounds {
             let Some(((version, index), runs)) = frontier.pop_first() else { break };
             turns += runs.len() as u64;
             let applied = match self.version(version).await {
                 Ok(program) => match program.node(index) {
-                    Some(node) => turn::take(tx, node, runs, now).await?,
+                    Some(node) => turn::take(tx, &mut people, node, runs, now).await?,
                     None => missing(runs, &format!("the workflow's version has no step {index}"), now),
                 },
                 // One version that this program cannot run holds up no other.
@@ -71,6 +73,7 @@ impl Engine {
             };
             tx.apply(&applied, now).await.while_doing("apply a batch")?;
             dripline_model::crash::point("batch.applied");
+            people.forget(&applied);
             for turn in applied {
                 if let Some(run) = carried_on(&turn, now) {
                     frontier.entry((run.version, run.node)).or_default().push(run);

@@ -21,6 +21,7 @@ mod entrance;
 mod error;
 mod firing;
 mod outage;
+mod people;
 mod policy;
 mod prune;
 mod shares;

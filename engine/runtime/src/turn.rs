@@ -1,13 +1,10 @@
 //! One step for many runs: load, evaluate, call, decide.
 
-use std::collections::HashMap;
-
 use dripline_expression::{Expression, Subject};
 use dripline_model::{
     Contact, Failure, FailureKind,
     batch::{Batch, BatchTurn},
     decision::{DecisionKind, RunStatus},
-    id::ContactId,
     random,
 };
 use dripline_store::{Advance, AppliedTurn, ClaimedRun, Transaction};
@@ -17,25 +14,24 @@ use crate::{
     columns::Columns,
     compiled::{CompiledAction, CompiledNode, CompiledStep},
     error::{Result, While},
+    people::People,
     policy::{self, MAX_HOPS, plain, to},
 };
 
 /// Takes every run's turn at `node`. The answer has one entry for each run, in no particular order.
 pub(crate) async fn take(
     tx: &mut dyn Transaction,
+    people: &mut People,
     node: &CompiledNode,
     runs: Vec<ClaimedRun>,
     now: Timestamp,
 ) -> Result<Vec<AppliedTurn>> {
-    let ids: Vec<_> = runs.iter().map(|run| run.contact).collect();
-    let contacts = tx.load_contacts(&ids, &node.needs).await.while_doing("load contacts")?;
-    let contacts: HashMap<ContactId, Contact> =
-        contacts.into_iter().map(|contact| (contact.id, contact)).collect();
+    people.load(tx, runs.iter().map(|run| run.contact), &node.needs).await?;
 
     let mut applied = Vec::with_capacity(runs.len());
     let mut ready = Vec::with_capacity(runs.len());
     for run in runs {
-        let Some(contact) = contacts.get(&run.contact) else {
+        let Some(contact) = people.get(run.contact) else {
             let end = Advance::End(RunStatus::Cancelled);
             applied.push(plain(run, DecisionKind::Cancelled, "the contact is gone".to_owned(), end));
             continue;

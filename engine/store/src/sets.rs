@@ -31,6 +31,8 @@ pub(crate) trait Sets: Send {
     async fn contacts_by_email(&mut self, emails: &[&str]) -> Raw<Vec<(String, i64)>>;
     /// The contacts with these distinct ids, in no particular order; one that is gone is left out.
     async fn contacts(&mut self, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>>;
+    /// Of these contacts, which are there, the parts beside their attributes.
+    async fn contact_parts(&mut self, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>>;
     /// Takes their addresses from contacts that are about to get others, so that none stands twice meanwhile.
     async fn release_emails(&mut self, contacts: &[i64]) -> Raw<()>;
     /// Inserts contacts.

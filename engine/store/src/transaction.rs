@@ -81,6 +81,10 @@ pub trait Transaction: Send {
     /// The contacts, in the order of `ids`; one that is gone is left out. An id may stand there more than once.
     async fn load_contacts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>>;
 
+    /// Of these contacts, which are there, only the parts beside their attributes: scores, tags, consents, segments, owner.
+    /// In no particular order; `ids` has each once.
+    async fn load_parts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>>;
+
     /// The active run of each of these contacts in a workflow, else the latest, where there is one.
     async fn latest_runs(
         &mut self,

@@ -120,14 +120,23 @@ pub(crate) async fn change(
     let contacts: Vec<i64> = contacts.into_iter().collect();
 
     let mut ledger = Ledger::default();
+    let values = sets.scores(&contacts).await?;
+    ledger.values.extend(values.into_iter().map(|(contact, score, value)| ((contact, score), value)));
     // A batch is the turns of one step, so there is one round as a rule.
     for of in cleared {
-        for (id, contact, points) in sets.standing_entries(&contacts, of).await? {
+        // Who never had the score has no entries either; in a first campaign that is nearly everybody.
+        let scored: Vec<i64> = contacts
+            .iter()
+            .copied()
+            .filter(|contact| ledger.values.contains_key(&(*contact, of.score)))
+            .collect();
+        if scored.is_empty() {
+            continue;
+        }
+        for (id, contact, points) in sets.standing_entries(&scored, of).await? {
             ledger.standing.entry(Part { contact, of }).or_default().push((id, points));
         }
     }
-    let values = sets.scores(&contacts).await?;
-    ledger.values.extend(values.into_iter().map(|(contact, score, value)| ((contact, score), value)));
 
     for (change, part) in changes.iter().zip(parts) {
         match change.what {

@@ -49,6 +49,13 @@ pub(super) async fn load(conn: &mut PgConnection, ids: &[i64], needs: &Needs) ->
     Ok(contacts.into_values().collect())
 }
 
+/// Of these contacts, which are there, the parts beside their attributes.
+pub(super) async fn load_parts(conn: &mut PgConnection, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>> {
+    let mut contacts = ids.iter().map(|id| (*id, Contact::new(ContactId(*id)))).collect();
+    add_parts(conn, ids, needs, &mut contacts).await?;
+    Ok(contacts.into_values().collect())
+}
+
 async fn load_some(
     conn: &mut PgConnection,
     ids: &[i64],
@@ -70,6 +77,15 @@ async fn load_some(
         }
         contacts.insert(id, contact);
     }
+    add_parts(conn, ids, needs, contacts).await
+}
+
+async fn add_parts(
+    conn: &mut PgConnection,
+    ids: &[i64],
+    needs: &Needs,
+    contacts: &mut BTreeMap<i64, Contact>,
+) -> Raw<()> {
     if needs.scores {
         let rows: Vec<(i64, String, i64)> = query_as(SCORES).bind(ids).fetch_all(&mut *conn).await?;
         for (id, score, value) in rows {

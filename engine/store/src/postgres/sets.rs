@@ -274,6 +274,10 @@ impl Sets for Writer {
         contacts::load(self.conn(), ids, needs).await
     }
 
+    async fn contact_parts(&mut self, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>> {
+        contacts::load_parts(self.conn(), ids, needs).await
+    }
+
     async fn release_emails(&mut self, contacts: &[i64]) -> Raw<()> {
         if contacts.is_empty() {
             return Ok(());

@@ -60,6 +60,15 @@ pub(super) async fn load(conn: &mut SqliteConnection, ids: &[i64], needs: &Needs
     Ok(contacts.into_values().collect())
 }
 
+/// Of these contacts, which are there, the parts beside their attributes.
+pub(super) async fn load_parts(conn: &mut SqliteConnection, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>> {
+    let mut contacts = ids.iter().map(|id| (*id, Contact::new(ContactId(*id)))).collect();
+    for ids in ids.chunks(CONTACTS_AT_ONCE) {
+        add_parts(conn, &json_ids(ids), needs, &mut contacts).await?;
+    }
+    Ok(contacts.into_values().collect())
+}
+
 async fn load_some(
     conn: &mut SqliteConnection,
     ids: String,
@@ -71,9 +80,18 @@ async fn load_some(
     let loaded = ContactList(needs).deserialize(&mut serde_json::Deserializer::from_str(&base));
     let loaded = loaded.map_err(|error| damaged("contact", error))?;
     contacts.extend(loaded.into_iter().map(|contact| (contact.id.0, contact)));
+    add_parts(conn, &ids, needs, contacts).await
+}
+
+async fn add_parts(
+    conn: &mut SqliteConnection,
+    ids: &str,
+    needs: &Needs,
+    contacts: &mut BTreeMap<i64, Contact>,
+) -> Raw<()> {
     if needs.scores {
         for (id, score, value) in
-            json_rows::<(i64, String, i64)>(conn, query_scalar(SCORES).bind(&ids)).await?
+            json_rows::<(i64, String, i64)>(conn, query_scalar(SCORES).bind(ids)).await?
         {
             if let Some(contact) = contacts.get_mut(&id) {
                 contact.scores.insert(score, value);
@@ -81,7 +99,7 @@ async fn load_some(
         }
     }
     if needs.tags {
-        for (id, tag) in json_rows::<(i64, String)>(conn, query_scalar(TAGS).bind(&ids)).await? {
+        for (id, tag) in json_rows::<(i64, String)>(conn, query_scalar(TAGS).bind(ids)).await? {
             if let Some(contact) = contacts.get_mut(&id) {
                 contact.tags.insert(tag);
             }
@@ -89,7 +107,7 @@ async fn load_some(
     }
     if needs.consents {
         for (id, topic, given) in
-            json_rows::<(i64, String, i64)>(conn, query_scalar(CONSENTS).bind(&ids)).await?
+            json_rows::<(i64, String, i64)>(conn, query_scalar(CONSENTS).bind(ids)).await?
         {
             if let Some(contact) = contacts.get_mut(&id) {
                 contact.consents.insert(topic, given != 0);
@@ -97,14 +115,14 @@ async fn load_some(
         }
     }
     if needs.segments {
-        for (id, segment) in json_rows::<(i64, String)>(conn, query_scalar(SEGMENTS).bind(&ids)).await? {
+        for (id, segment) in json_rows::<(i64, String)>(conn, query_scalar(SEGMENTS).bind(ids)).await? {
             if let Some(contact) = contacts.get_mut(&id) {
                 contact.segments.insert(segment);
             }
         }
     }
     if needs.owner {
-        for (id, owner) in json_rows::<(i64, String)>(conn, query_scalar(OWNERS).bind(&ids)).await? {
+        for (id, owner) in json_rows::<(i64, String)>(conn, query_scalar(OWNERS).bind(ids)).await? {
             if let Some(contact) = contacts.get_mut(&id) {
                 contact.owner = Some(owner);
             }

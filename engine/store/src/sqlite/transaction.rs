@@ -31,6 +31,7 @@ use crate::{
         pending::Pending,
         report::run_status,
     },
+    sets::Sets as _,
 };
 
 const NEXT_ARRIVAL: &str = "SELECT min(at) FROM events WHERE state = 1";
@@ -213,6 +214,11 @@ impl Transaction for SqliteTransaction {
 
     async fn load_contacts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>> {
         load_contacts(&mut self.writer, ids, needs).await.doing("load contacts")
+    }
+
+    async fn load_parts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>> {
+        let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+        self.writer.contact_parts(&ids, needs).await.doing("load contacts")
     }
 
     async fn latest_runs(

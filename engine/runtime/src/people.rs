@@ -1,0 +1,141 @@
+//! The contacts of one transaction. Each part of a contact is loaded when a step first needs it, and again only after a
+//! step has changed it: a batch that runs on through several steps looks at the same contacts again and again.
+
+use std::collections::{BTreeSet, HashMap};
+
+use dripline_model::{Contact, Effect, contact::Needs, id::ContactId};
+use dripline_store::{Advance, AppliedTurn, Transaction};
+
+use crate::error::{Result, While};
+
+/// What is known of contacts so far.
+#[derive(Default)]
+pub(crate) struct People {
+    known: HashMap<ContactId, Known>,
+    /// Which attributes were asked for, each time more than before.
+    attributes: Vec<Needs>,
+}
+
+struct Known {
+    contact: Contact,
+    /// Which parts are loaded. Of its attributes nothing is said here.
+    parts: Needs,
+    /// The place among the attributes asked for.
+    attributes: usize,
+}
+
+impl People {
+    /// Loads what is missing of these contacts. One that is gone stays unknown.
+    pub(crate) async fn load(
+        &mut self,
+        tx: &mut dyn Transaction,
+        ids: impl Iterator<Item = ContactId>,
+        needs: &Needs,
+    ) -> Result<()> {
+        let enough = self.enough(needs);
+        let (mut whole, mut partly) = (Vec::new(), Vec::new());
+        let mut missing = Needs::default();
+        for id in ids.collect::<BTreeSet<_>>() {
+            match self.known.get(&id) {
+                Some(known) if known.attributes >= enough => {
+                    if add_missing(&mut missing, &known.parts, needs) {
+                        partly.push(id);
+                    }
+                }
+                _ => whole.push(id),
+            }
+        }
+        if !whole.is_empty() {
+            let attributes = self.attributes.len() - 1;
+            let mut all = needs.clone();
+            all.merge(self.attributes.last().unwrap_or(needs));
+            for contact in tx.load_contacts(&whole, &all).await.while_doing("load contacts")? {
+                self.known.insert(contact.id, Known { contact, parts: needs.clone(), attributes });
+            }
+        }
+        if !partly.is_empty() {
+            for part in tx.load_parts(&partly, &missing).await.while_doing("load contacts")? {
+                if let Some(known) = self.known.get_mut(&part.id) {
+                    known.take_in(part, &missing);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A contact that was loaded and is there.
+    pub(crate) fn get(&self, id: ContactId) -> Option<&Contact> {
+        self.known.get(&id).map(|known| &known.contact)
+    }
+
+    /// Forgets what turns have changed.
+    pub(crate) fn forget(&mut self, turns: &[AppliedTurn]) {
+        for turn in turns.iter().filter(|turn| !matches!(turn.advance, Advance::Retry { .. })) {
+            for effect in &turn.effects {
+                let Some(known) = self.known.get_mut(&turn.run.contact) else { break };
+                match effect {
+                    Effect::SetField { .. } => drop(self.known.remove(&turn.run.contact)),
+                    Effect::AddTag(_) | Effect::RemoveTag(_) => known.parts.tags = false,
+                    Effect::AddScore { .. } | Effect::ClearScore(_) => known.parts.scores = false,
+                    Effect::JoinSegment(_) | Effect::LeaveSegment(_) => known.parts.segments = false,
+                    Effect::AssignOwner { .. } => known.parts.owner = false,
+                    Effect::SendEmail(_) => {}
+                }
+            }
+        }
+    }
+
+    /// From which place on a contact has the attributes that are needed.
+    fn enough(&mut self, needs: &Needs) -> usize {
+        let has = |had: &Needs| {
+            had.all_attributes || (!needs.all_attributes && had.attributes.is_superset(&needs.attributes))
+        };
+        if let Some(place) = self.attributes.iter().position(has) {
+            return place;
+        }
+        let mut more = self.attributes.last().cloned().unwrap_or_default();
+        more.attributes.extend(needs.attributes.iter().cloned());
+        more.all_attributes |= needs.all_attributes;
+        self.attributes.push(more);
+        self.attributes.len() - 1
+    }
+}
+
+impl Known {
+    fn take_in(&mut self, part: Contact, loaded: &Needs) {
+        if loaded.scores {
+            self.contact.scores = part.scores;
+        }
+        if loaded.tags {
+            self.contact.tags = part.tags;
+        }
+        if loaded.consents {
+            self.contact.consents = part.consents;
+        }
+        if loaded.segments {
+            self.contact.segments = part.segments;
+        }
+        if loaded.owner {
+            self.contact.owner = part.owner;
+        }
+        self.parts.merge(loaded);
+    }
+}
+
+/// Adds the needed parts that are not there; answers whether there are any.
+fn add_missing(missing: &mut Needs, there: &Needs, needs: &Needs) -> bool {
+    let parts = [
+        (&mut missing.scores, there.scores, needs.scores),
+        (&mut missing.tags, there.tags, needs.tags),
+        (&mut missing.consents, there.consents, needs.consents),
+        (&mut missing.segments, there.segments, needs.segments),
+        (&mut missing.owner, there.owner, needs.owner),
+    ];
+    let mut any = false;
+    for (missing, there, needed) in parts {
+        let lacks = needed && !there;
+        *missing |= lacks;
+        any |= lacks;
+    }
+    any
+}
