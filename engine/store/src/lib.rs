@@ -9,10 +9,12 @@ mod backend;
 mod catalog;
 mod claimant;
 mod error;
+mod health;
 mod ingest;
 mod logic;
 mod outbox;
 pub mod postgres;
+mod presence;
 mod report;
 mod sets;
 pub mod sqlite;
@@ -23,8 +25,10 @@ mod words;
 pub use catalog::*;
 pub use claimant::Claimant;
 pub use error::{Error, ErrorKind, Result};
+pub use health::*;
 pub use ingest::*;
 pub use outbox::*;
+pub use presence::*;
 pub use report::*;
 pub use transaction::*;
 
@@ -38,6 +42,6 @@ pub struct Migrated {
 }
 
 /// Everything that a backend offers.
-pub trait Store: Catalog + Ingest + Scheduling + Outbox + Reports {}
+pub trait Store: Catalog + Ingest + Scheduling + Outbox + Reports + Presence + Health {}
 
-impl<T: Catalog + Ingest + Scheduling + Outbox + Reports> Store for T {}
+impl<T: Catalog + Ingest + Scheduling + Outbox + Reports + Presence + Health> Store for T {}

@@ -8,10 +8,12 @@ mod catalog;
 mod changes;
 mod contacts;
 mod firings;
+mod health;
 mod open;
 mod outbox;
 #[cfg(test)]
 mod plans;
+mod presence;
 mod reader;
 mod rows;
 mod sets;
@@ -20,7 +22,7 @@ mod transaction;
 mod writer;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -59,6 +61,7 @@ pub struct SqliteStore {
 /// What all clones of a store have in common.
 #[derive(Debug)]
 struct Shared {
+    path: PathBuf,
     writer: SqlitePool,
     readers: SqlitePool,
     changes: Changes,
@@ -113,6 +116,7 @@ impl SqliteStore {
             .await
             .doing(format!("open the store `{}`", path.display()))?;
         let shared = Shared {
+            path: path.to_owned(),
             writer: connections.writer,
             readers: connections.readers,
             changes: Changes::watching(path),
