@@ -4,7 +4,7 @@ use std::{env, fs, path::PathBuf, process::Command};
 
 use serde_json::Value;
 
-use crate::{Global, Result, latency, mail, memory, sleeping, startup, steps};
+use crate::{Global, Result, latency, mail, memory, place::Kind, sleeping, startup, steps};
 
 /// Measure everything, each in a process of its own
 #[derive(Debug, clap::Args)]
@@ -15,6 +15,9 @@ pub(crate) struct Args {
     /// The program whose start is measured
     #[arg(long, default_value = "target/release/dripline")]
     binary: PathBuf,
+    /// Where the contacts are, for those that can do with several
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "sqlite")]
+    store: Vec<Kind>,
     /// Leave these out
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
@@ -32,6 +35,7 @@ const EACH: &[(&str, &[&str])] = &[
 
 pub(crate) fn execute(args: &Args, global: &Global) -> Result<()> {
     let folder = tempfile::tempdir()?;
+    let stores: Vec<String> = args.store.iter().map(|store| store.name().to_lowercase()).collect();
     let mut results = Vec::new();
     for (name, smoke) in EACH.iter().filter(|(name, _)| !args.without.iter().any(|without| without == name)) {
         let json = folder.path().join(name);
@@ -39,6 +43,9 @@ pub(crate) fn execute(args: &Args, global: &Global) -> Result<()> {
         command.arg(name).arg("--json").arg(&json).arg("--dir").arg(&global.dir);
         if *name == "startup" {
             command.arg("--binary").arg(&args.binary);
+        }
+        if !["startup", "memory"].contains(name) {
+            command.arg("--store").arg(stores.join(","));
         }
         if args.smoke {
             command.args(*smoke);

@@ -11,6 +11,7 @@ use dripline_store::{Store, StoredProgram};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 use serde_json::json;
+use tokio_postgres::{SimpleQueryMessage, types::ToSql};
 
 use crate::{
     Result, campaign,
@@ -19,6 +20,7 @@ use crate::{
     report::Report,
     statistics::median,
     workshop::Workshop,
+    yardstick::postgres::connect,
 };
 
 /// The claim of a batch beside ten thousand and beside ten million sleeping runs, and what the engine uses meanwhile
@@ -54,8 +56,13 @@ WITH RECURSIVE numbers(n) AS (SELECT ?1 UNION ALL SELECT n + 1 FROM numbers WHER
 INSERT INTO runs (workflow_id, version_id, contact_id, node, status, due_at, turn, attempts, hops, enrolled_at)
 SELECT ?3, ?4, n, 1, 0, ?5 + (n * 2654435761) % ?6, 1, 0, 0, ?7 FROM numbers";
 
+const INSERT_INTO_POSTGRES: &str = "
+INSERT INTO runs (workflow_id, version_id, contact_id, node, status, due_at, turn, attempts, hops, enrolled_at)
+SELECT $3, $4, n, 1, 0, $5 + (n * 2654435761) % $6, 1, 0, 0, $7 FROM generate_series($1::bigint, $2::bigint) AS n";
+
 /// The claim as the store has it, taken out of its source so that the plan is of what really runs.
 const SQLITE_STORE: &str = include_str!("../../../engine/store/src/sqlite/transaction.rs");
+const POSTGRES_STORE: &str = include_str!("../../../engine/store/src/postgres/transaction.rs");
 
 pub(crate) async fn execute(args: &Args, dir: &Path) -> Result<Report> {
     let note = format!(
@@ -75,9 +82,9 @@ pub(crate) async fn execute(args: &Args, dir: &Path) -> Result<Report> {
             let program = workshop.publish(store.as_ref(), &campaign::sleepers(), now).await?;
             let tomorrow = now + SignedDuration::from_hours(24);
             let bed = Bed { database: &database, program: &program, now };
-            bed.put_to_sleep(1, *runs, tomorrow + SignedDuration::from_hours(24), 30 * 24)?;
+            bed.put_to_sleep(1, *runs, tomorrow + SignedDuration::from_hours(24), 30 * 24).await?;
             // Due tomorrow: the engine does not touch them while it is watched.
-            bed.put_to_sleep(runs + 1, args.batch, tomorrow - SignedDuration::from_secs(1), 0)?;
+            bed.put_to_sleep(runs + 1, args.batch, tomorrow - SignedDuration::from_secs(1), 0).await?;
 
             let claim = claims(store.as_ref(), program.workflow, args, tomorrow).await?;
             let next = questions(store.as_ref(), args.repeat).await?;
@@ -94,8 +101,8 @@ pub(crate) async fn execute(args: &Args, dir: &Path) -> Result<Report> {
                 json!(ticks),
                 json!(Process::own().resident_kib()? / 1024),
             ]);
-            report.text(format!("the claim's plan on {} beside {runs}", kind.name()), bed.plan()?);
-            database.close(store).await?;
+            report.text(format!("the claim's plan on {} beside {runs}", kind.name()), bed.plan().await?);
+            drop(store);
             place.remove(database).await?;
         }
     }
@@ -137,7 +144,7 @@ struct Bed<'a> {
 
 impl Bed<'_> {
     /// Runs of the contacts from `first` on, due within so many hours after `from`.
-    fn put_to_sleep(&self, first: u32, count: u32, from: Timestamp, hours: i64) -> Result<()> {
+    async fn put_to_sleep(&self, first: u32, count: u32, from: Timestamp, hours: i64) -> Result<()> {
         let span_ms = (hours * 3_600_000).max(1);
         match self.database {
             Database::Sqlite(path) => {
@@ -153,12 +160,22 @@ impl Bed<'_> {
                 }
                 connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
             }
+            Database::Postgres { url, .. } => {
+                let client = connect(url).await?;
+                let (first, last) = (i64::from(first), i64::from(first + count) - 1);
+                let (workflow, version) = (self.program.workflow.0, self.program.version.0);
+                let (from, now) = (from.as_millisecond(), self.now.as_millisecond());
+                let values: &[&(dyn ToSql + Sync)] =
+                    &[&first, &last, &workflow, &version, &from, &span_ms, &now];
+                client.execute(INSERT_INTO_POSTGRES, values).await?;
+                client.batch_execute("VACUUM (ANALYZE) runs").await?;
+            }
         }
         Ok(())
     }
 
     /// How the database goes about the claim.
-    fn plan(&self) -> Result<String> {
+    async fn plan(&self) -> Result<String> {
         match self.database {
             Database::Sqlite(path) => {
                 let claim = constant(SQLITE_STORE, "CLAIM_RUNS")?;
@@ -166,6 +183,22 @@ impl Bed<'_> {
                 let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {claim}"))?;
                 let steps = explain.query_map(params![1, 0, 1_000], |row| row.get::<_, String>(3))?;
                 Ok(steps.collect::<std::result::Result<Vec<_>, _>>()?.join("\n"))
+            }
+            Database::Postgres { url, .. } => {
+                let claim = constant(POSTGRES_STORE, "CLAIM_RUNS")?;
+                let client = connect(url).await?;
+                // The plan that is made without looking at the values, and kept.
+                client
+                    .batch_execute(&format!(
+                        "SET plan_cache_mode = force_generic_plan; PREPARE claim AS {claim}"
+                    ))
+                    .await?;
+                let steps = client.simple_query("EXPLAIN EXECUTE claim(1, 0, 1000)").await?;
+                let steps = steps.iter().filter_map(|step| match step {
+                    SimpleQueryMessage::Row(row) => row.get(0),
+                    _ => None,
+                });
+                Ok(steps.collect::<Vec<_>>().join("\n"))
             }
         }
     }

@@ -94,7 +94,7 @@ pub(crate) async fn execute(args: &Args, dir: &Path) -> Result<Report> {
                 let enrolled = limit.saturating_mul(*batch).min(*contacts as usize);
                 let queued = enrol(&place, &imported, enrolled).await?;
                 for workers in kind.workers(&args.workers) {
-                    let case = Case { contacts: *contacts, enrolled, batch: *batch, workers };
+                    let case = Case { contacts: *contacts, enrolled, batch: *batch, workers: *workers };
                     let bench = Bench { workshop: &workshop, place: &place, imported: &imported, case };
                     bench.row(&queued, args.repeat, *kind, &mut report).await?;
                 }
@@ -112,7 +112,7 @@ async fn import(workshop: &Workshop, place: &Place, count: u32) -> Result<Import
     let now = SystemClock.now();
     let program = workshop.publish(store.as_ref(), &campaign::five_steps(), now).await?;
     let contacts = people::import(store.as_ref(), 1, count, now).await?;
-    database.close(store).await?;
+    drop(store);
     Ok(Imported { database, contacts, program, now })
 }
 
@@ -120,7 +120,7 @@ async fn enrol(place: &Place, imported: &Imported, count: usize) -> Result<Datab
     let database = place.copy(&imported.database).await?;
     let store = database.open().await?;
     people::enrol(store.as_ref(), &imported.program, &imported.contacts, count, imported.now).await?;
-    database.close(store).await?;
+    drop(store);
     Ok(database)
 }
 
@@ -184,11 +184,9 @@ impl Bench<'_> {
     /// The engines are ready before the clock starts: plugins compiled, connections open.
     async fn engine(&self, database: &Database) -> Result<(u64, f64)> {
         let mut engines = Vec::new();
-        let mut stores = Vec::new();
         for _ in 0..self.case.workers {
             let store = database.open().await?;
             let clock = Arc::new(SystemClock);
-            stores.push(Arc::clone(&store));
             engines.push(self.workshop.engine(store, clock, self.case.batch).await?);
         }
         let now = SystemClock.now();
@@ -202,28 +200,33 @@ impl Bench<'_> {
             turns += settled??.turns;
         }
         let seconds = started.elapsed().as_secs_f64();
-        for store in stores {
-            database.close(store).await?;
-        }
         Ok((turns, seconds))
     }
 
+    /// Connections are open before the clock starts, as above.
     async fn by_hand(&self, database: &Database) -> Result<(u64, f64)> {
         let plan = Plan::of(&self.imported.program)?;
         let now_ms = SystemClock.now().as_millisecond();
-        match database {
-            Database::Sqlite(path) => {
-                let (path, batch) = (path.clone(), self.case.batch);
-                let work = tokio::task::spawn_blocking(move || {
-                    let started = Instant::now();
-                    let turns = yardstick::sqlite::run(&path, &plan, batch, now_ms)?;
-                    Ok::<_, Box<dyn std::error::Error + Send + Sync>>((
-                        turns,
-                        started.elapsed().as_secs_f64(),
-                    ))
-                });
-                work.await?
+        let batch = self.case.batch;
+        let mut work = JoinSet::new();
+        let mut workers = Vec::new();
+        if let Database::Postgres { url, .. } = database {
+            for _ in 0..self.case.workers {
+                workers.push(yardstick::postgres::Worker::new(url, plan.clone()).await?);
             }
         }
+        let started = Instant::now();
+        if let Database::Sqlite(path) = database {
+            let path = path.clone();
+            work.spawn_blocking(move || yardstick::sqlite::run(&path, &plan, batch, now_ms));
+        }
+        for worker in workers {
+            work.spawn(worker.run(batch, now_ms));
+        }
+        let mut turns = 0;
+        while let Some(taken) = work.join_next().await {
+            turns += taken??;
+        }
+        Ok((turns, started.elapsed().as_secs_f64()))
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use rusqlite::Connection;
 
-use crate::{Result, place::Database};
+use crate::{Result, place::Database, yardstick::postgres::connect};
 
 /// A table, and the query for how many rows the job wrote there and a sum over what is in them. Both databases take them.
 const QUERIES: &[(&str, &str)] = &[
@@ -38,7 +38,7 @@ const QUERIES: &[(&str, &str)] = &[
         "SELECT count(*), CAST(coalesce(sum(o.rep_id), 0) AS BIGINT) FROM owners o JOIN assignments a ON a.id = o.assignment_id AND a.rep_id = o.rep_id",
     ),
     ("words", "SELECT count(*), CAST(coalesce(sum(length(word)), 0) AS BIGINT) FROM words"),
-    ("cells of state", "SELECT count(*), 0 FROM plugin_state"),
+    ("cells of state", "SELECT count(*), CAST(0 AS BIGINT) FROM plugin_state"),
 ];
 
 /// Rows and sums, by table.
@@ -56,6 +56,15 @@ impl Tally {
                     row.map(|(rows, sum)| (*table, rows, sum))
                 });
                 Ok(Self(counted.collect::<std::result::Result<_, _>>()?))
+            }
+            Database::Postgres { url, .. } => {
+                let client = connect(url).await?;
+                let mut counted = Vec::with_capacity(QUERIES.len());
+                for (table, sql) in QUERIES {
+                    let row = client.query_one(*sql, &[]).await?;
+                    counted.push((*table, row.try_get(0)?, row.try_get(1)?));
+                }
+                Ok(Self(counted))
             }
         }
     }

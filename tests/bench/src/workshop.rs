@@ -7,7 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use dripline_delivery::{Deliverer, DeliveryConfig, RetryPolicy, Sender, Transport, UncertainRule};
+use dripline_delivery::{
+    Deliverer, DeliveryConfig, OnUncertain, RetryPolicy, Sender, Transport, UncertainRule,
+};
 use dripline_model::{
     Clock, Digest,
     manifest::Grant,
@@ -112,7 +114,7 @@ pub(crate) fn delivery(transport: Transport) -> DeliveryConfig {
         sender: Sender { name: "Bench".into(), email: "bench@dripline.example".into(), reply_to: None },
         unsubscribe_url: Some("https://dripline.example/unsubscribe".into()),
         transport,
-        on_uncertain: UncertainRule::default(),
+        on_uncertain: UncertainRule::all(OnUncertain::Hold),
         retry: RetryPolicy::default(),
     }
 }

@@ -5,6 +5,7 @@ use std::{
     process::Command,
 };
 
+use dripline_test_postgres::Server;
 use serde_json::Value;
 
 /// The program whose start is measured; it is there when the whole workspace is tested.
@@ -24,6 +25,9 @@ fn every_benchmark_runs_to_its_end() {
         Some(binary) => bench.arg("--binary").arg(binary),
         None => bench.args(["--without", "startup"]),
     };
+    if let Some(server) = Server::shared() {
+        bench.args(["--store", "sqlite,postgres"]).env("TEST_DATABASE_URL", server.url("postgres"));
+    }
     let output = bench.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");

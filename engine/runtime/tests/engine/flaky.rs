@@ -113,11 +113,12 @@ pass! { Ingest {
 } }
 
 pass! { Outbox {
-    due_messages(now: Timestamp, limit: usize) -> Result<Vec<DueMessage>>;
+    claim_messages(claimant: &Claimant, now: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<DueMessage>>;
     next_message_due() -> Result<Option<Timestamp>>;
-    mark_sending(messages: &[Outgoing], now: Timestamp) -> Result<()>;
-    settle(results: &[Delivery], now: Timestamp) -> Result<()>;
-    recover_sending(resend: bool, now: Timestamp) -> Result<u64>;
+    mark_sending(claimant: &Claimant, messages: &[Outgoing], now: Timestamp, until: Timestamp) -> Result<()>;
+    settle(claimant: &Claimant, results: &[Delivery], now: Timestamp) -> Result<()>;
+    recover_sending(rule: UncertainRule, which: Abandoned, now: Timestamp) -> Result<u64>;
+    decide(which: &Undecided, decision: Decision, now: Timestamp) -> Result<u64>;
 } }
 
 pass! { Reports {

@@ -89,7 +89,7 @@ async fn queue(workshop: &Workshop, place: &Place, mails: u32) -> Result<Databas
     let engine = workshop.engine(Arc::clone(&store), Arc::new(SystemClock), 1_000).await?;
     engine.settle(SystemClock.now()).await?;
     drop(engine);
-    database.close(store).await?;
+    drop(store);
     Ok(database)
 }
 
@@ -125,7 +125,7 @@ async fn deliver(
     }
     drop(deliverer);
     let letters = letters(store.as_ref(), mails).await?;
-    database.close(store).await?;
+    drop(store);
     place.remove(database).await?;
     Ok((letters, seconds))
 }

@@ -1,13 +1,10 @@
 //! How long a lead waits: from the commit of an event to the commit of the assignment that it leads to.
 
+mod watch;
+
 use std::{
-    collections::HashMap,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,10 +15,10 @@ use dripline_model::{
 };
 use dripline_store::{EventRow, Store};
 use hdrhistogram::Histogram;
-use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
+use self::watch::Watch;
 use crate::{
     Result, campaign, people,
     place::{Database, Kind, Place},
@@ -58,9 +55,6 @@ pub(crate) struct Args {
 
 /// The smallest run that goes everywhere.
 pub(crate) const SMOKE: &[&str] = &["--events", "8", "--rate", "40", "--campaign", "150", "--batch", "20"];
-
-/// The contact of each assignment, and when it was seen.
-type Seen = Vec<(i64, Instant)>;
 
 pub(crate) async fn execute(args: &Args, dir: &Path) -> Result<Report> {
     let note = format!(
@@ -135,21 +129,20 @@ async fn measure(workshop: &Workshop, database: &Database, args: &Args, campaign
         };
         engine.run_forever(stopped).await
     });
-    let watch = Watch::start(database, args, &leads)?;
-    let emitted = emit(store.as_ref(), args, &leads).await?;
+    let watch = Watch::start(database, Duration::from_micros(args.poll_us))?;
+    let emitted = emit(store.as_ref(), args, &leads, &watch).await?;
     let left = standing(store.as_ref(), five_steps.version).await?;
-    let seen = watch.finish(emitted.len(), Duration::from_secs(args.patience_seconds)).await?;
+    let seen = watch.finish(Duration::from_secs(args.patience_seconds)).await?;
     let _ = stop.send(());
     running.await??;
 
-    let seen: HashMap<i64, Instant> = seen.into_iter().collect();
     let waits = emitted.iter().filter_map(|event| {
         let seen = seen.get(&event.contact.0)?;
         Some(seen.saturating_duration_since(event.committed))
     });
     let waits = waits.collect();
     let commits = emitted.iter().map(|event| event.took).collect();
-    database.close(store).await?;
+    drop(store);
     Ok(Measured { waits, commits, left })
 }
 
@@ -161,7 +154,7 @@ struct Emitted {
 }
 
 /// Lets the events come in, each in a transaction of its own, at the rate.
-async fn emit(store: &dyn Store, args: &Args, leads: &[ContactId]) -> Result<Vec<Emitted>> {
+async fn emit(store: &dyn Store, args: &Args, leads: &[ContactId], watch: &Watch) -> Result<Vec<Emitted>> {
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / args.rate.max(0.1)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
     let mut emitted = Vec::with_capacity(leads.len());
@@ -175,6 +168,7 @@ async fn emit(store: &dyn Store, args: &Args, leads: &[ContactId]) -> Result<Vec
             properties: Map::<String, Value>::new(),
             live: true,
         };
+        watch.look_for(*contact);
         let started = Instant::now();
         let mut import = store.begin_import().await?;
         import.insert_events(&[event], SystemClock.now()).await?;
@@ -189,72 +183,6 @@ async fn standing(store: &dyn Store, version: VersionId) -> Result<u64> {
     let standing = store.standing().await?;
     let active = standing.iter().filter(|row| row.version == version && row.status == RunStatus::Active);
     Ok(active.map(|row| row.runs).sum())
-}
-
-/// Looks for assignments through a connection of its own.
-struct Watch {
-    seen: Arc<std::sync::Mutex<Seen>>,
-    stop: Arc<AtomicBool>,
-    watcher: thread::JoinHandle<Result<()>>,
-}
-
-impl Watch {
-    fn start(database: &Database, args: &Args, leads: &[ContactId]) -> Result<Self> {
-        let seen = Arc::<std::sync::Mutex<Seen>>::default();
-        let stop = Arc::<AtomicBool>::default();
-        let pause = Duration::from_micros(args.poll_us);
-        let leads = leads.iter().map(|lead| lead.0).collect();
-        let (to, stopped) = (Arc::clone(&seen), Arc::clone(&stop));
-        let watcher = match database {
-            Database::Sqlite(path) => {
-                let connection = Connection::open(path)?;
-                thread::spawn(move || look_for_leads(&connection, &leads, pause, &to, &stopped))
-            }
-        };
-        Ok(Self { seen, stop, watcher })
-    }
-
-    /// Waits until so many were seen, or for as long as one has patience.
-    async fn finish(self, expected: usize, patience: Duration) -> Result<Seen> {
-        let started = Instant::now();
-        while self.count() < expected && started.elapsed() < patience && !self.watcher.is_finished() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        self.stop.store(true, Ordering::Relaxed);
-        self.watcher.join().map_err(|_| "the one who looks for assignments panicked")??;
-        Ok(std::mem::take(&mut *self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)))
-    }
-
-    fn count(&self) -> usize {
-        self.seen.lock().map_or(0, |seen| seen.len())
-    }
-}
-
-fn look_for_leads(
-    connection: &Connection,
-    leads: &std::collections::HashSet<i64>,
-    pause: Duration,
-    seen: &std::sync::Mutex<Seen>,
-    stop: &AtomicBool,
-) -> Result<()> {
-    let mut new = connection.prepare("SELECT id, contact_id FROM assignments WHERE id > ?1")?;
-    let mut last = 0_i64;
-    while !stop.load(Ordering::Relaxed) {
-        let mut rows = new.query([last])?;
-        let at = Instant::now();
-        while let Some(row) = rows.next()? {
-            last = last.max(row.get(0)?);
-            let contact = row.get(1)?;
-            if leads.contains(&contact)
-                && let Ok(mut seen) = seen.lock()
-            {
-                seen.push((contact, at));
-            }
-        }
-        drop(rows);
-        thread::sleep(pause);
-    }
-    Ok(())
 }
 
 /// In microseconds.
