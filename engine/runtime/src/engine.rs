@@ -16,7 +16,7 @@ use dripline_model::{
     team::Team,
 };
 use dripline_plugin_host::{Host, Plugin};
-use dripline_store::{Store, StoredProgram};
+use dripline_store::{Store, StoredProgram, Work};
 use jiff::tz::TimeZone;
 use tokio::sync::Notify;
 
@@ -39,11 +39,19 @@ pub struct Options {
     /// Loops that take steps side by side in [`Engine::run_forever`]. More than one only helps on a store that has more
     /// than one writer.
     pub workers: usize,
+    /// What others see that this process does.
+    pub work: Work,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { grants: BTreeMap::new(), time_zone: TimeZone::UTC, batch_size: 1_000, workers: 1 }
+        Self {
+            grants: BTreeMap::new(),
+            time_zone: TimeZone::UTC,
+            batch_size: 1_000,
+            workers: 1,
+            work: Work::Run,
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod error;
 mod firing;
 mod outage;
 mod policy;
+mod presence;
 mod shares;
 mod step;
 mod turn;

@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use dripline_model::{
-    Contact, Digest,
+    Clock, Contact, Digest,
     id::{ContactId, FiringId, MessageId, RunId, VersionId, WorkflowId},
     team::{Representative, Team},
 };
@@ -134,4 +134,18 @@ pass! { Reports {
     messages_by_day() -> Result<Vec<(jiff::civil::Date, u64)>>;
     counts() -> Result<Counts>;
     known_attributes() -> Result<Vec<String>>;
+} }
+
+pass! { Presence {
+    seen(process: &ProcessSeen, clock: &dyn Clock) -> Result<()>;
+    gone(claimant: &Claimant) -> Result<()>;
+    processes() -> Result<Vec<Process>>;
+}
+    fn presence_period(&self) -> Option<std::time::Duration> {
+        self.store.presence_period()
+    }
+}
+
+pass! { Health {
+    health(clock: &dyn Clock) -> Result<Condition>;
 } }

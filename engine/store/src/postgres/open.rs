@@ -107,8 +107,8 @@ pub(super) async fn migrate(config: &PostgresConfig) -> Raw<Migrated> {
 }
 
 fn options(config: &PostgresConfig) -> Raw<PgConnectOptions> {
-    let options = PgConnectOptions::from_str(&config.url)
-        .map_err(|error| ErrorKind::Unreachable(format!("its URL cannot be read: {error}")))?;
+    let options =
+        PgConnectOptions::from_str(&config.url).map_err(|error| ErrorKind::BadUrl(error.to_string()))?;
     let timeout = config.statement_timeout_ms.to_string();
     Ok(options
         .application_name("dripline")
