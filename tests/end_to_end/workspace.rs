@@ -100,11 +100,15 @@ impl Workspace {
         fs::write(path, text).unwrap();
     }
 
+    /// Adds to the settings.
+    pub(crate) fn set(&self, more: &str) {
+        let settings = fs::read_to_string(self.path("dripline.yaml")).unwrap();
+        self.write("dripline.yaml", &format!("{settings}\n{more}"));
+    }
+
     /// Sends through the SMTP server on this port of the loopback interface.
     pub(crate) fn send_through(&self, port: u16, extra: &str) {
-        let settings = fs::read_to_string(self.path("dripline.yaml")).unwrap();
-        let smtp = format!("mail:\n  smtp: {{host: 127.0.0.1, port: {port}, tls: none}}\n{extra}");
-        self.write("dripline.yaml", &format!("{settings}\n{smtp}"));
+        self.set(&format!("mail:\n  smtp: {{host: 127.0.0.1, port: {port}, tls: none}}\n{extra}"));
     }
 
     pub(crate) fn import(&self, data: &Data) {

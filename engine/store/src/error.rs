@@ -77,7 +77,10 @@ const CONFLICT: [&str; 2] = ["40001", "40P01"];
 pub enum ErrorKind {
     /// The database said so.
     #[error("{0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
+    /// The disk is full, as far as the database can tell.
+    #[error("there is no room for it on the disk, or the disk cannot be written: {0}")]
+    NoRoom(#[source] sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("{0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -140,6 +143,20 @@ pub enum ErrorKind {
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
+
+impl From<sqlx::Error> for ErrorKind {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code());
+        match code.as_deref() {
+            Some(code) if NO_ROOM.contains(&code) => Self::NoRoom(error),
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// What databases say when a file cannot grow. SQLite: `SQLITE_FULL`, and the `SQLITE_IOERR`s of writing, syncing and of
+/// sizing the file that its processes share (<https://www.sqlite.org/rescode.html>). PostgreSQL: `disk_full`.
+const NO_ROOM: &[&str] = &["13", "778", "1034", "4874", "53100"];
 
 /// A result that does not say yet what was being done.
 pub(crate) type Raw<T> = std::result::Result<T, ErrorKind>;

@@ -309,6 +309,13 @@ impl Facts {
         Ok(facts)
     }
 
+    /// Whether nothing is left to do: no run is active, no event has yet to arrive, no message is on its way.
+    pub fn is_over(&self) -> bool {
+        self.runs.values().all(|run| run.has_ended)
+            && self.events.iter().all(|event| event.state != 1)
+            && self.messages.iter().all(|message| !crate::mails::is_on_its_way(message))
+    }
+
     /// What people call the contact.
     pub(crate) fn contact(&self, id: i64) -> &str {
         self.contacts.get(&id).map_or("a contact that is gone", String::as_str)

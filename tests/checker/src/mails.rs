@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Accepted, Facts, Report, program::kind};
+use crate::{Accepted, Facts, Report, facts::Message, program::kind};
 
 /// What a message's `status` means; the positions in the store.
 const QUEUED: i64 = 0;
@@ -10,6 +10,13 @@ const SENDING: i64 = 1;
 const SENT: i64 = 2;
 const FAILED: i64 = 3;
 const UNCERTAIN: i64 = 4;
+/// Given up by a person, which is as good as any end.
+const DROPPED: i64 = 5;
+
+/// Whether it is still to be sent, or being sent.
+pub(crate) fn is_on_its_way(message: &Message) -> bool {
+    [QUEUED, SENDING].contains(&message.status)
+}
 
 /// Compares the outbox with the turns that filled it and with what the server accepted.
 pub(crate) fn check(facts: &Facts, accepted: Option<&Accepted>, report: &mut Report) {
@@ -36,7 +43,7 @@ pub(crate) fn check(facts: &Facts, accepted: Option<&Accepted>, report: &mut Rep
             SENT if accepted.is_some() && times == 0 => {
                 report.loss(format!("{who} is called sent, and the server has not accepted it"));
             }
-            SENT => {}
+            SENT | DROPPED => {}
             UNCERTAIN => report.uncertain += 1,
             QUEUED | SENDING if times > 0 => {
                 report.duplicate(format!("{who} was accepted and would be sent again"));

@@ -76,6 +76,8 @@ teams:
 pub(crate) struct Campaign {
     pub(crate) workspace: Workspace,
     pub(crate) contacts: u32,
+    /// The PostgreSQL database with the store; without one it is a file of the workspace.
+    pub(crate) database: Option<String>,
 }
 
 impl Campaign {
@@ -88,8 +90,19 @@ impl Campaign {
 
     /// The campaign with the files of its contacts.
     pub(crate) fn without_contacts(contacts: u32) -> Self {
+        Self::with_pauses(contacts, "1d", "3h")
+    }
+
+    /// The campaign over a PostgreSQL database, with pauses short enough for the machine's clock.
+    pub(crate) fn in_postgres(contacts: u32, url: String) -> Self {
+        let campaign = Self::with_pauses(contacts, "2s", "1s");
+        campaign.workspace.set(&format!("store: {{postgres: {{url: '{url}'}}}}\n"));
+        Self { database: Some(url), ..campaign }
+    }
+
+    fn with_pauses(contacts: u32, long: &str, short: &str) -> Self {
         let workspace = Workspace::empty();
-        let nurture = NURTURE.replace("LONG", "1d").replace("SHORT", "3h");
+        let nurture = NURTURE.replace("LONG", long).replace("SHORT", short);
         workspace.write("workflows/nurture.yaml", &nurture);
         workspace.write("workflows/odd-ones.yaml", ODD_ONES);
         workspace.write("teams.yaml", TEAMS);
@@ -106,7 +119,7 @@ impl Campaign {
         }
         workspace.write("contacts.csv", &people);
         workspace.write("events.csv", &events);
-        Self { workspace, contacts }
+        Self { workspace, contacts, database: None }
     }
 
     pub(crate) fn import(&self) {
@@ -116,10 +129,16 @@ impl Campaign {
 
     /// The same campaign, elsewhere, with a server of its own.
     pub(crate) fn copy(&self) -> (Self, Receiver) {
-        let copy = Self { workspace: self.workspace.copy(), contacts: self.contacts };
+        let copy = self.twin();
         let receiver = Receiver::start();
         copy.workspace.send_through(receiver.port, "");
         (copy, receiver)
+    }
+
+    /// The same campaign, elsewhere; its store must be a file.
+    pub(crate) fn twin(&self) -> Self {
+        assert_eq!(self.database, None);
+        Self { workspace: self.workspace.copy(), contacts: self.contacts, database: None }
     }
 
     /// Runs it to its end, which it must reach.
@@ -133,7 +152,10 @@ impl Campaign {
     }
 
     pub(crate) fn facts(&self) -> Facts {
-        Facts::of_sqlite(&self.workspace.path(".dripline/dripline.db")).unwrap()
+        match &self.database {
+            Some(url) => block_on(Facts::of_postgres(url)).unwrap(),
+            None => Facts::of_sqlite(&self.workspace.path(".dripline/dripline.db")).unwrap(),
+        }
     }
 
     /// Compares what the store holds with what the server has and with the model.
@@ -170,6 +192,11 @@ impl Campaign {
     }
 }
 
+/// What a future comes to.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().unwrap().block_on(future)
+}
+
 /// That a process could not go on and said why, in words that name what failed.
 pub(crate) fn assert_unavailable(output: &Output, words: &[&str]) {
     let (out, err) = texts(output);
@@ -179,11 +206,11 @@ pub(crate) fn assert_unavailable(output: &Output, words: &[&str]) {
 }
 
 fn consents(number: u32) -> bool {
-    number % 7 != 0
+    !number.is_multiple_of(7)
 }
 
 fn points(number: u32) -> i64 {
-    i64::from(number % 2 == 0) * 3 + i64::from(number % 3 == 0) * 5
+    i64::from(number.is_multiple_of(2)) * 3 + i64::from(number.is_multiple_of(3)) * 5
 }
 
 fn step(id: &str, how: &str) -> Step {
@@ -207,7 +234,7 @@ fn turns(number: u32) -> Vec<Step> {
         turns.extend([step("again", "done"), step("nap", "waiting"), step("enough", "branched")]);
     }
     turns.push(step("hot", "branched"));
-    if number % 4 == 0 {
+    if number.is_multiple_of(4) {
         turns.push(step("hand-over", "done"));
     }
     turns.push(step("end", "ended"));
@@ -230,6 +257,6 @@ fn outcome_of(number: u32) -> ContactExpected {
         outcome.mails =
             wanted.iter().filter(|(_, is)| *is).map(|(template, _)| (*template).to_owned()).collect();
     }
-    outcome.assignments = usize::from(number % 4 == 0);
+    outcome.assignments = usize::from(number.is_multiple_of(4));
     outcome
 }

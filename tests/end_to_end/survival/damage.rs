@@ -77,7 +77,7 @@ fn the_checker_finds_every_kind_of_damage() {
     campaign.finish();
     campaign.assert_clean(&receiver, "undisturbed");
     for (what, sql, kind) in DAMAGE {
-        let damaged = Campaign { workspace: campaign.workspace.copy(), contacts: campaign.contacts };
+        let damaged = campaign.twin();
         let store = Connection::open(damaged.workspace.path(".dripline/dripline.db")).unwrap();
         store.execute_batch(&format!("PRAGMA foreign_keys = off; {sql}")).unwrap();
         drop(store);

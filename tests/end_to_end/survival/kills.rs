@@ -51,7 +51,8 @@ fn is_over(campaign: &Campaign, random: &mut Random, longest: Duration, kills: &
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let longest = u64::try_from(longest.as_micros()).unwrap();
+    // Not to the very end, so that most processes die.
+    let longest = u64::try_from(longest.as_micros()).unwrap() * 3 / 4;
     thread::sleep(Duration::from_micros(random.below(longest)));
     if let Some(status) = process.try_wait().unwrap() {
         assert!(status.success(), "the process ended by itself with {status}");

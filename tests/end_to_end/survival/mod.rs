@@ -9,6 +9,7 @@ mod full;
 mod hang_up;
 mod kills;
 mod points;
+mod workers;
 
 /// How many kills were asked for; `None` is the short form.
 fn rounds() -> Option<u32> {

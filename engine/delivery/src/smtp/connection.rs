@@ -199,7 +199,8 @@ impl Connection {
         self.handed_over = true;
         if let Err(error) = self.wire.write(END_OF_TEXT).await {
             self.broken = true;
-            return Verdict::Later(error.to_string());
+            // What failed may be the flush: the end may have left before.
+            return unacknowledged(&error);
         }
         dripline_model::crash::point("wire.ended");
         // The final dot has left: from here on silence means that the server may have the message.

@@ -6,7 +6,7 @@ mod flaky;
 mod set_clock;
 mod support;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use dripline_delivery::{DEFAULT_TIMEOUT_MS, SmtpConfig, Tls, Transport};
 use dripline_model::{decision::RunStatus, manifest::Grant};
@@ -332,7 +332,7 @@ async fn a_server_that_never_answers_holds_no_step_up() {
         timeout_ms: DEFAULT_TIMEOUT_MS,
         extra_roots_pem: None,
     };
-    let engine = app.engine_through(Transport::Smtp(vec![smtp]), app.options()).await;
+    let engine = Arc::new(app.engine_through(Transport::Smtp(vec![smtp]), app.options()).await);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let watching = async {
         let (held, _) = silent.accept().await.unwrap();

@@ -39,6 +39,11 @@ pub(crate) fn at(text: &str) -> Timestamp {
 impl TestApp {
     /// An app at 2024-01-01 with these templates.
     pub(crate) async fn new(templates: &[(&str, &str)]) -> Self {
+        Self::over(Arc::new(SqliteStore::in_memory().await.unwrap()), templates).await
+    }
+
+    /// An app over a store that is empty.
+    pub(crate) async fn over(store: Arc<dyn Store>, templates: &[(&str, &str)]) -> Self {
         let cache = std::env::temp_dir().join("dripline-test-cache");
         let host = Host::new(HostConfig { cache_dir: Some(cache), ..HostConfig::default() }).unwrap();
         let bundled = dripline_bundled::PLUGINS.iter().map(|bundled| bundled.wasm);
@@ -53,7 +58,7 @@ impl TestApp {
         let templates =
             templates.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
         let app = Self {
-            store: Arc::new(SqliteStore::in_memory().await.unwrap()),
+            store,
             clock: Arc::new(DrivenClock::starting_at(at("2024-01-01T00:00:00Z"))),
             host,
             plugins,
@@ -174,7 +179,8 @@ impl TestApp {
         self.engine_of(Arc::clone(&self.store), self.clock.clone(), transport, options).await
     }
 
-    async fn engine_of(
+    /// An engine of another process, as it were: with a store and a clock of its own.
+    pub(crate) async fn engine_of(
         &self,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,

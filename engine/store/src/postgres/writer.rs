@@ -115,7 +115,9 @@ impl Commit for Writer {
         if self.wakes_others {
             query(NOTIFY).bind(CHANNEL).execute(&mut *self.tx).await?;
         }
+        dripline_model::crash::point("store.commit.before");
         self.tx.commit().await?;
+        dripline_model::crash::point("store.commit.after");
         self.shared.dictionary.remember(self.words);
         if self.wrote {
             self.shared.changes.bump();
