@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    check, contacts, demo, enroll, events, explain, import, init, leads, mail, migrate, plugin, prune, run,
-    runs, worker, workflows,
+    check, contacts, demo, doctor, enroll, events, explain, import, init, leads, mail, migrate, plugin,
+    prune, run, runs, worker, workflows,
 };
 
 /// Marketing automation from YAML files: campaigns whose steps are sandboxed plugins, in one database file.
@@ -32,6 +32,7 @@ Begin with:
   dripline demo                see the whole product in small, with sample contacts
   dripline init campaigns      make a workspace with a small campaign that works
   dripline check               find what is wrong in it
+  dripline doctor              find what is wrong around it: store, mail servers, processes, plugins
 
 Environment:
   DRIPLINE_LOG=info            log more, to standard error; NO_COLOR=1 leaves colours out
@@ -63,6 +64,7 @@ pub(crate) enum Command {
     Plugin(plugin::Args),
     Prune(prune::Args),
     Migrate(migrate::Args),
+    Doctor(doctor::Args),
 }
 
 /// How a command that shows something prints it.

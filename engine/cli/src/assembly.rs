@@ -11,7 +11,7 @@ use dripline_delivery::{Abandoned, Deliverer};
 use dripline_model::{Clock, Digest};
 use dripline_plugin_host::Host;
 use dripline_runtime::{Engine, Options};
-use dripline_store::{NewVersion, PluginCode, Published, Store};
+use dripline_store::{NewVersion, PluginCode, Published, Store, Work};
 use dripline_workflow::Severity;
 use jiff::tz::TimeZone;
 
@@ -61,7 +61,7 @@ impl Assembly {
         let names: BTreeSet<&str> = checked.programs().map(|(_, program)| program.name.as_str()).collect();
         let retired = store.retire_all_but(&names, clock.now()).await?;
 
-        let engine = start(workspace, store, clock, host, plugins).await?;
+        let engine = start(workspace, store, clock, host, plugins, Work::Run).await?;
         Ok(Self { engine, published, retired, lock })
     }
 
@@ -74,7 +74,7 @@ impl Assembly {
         let lock = RunLock::where_alone(workspace)?;
         let host = workspace.host()?;
         let plugins = workspace.plugins(&host).await?;
-        let engine = start(workspace, store, clock, host, plugins).await?;
+        let engine = start(workspace, store, clock, host, plugins, Work::Worker).await?;
         Ok(Self { engine, published: Vec::new(), retired: Vec::new(), lock })
     }
 
@@ -91,6 +91,7 @@ async fn start(
     clock: Arc<dyn Clock>,
     host: Host,
     plugins: BTreeMap<String, LoadedPlugin>,
+    work: Work,
 ) -> Result<Arc<Engine>, Problem> {
     let config = workspace.delivery_config()?;
     let deliverer = Deliverer::new(Arc::clone(&store), Arc::clone(&clock), config).map_err(|error| {
@@ -102,6 +103,7 @@ async fn start(
         time_zone: TimeZone::get(&workspace.settings().time_zone).map_err(Problem::input)?,
         workers: workspace.settings().store.workers(),
         retention: workspace.settings().retention.retention(),
+        work,
         ..Options::default()
     };
     let engine = Engine::start(store, host, clock, deliverer, options).await.map_err(Problem::unavailable)?;
@@ -144,6 +146,16 @@ async fn publish<'a>(
     Ok(new)
 }
 
+/// Whether a process runs the workspace, where only one may.
+pub(crate) fn is_run(workspace: &Workspace) -> bool {
+    // Shared, and let go at once: only who begins to run in this very moment is in its way.
+    File::open(workspace.path(RUN_LOCK))
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// The file of [`RunLock`].
+const RUN_LOCK: &str = ".dripline/run.lock";
+
 /// Held by the one process that runs a workspace on SQLite. The operating system lets go of it when the process ends,
 /// however it ends, so a message that is *sending* when it is taken was left so by a process that is dead.
 struct RunLock(#[expect(dead_code, reason = "held, not read")] File);
@@ -155,7 +167,7 @@ impl RunLock {
     }
 
     fn take(workspace: &Workspace) -> Result<Self, Problem> {
-        let path = workspace.path(".dripline/run.lock");
+        let path = workspace.path(RUN_LOCK);
         let open = || {
             if let Some(folder) = path.parent() {
                 fs::create_dir_all(folder)?;

@@ -69,11 +69,25 @@ impl Problem {
 
 impl From<dripline_store::Error> for Problem {
     fn from(error: dripline_store::Error) -> Self {
-        use dripline_store::ErrorKind::{Newer, NotOurs, Older};
-        match error.kind {
-            NotOurs { .. } | Newer { .. } | Older { .. } => Self::input(error),
+        use dripline_store::ErrorKind::{BadUrl, Damaged, Newer, NotOurs, Older, Unreachable};
+        let help = match error.kind {
+            NotOurs { .. } => {
+                Some("`store` in dripline.yaml says where the store is; let it name a place of its own")
+            }
+            BadUrl(_) => Some("write it as postgres://USER:PASSWORD@HOST:5432/DATABASE"),
+            Unreachable(_) => Some(
+                "is the server up, is the database made, may this user in? `store` in dripline.yaml says which; \
+                 psql asks the same",
+            ),
+            Damaged { .. } => Some("put a backup in its place; `dripline doctor` looks at the whole store"),
+            _ if error.is_busy() => Some("another process writes for minutes; try again when it is done"),
+            _ => None,
+        };
+        let problem = match error.kind {
+            BadUrl(_) | NotOurs { .. } | Newer { .. } | Older { .. } => Self::input(error),
             _ => Self::unavailable(error),
-        }
+        };
+        Self { help: help.map(str::to_owned), ..problem }
     }
 }
 

@@ -110,6 +110,11 @@ impl Deliverer {
         })
     }
 
+    /// Who it is in the store.
+    pub fn claimant(&self) -> &Claimant {
+        &self.claimant
+    }
+
     /// Settles the messages that dead processes left *sending*, as [`DeliveryConfig::on_uncertain`] says; answers how
     /// many there were. [`Abandoned::All`] is for the start of a process that knows that it is alone; those whose lease
     /// has ended are recovered in every round anyhow.

@@ -32,3 +32,4 @@ pub use config::{
 pub use deliverer::{Delivered, Deliverer};
 pub use dripline_store::{Abandoned, OnUncertain, UncertainRule};
 pub use error::{DeliveryError, DeliveryErrorKind};
+pub use smtp::probe;

@@ -174,6 +174,8 @@ impl Engine {
         }
         let (engine, lost, ended) = (Arc::clone(self), Arc::clone(&outage), stopped.clone());
         loops.spawn(async move { engine.prune_forever(&lost, ended).await });
+        let (engine, away, until) = (Arc::clone(self), Arc::clone(&outage), stopped.clone());
+        loops.spawn(async move { engine.be_seen_forever(&away, until).await });
         let engine = Arc::clone(self);
         loops.spawn(async move { engine.deliver_forever(&outage, stopped).await });
         // Whichever ends first ends the others, in order: a delivery that is just dropped leaves its mails uncertain.
@@ -189,7 +191,9 @@ impl Engine {
             }
             rest
         };
-        first.and(tokio::join!(self.close(), rest).1)
+        let ended = first.and(tokio::join!(self.close(), rest).1);
+        self.be_gone().await;
+        ended
     }
 
     async fn schedule_forever(&self, outage: &Outage, mut stopped: watch::Receiver<bool>) -> Result<()> {

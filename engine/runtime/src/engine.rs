@@ -16,7 +16,7 @@ use dripline_model::{
     team::Team,
 };
 use dripline_plugin_host::{Host, Plugin};
-use dripline_store::{Retention, Store, StoredProgram};
+use dripline_store::{Retention, Store, StoredProgram, Work};
 use jiff::tz::TimeZone;
 use tokio::sync::Notify;
 
@@ -41,6 +41,8 @@ pub struct Options {
     pub workers: usize,
     /// How long what is kept.
     pub retention: Retention,
+    /// What others see that this process does.
+    pub work: Work,
 }
 
 impl Default for Options {
@@ -51,6 +53,7 @@ impl Default for Options {
             batch_size: 1_000,
             workers: 1,
             retention: Retention::default(),
+            work: Work::Run,
         }
     }
 }

@@ -23,6 +23,7 @@ mod firing;
 mod outage;
 mod people;
 mod policy;
+mod presence;
 mod prune;
 mod shares;
 mod step;

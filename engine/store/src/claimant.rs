@@ -23,6 +23,11 @@ impl Claimant {
         Self(name.into())
     }
 
+    /// The machine on which it is.
+    pub fn host(&self) -> &str {
+        self.0.split('/').next().unwrap_or_default()
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -43,6 +48,7 @@ mod tests {
     fn no_two_deliverers_have_the_same_name() {
         let (one, two) = (Claimant::unique(), Claimant::unique());
         assert_ne!(one, two);
+        assert!(!one.host().is_empty() && one.as_str().starts_with(one.host()), "{one}");
         assert!(one.as_str().contains(&format!("/{}/", std::process::id())), "{one}");
     }
 }

@@ -30,12 +30,19 @@ impl Error {
                 let code = error.code();
                 let code = code.as_deref().unwrap_or_default();
                 match error.try_downcast_ref::<SqliteError>() {
-                    Some(_) => code.parse::<u32>().is_ok_and(|code| code & 0xff == SQLITE_BUSY),
+                    Some(_) => is_sqlite_busy(code),
                     None => code.starts_with(CONNECTION) || AWAY.contains(&code) || CONFLICT.contains(&code),
                 }
             }
             _ => false,
         }
+    }
+
+    /// Whether another process wrote to the file for longer than anybody waits.
+    pub fn is_busy(&self) -> bool {
+        let ErrorKind::Database(sqlx::Error::Database(error)) = &self.kind else { return false };
+        error.try_downcast_ref::<SqliteError>().is_some()
+            && error.code().is_some_and(|code| is_sqlite_busy(&code))
     }
 
     /// Whether the database ended the transaction because it was in another's way. Nothing of it happened, and the same
@@ -44,6 +51,10 @@ impl Error {
         let ErrorKind::Database(sqlx::Error::Database(error)) = &self.kind else { return false };
         error.code().is_some_and(|code| CONFLICT.contains(&&*code))
     }
+}
+
+fn is_sqlite_busy(code: &str) -> bool {
+    code.parse::<u32>().is_ok_and(|code| code & 0xff == SQLITE_BUSY)
 }
 
 /// The primary code of "somebody else writes" (<https://www.sqlite.org/rescode.html#busy>).
@@ -103,6 +114,9 @@ pub enum ErrorKind {
         /// The newest version that this program knows.
         known: i64,
     },
+    /// The database's URL is none.
+    #[error("its URL cannot be read: {0}")]
+    BadUrl(String),
     /// There is no server, or it does not let us in.
     #[error("{0}")]
     Unreachable(String),

@@ -9,10 +9,12 @@ mod backend;
 mod catalog;
 mod claimant;
 mod error;
+mod health;
 mod ingest;
 mod logic;
 mod outbox;
 pub mod postgres;
+mod presence;
 mod report;
 mod retention;
 mod sets;
@@ -24,8 +26,10 @@ mod words;
 pub use catalog::*;
 pub use claimant::Claimant;
 pub use error::{Error, ErrorKind, Result};
+pub use health::*;
 pub use ingest::*;
 pub use outbox::*;
+pub use presence::*;
 pub use report::*;
 pub use retention::*;
 pub use transaction::*;
@@ -40,6 +44,6 @@ pub struct Migrated {
 }
 
 /// Everything that a backend offers.
-pub trait Store: Catalog + Ingest + Scheduling + Outbox + Reports + Pruning {}
+pub trait Store: Catalog + Ingest + Scheduling + Outbox + Reports + Pruning + Presence + Health {}
 
-impl<T: Catalog + Ingest + Scheduling + Outbox + Reports + Pruning> Store for T {}
+impl<T: Catalog + Ingest + Scheduling + Outbox + Reports + Pruning + Presence + Health> Store for T {}

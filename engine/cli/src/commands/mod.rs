@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod contacts;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod enroll;
 pub(crate) mod events;
 pub(crate) mod explain;
@@ -45,6 +46,7 @@ pub(crate) async fn execute(Cli { global, command }: Cli, out: &mut Out) -> Resu
         Command::Runs(args) => runs::execute(&args, &global, out).await,
         Command::Mail(args) => mail::execute(&args, &global, out).await,
         Command::Migrate(args) => migrate::execute(&args, &global, out).await,
+        Command::Doctor(args) => doctor::execute(&args, &global, out).await,
         Command::Plugin(args) => plugin::execute(&args, &global, out).await,
         Command::Prune(args) => prune::execute(&args, &global, out).await,
     }

@@ -80,10 +80,19 @@ impl Workspace {
         files: &[PathBuf],
         plugins: &BTreeMap<String, LoadedPlugin>,
     ) -> Result<CheckedWorkspace, Problem> {
+        self.check_knowing(files, plugins, self.known_attributes().await?).await
+    }
+
+    /// Checks the teams, and these workflow files with what they use, where contacts have these attributes.
+    pub(crate) async fn check_knowing(
+        &self,
+        files: &[PathBuf],
+        plugins: &BTreeMap<String, LoadedPlugin>,
+        attributes: Option<BTreeSet<String>>,
+    ) -> Result<CheckedWorkspace, Problem> {
         let mut diagnostics = Vec::new();
         let (representatives, teams) = self.read_teams(&mut diagnostics)?;
         let templates = self.read_templates()?;
-        let attributes = self.known_attributes().await?;
         let infos: BTreeMap<String, PluginInfo> =
             plugins.iter().map(|(name, loaded)| (name.clone(), loaded.info())).collect();
         let environment = Environment {

@@ -20,7 +20,7 @@ use dripline_store::{Migrated, Store};
 use crate::problem::Problem;
 pub(crate) use check::{CheckedWorkspace, summarise};
 pub(crate) use plugins::{LoadedPlugin, Lock, LockedPlugin, Origin, load_file};
-pub(crate) use settings::{FILE as SETTINGS_FILE, Settings};
+pub(crate) use settings::{FILE as SETTINGS_FILE, Settings, SmtpSettings};
 
 /// A workspace on disk.
 #[derive(Debug, Clone)]
@@ -79,6 +79,16 @@ impl Workspace {
         self.settings.store.open(&self.root).await
     }
 
+    /// The store's file, where it is one.
+    pub(crate) fn store_file(&self) -> Option<PathBuf> {
+        self.settings.store.file(&self.root)
+    }
+
+    /// Whether opening the store would make it.
+    pub(crate) fn is_store_missing(&self) -> bool {
+        self.settings.store.is_missing(&self.root)
+    }
+
     /// Brings the store's schema up to date.
     pub(crate) async fn migrate_store(&self) -> Result<Migrated, Problem> {
         self.settings.store.migrate(&self.root).await
@@ -105,12 +115,17 @@ impl Workspace {
     /// The names of the attributes that contacts have, for the checker; `None` where nothing is stored yet, and then
     /// any name goes.
     pub(crate) async fn known_attributes(&self) -> Result<Option<BTreeSet<String>>, Problem> {
-        if self.settings.store.is_missing(&self.root) {
+        if self.is_store_missing() {
             return Ok(None);
         }
-        let known = self.open_store().await?.known_attributes().await?;
-        Ok((!known.is_empty()).then(|| known.into_iter().collect()))
+        known_attributes(self.open_store().await?.as_ref()).await
     }
+}
+
+/// The names of the attributes that contacts of this store have; `None` where there are none.
+pub(crate) async fn known_attributes(store: &dyn Store) -> Result<Option<BTreeSet<String>>, Problem> {
+    let known = store.known_attributes().await?;
+    Ok((!known.is_empty()).then(|| known.into_iter().collect()))
 }
 
 fn user_cache() -> Option<PathBuf> {

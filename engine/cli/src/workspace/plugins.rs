@@ -133,27 +133,36 @@ impl Workspace {
             all.insert(name, LoadedPlugin { plugin, wasm, grant, origin: Origin::BuiltIn });
         }
         for locked in Lock::read(self)?.plugins {
-            let path = self.path(&locked.file);
-            let wasm = fs::read(&path).map_err(|error| Problem::io("read", &path, &error))?;
-            let digest = Digest::of(&wasm);
-            if digest != locked.digest {
-                return Err(Problem::input(format!(
-                    "{} is not the file that was installed as plugin `{}`: its digest is {}, plugins.lock has {}",
-                    self.shown(&path),
-                    locked.name,
-                    digest.short(),
-                    locked.digest.short(),
-                ))
-                .with_help("put back the file that was installed, or add the plugin anew from where you trust it"));
-            }
-            let plugin = load(host, &path, &wasm).await?;
-            let origin = Origin::Installed(locked.file);
-            all.insert(
-                locked.name,
-                LoadedPlugin { plugin, wasm: Cow::Owned(wasm), grant: locked.grant, origin },
-            );
+            let loaded = self.locked_plugin(host, &locked).await?;
+            all.insert(locked.name, loaded);
         }
         Ok(all)
+    }
+
+    /// An installed plugin; the file must be the one that was installed.
+    pub(crate) async fn locked_plugin(
+        &self,
+        host: &Host,
+        locked: &LockedPlugin,
+    ) -> Result<LoadedPlugin, Problem> {
+        let path = self.path(&locked.file);
+        let wasm = fs::read(&path).map_err(|error| Problem::io("read", &path, &error))?;
+        let digest = Digest::of(&wasm);
+        if digest != locked.digest {
+            return Err(Problem::input(format!(
+                "{} is not the file that was installed as plugin `{}`: its digest is {}, plugins.lock has {}",
+                self.shown(&path),
+                locked.name,
+                digest.short(),
+                locked.digest.short(),
+            ))
+            .with_help(
+                "put back the file that was installed, or add the plugin anew from where you trust it",
+            ));
+        }
+        let plugin = load(host, &path, &wasm).await?;
+        let origin = Origin::Installed(locked.file.clone());
+        Ok(LoadedPlugin { plugin, wasm: Cow::Owned(wasm), grant: locked.grant.clone(), origin })
     }
 
     /// Files in `plugins/` that were never installed.

@@ -246,7 +246,7 @@ impl Settings {
 
 impl MailSettings {
     /// The servers, the preferred one first.
-    fn servers(&self) -> impl Iterator<Item = &SmtpSettings> {
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &SmtpSettings> {
         self.smtp.iter().chain(&self.transports)
     }
 
@@ -280,11 +280,13 @@ impl MailSettings {
 }
 
 impl SmtpSettings {
-    fn name(&self) -> &str {
+    /// What logs call it.
+    pub(crate) fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.host)
     }
 
-    fn config(&self) -> Result<SmtpConfig, Problem> {
+    /// What these settings mean for delivery; the password comes from the environment.
+    pub(crate) fn config(&self) -> Result<SmtpConfig, Problem> {
         let tls = match self.tls {
             TlsSetting::None => Tls::None,
             TlsSetting::Starttls => Tls::StartTls,
@@ -296,6 +298,7 @@ impl SmtpSettings {
                     Problem::input(format!(
                         "the environment variable {variable}, which {FILE} names for the SMTP password, is not set"
                     ))
+                    .with_help(format!("set it where dripline is started: export {variable}=…"))
                 })?;
                 Some((username.clone(), password))
             }

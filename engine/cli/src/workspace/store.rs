@@ -151,6 +151,22 @@ impl StoreSettings {
         matches!(self, Self::Postgres(_))
     }
 
+    /// The file, where it is one.
+    pub(super) fn file(&self, root: &Path) -> Option<PathBuf> {
+        match self {
+            Self::File(file) => Some(root.join(file)),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// How many connections to a server a process opens at most.
+    pub(crate) fn connections(&self) -> u64 {
+        match self {
+            Self::File(_) => 0,
+            Self::Postgres(settings) => 2 * u64::from(settings.connections()),
+        }
+    }
+
     /// How many batches a process works on at a time.
     pub(crate) fn workers(&self) -> usize {
         match self {
@@ -166,6 +182,12 @@ impl PostgresSettings {
         let cores =
             || thread::available_parallelism().map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(64));
         self.workers.unwrap_or_else(cores).max(1)
+    }
+
+    /// Those that write; as many again read.
+    fn connections(&self) -> u16 {
+        let workers = self.workers();
+        self.connections.unwrap_or(2 * workers + 4).max(workers + 1)
     }
 
     fn config(&self) -> Result<PostgresConfig, Problem> {
@@ -184,8 +206,7 @@ impl PostgresSettings {
             }
         };
         let mut config = PostgresConfig::new(url);
-        let workers = self.workers();
-        config.connections = self.connections.unwrap_or(2 * workers + 4).max(workers + 1).into();
+        config.connections = self.connections().into();
         config.connect_timeout_ms = self.connect_timeout.unwrap_or(config.connect_timeout_ms);
         config.statement_timeout_ms = self.statement_timeout.unwrap_or(config.statement_timeout_ms);
         Ok(config)

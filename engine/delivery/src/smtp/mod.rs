@@ -174,6 +174,14 @@ impl Server {
     }
 }
 
+/// Connects to a server, greets it, encrypts and logs in as messages would, and says goodbye. The error says, for people,
+/// why it does not take us.
+pub async fn probe(config: &SmtpConfig) -> Result<(), String> {
+    let server = Server::new(config).map_err(|error| error.kind.to_string())?;
+    server.connection().await?.quit().await;
+    Ok(())
+}
+
 fn trust(extra_pem: Option<&str>) -> Result<ClientConfig, DeliveryErrorKind> {
     let unreadable = |error: &dyn std::fmt::Display| DeliveryErrorKind::Certificates(error.to_string());
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
@@ -191,6 +199,18 @@ fn trust(extra_pem: Option<&str>) -> Result<ClientConfig, DeliveryErrorKind> {
 mod tests {
     use super::*;
     use crate::tests::server::MailServer;
+
+    #[tokio::test]
+    async fn a_probe_says_goodbye_and_sends_nothing() {
+        let remote = MailServer::good().await;
+        probe(&remote.config).await.unwrap();
+        let heard = remote.heard();
+        assert!(heard.iter().any(|line| line == "QUIT"), "{heard:?}");
+        assert!(!heard.iter().any(|line| line.starts_with("MAIL")), "{heard:?}");
+        let nobody = SmtpConfig { port: 1, ..remote.config.clone() };
+        let said = probe(&nobody).await.unwrap_err();
+        assert!(said.starts_with(&format!("no connection to {}:1: ", nobody.host)), "{said}");
+    }
 
     #[tokio::test]
     async fn a_connection_that_was_idle_for_long_is_not_asked() {

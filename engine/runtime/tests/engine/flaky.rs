@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use dripline_model::{
-    Contact, Digest,
+    Clock, Contact, Digest,
     id::{ContactId, FiringId, MessageId, RunId, VersionId, WorkflowId},
     team::{Representative, Team},
 };
@@ -139,4 +139,18 @@ pass! { Reports {
 pass! { Pruning {
     prune(what: Prunable, before: Timestamp, limit: usize) -> Result<Pruned>;
     count_prunable(what: Prunable, before: Timestamp) -> Result<u64>;
+} }
+
+pass! { Presence {
+    seen(process: &ProcessSeen, clock: &dyn Clock) -> Result<()>;
+    gone(claimant: &Claimant) -> Result<()>;
+    processes() -> Result<Vec<Process>>;
+}
+    fn presence_period(&self) -> Option<std::time::Duration> {
+        self.store.presence_period()
+    }
+}
+
+pass! { Health {
+    health(clock: &dyn Clock) -> Result<Condition>;
 } }

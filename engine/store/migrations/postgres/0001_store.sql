@@ -30,6 +30,17 @@ CREATE TABLE words (
     word TEXT NOT NULL
 );
 
+-- The processes that run workflows, for people who want to know which there are.
+CREATE TABLE processes (
+    claimant   TEXT PRIMARY KEY,          -- as in `messages.claimed_by`
+    version    TEXT NOT NULL,             -- of the program
+    host       TEXT NOT NULL,
+    work       TEXT NOT NULL CHECK (work IN ('run', 'worker')),
+    started_at BIGINT NOT NULL,
+    seen_at    BIGINT NOT NULL,           -- by the process's own clock
+    skew_ms    BIGINT                     -- its clock minus the server's, then
+);
+
 -- Contacts -----------------------------------------------------------------------------------------------------------
 
 CREATE TABLE contacts (

@@ -10,10 +10,12 @@ mod catalog;
 mod changes;
 mod contacts;
 mod firings;
+mod health;
 mod open;
 mod outbox;
 #[cfg(test)]
 mod plans;
+mod presence;
 mod prune;
 mod reader;
 mod rows;

@@ -22,7 +22,7 @@ SELECT coalesce(bool_or(c.relname = 'dripline'), FALSE), count(*) FILTER (WHERE 
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p', 'v', 'm')";
 
-const VERSION: &str = "
+pub(super) const VERSION: &str = "
 SELECT (SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success), oldest_program FROM dripline";
 
 /// Batches are small beside the tables, and rows are always found by an index. Left alone, the planner hash-joins scans
@@ -107,8 +107,8 @@ pub(super) async fn migrate(config: &PostgresConfig) -> Raw<Migrated> {
 }
 
 fn options(config: &PostgresConfig) -> Raw<PgConnectOptions> {
-    let options = PgConnectOptions::from_str(&config.url)
-        .map_err(|error| ErrorKind::Unreachable(format!("its URL cannot be read: {error}")))?;
+    let options =
+        PgConnectOptions::from_str(&config.url).map_err(|error| ErrorKind::BadUrl(error.to_string()))?;
     let timeout = config.statement_timeout_ms.to_string();
     Ok(options
         .application_name("dripline")
@@ -121,7 +121,7 @@ fn name(options: &PgConnectOptions) -> String {
     options.get_database().unwrap_or(options.get_username()).to_owned()
 }
 
-fn newest(migrations: &Migrator) -> i64 {
+pub(super) fn newest(migrations: &Migrator) -> i64 {
     migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 

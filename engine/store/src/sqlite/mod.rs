@@ -8,10 +8,12 @@ mod catalog;
 mod changes;
 mod contacts;
 mod firings;
+mod health;
 mod open;
 mod outbox;
 #[cfg(test)]
 mod plans;
+mod presence;
 mod prune;
 mod reader;
 mod rows;
@@ -21,7 +23,7 @@ mod transaction;
 mod writer;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -60,6 +62,7 @@ pub struct SqliteStore {
 /// What all clones of a store have in common.
 #[derive(Debug)]
 struct Shared {
+    path: PathBuf,
     writer: SqlitePool,
     readers: SqlitePool,
     changes: Changes,
@@ -114,6 +117,7 @@ impl SqliteStore {
             .await
             .doing(format!("open the store `{}`", path.display()))?;
         let shared = Shared {
+            path: path.to_owned(),
             writer: connections.writer,
             readers: connections.readers,
             changes: Changes::watching(path),

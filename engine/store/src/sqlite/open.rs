@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    pin::pin,
     time::Duration,
 };
 
@@ -26,10 +27,13 @@ const APPLICATION_ID: i64 = 0x4472_6970;
 const MAGIC: &[u8] = b"SQLite format 3\0";
 
 const TABLES: &str = "SELECT count(*) FROM sqlite_schema";
-const VERSION: &str = "SELECT max(version) FROM _sqlx_migrations WHERE success";
+pub(super) const VERSION: &str = "SELECT max(version) FROM _sqlx_migrations WHERE success";
 
 /// How long a writer waits for another process's transaction. An import is one, and may take minutes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// How long it waits without a word.
+const SAY_AFTER: Duration = Duration::from_secs(3);
 
 /// Writers of one process queue for its write connection for as long as it takes.
 const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -75,10 +79,10 @@ pub(super) async fn open(
         .acquire_timeout(PATIENCE)
         .acquire_slow_threshold(PATIENCE)
         // 64 MiB of pages: the indexes that a batch touches stay in memory.
-        .connect_with(options.clone().pragma("cache_size", "-65536").pragma("temp_store", "MEMORY"))
-        .await?;
+        .connect_with(options.clone().pragma("cache_size", "-65536").pragma("temp_store", "MEMORY"));
+    let writer = audibly(path, writer).await?;
     // One transaction around all of it: whoever opens the same new file at the same moment waits, and finds it done.
-    let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
+    let mut tx = audibly(path, writer.begin_with("BEGIN IMMEDIATE")).await?;
     // `Migrator::run` does the same, but its future is not known to be `Send`.
     migrations.run_direct(None, &mut *tx, false).await?;
     tx.commit().await?;
@@ -93,10 +97,29 @@ pub(super) async fn open(
     Ok(Connections { writer, readers })
 }
 
+/// Waits, and says so where it takes longer: a command that is silent for minutes looks broken.
+pub(super) async fn audibly<T>(path: &Path, wait: impl Future<Output = T>) -> T {
+    let mut wait = pin!(wait);
+    if let Ok(done) = tokio::time::timeout(SAY_AFTER, &mut wait).await {
+        return done;
+    }
+    let longest = BUSY_TIMEOUT.as_secs() / 60;
+    tracing::warn!(
+        "waiting for another process that writes to {}, for {longest} minutes at the longest",
+        path.display()
+    );
+    wait.await
+}
+
 /// The schema version that the database at `path` has, 0 where it is still to be made, and the one that it will have.
 pub(super) async fn versions(path: &Path, migrations: &Migrator) -> Raw<(i64, i64)> {
     let from = stored_version(path, migrations).await?.unwrap_or_default();
-    Ok((from, migrations.iter().map(|migration| migration.version).max().unwrap_or_default()))
+    Ok((from, newest(migrations)))
+}
+
+/// The schema version that these migrations lead to.
+pub(super) fn newest(migrations: &Migrator) -> i64 {
+    migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
 /// The schema version of the database at `path`; none for a file that is still to be made. A file that is not ours is
@@ -115,13 +138,13 @@ async fn stored_version(path: &Path, migrations: &Migrator) -> Raw<Option<i64>> 
     if start != MAGIC {
         return Err(not_ours("it is not an SQLite database"));
     }
-    let mut conn = plain(path).connect().await?;
-    let found = identify(&mut conn).await.map_err(|error| match error {
+    let mut conn = audibly(path, plain(path).connect()).await?;
+    let found = audibly(path, identify(&mut conn)).await.map_err(|error| match error {
         sqlx::Error::Database(error) if is_damage(error.as_ref()) => damaged("database", error),
         error => error.into(),
     });
     conn.close().await?;
-    let known = migrations.iter().map(|migration| migration.version).max().unwrap_or_default();
+    let known = newest(migrations);
     match found? {
         Found::Empty => Ok(None),
         Found::Foreign => Err(not_ours("it is another program's SQLite database")),

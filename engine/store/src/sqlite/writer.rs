@@ -11,7 +11,7 @@ use sqlx::{
 };
 
 use super::{
-    Shared,
+    Shared, open,
     rows::{Chunks, RowsSql},
 };
 use crate::{backend::Commit, error::Raw, words::Words};
@@ -41,7 +41,12 @@ pub(crate) struct Writer {
 impl Writer {
     /// Waits for the write connection, and for other processes, and begins.
     pub(super) async fn begin(shared: &Arc<Shared>) -> Raw<Self> {
-        let tx = shared.writer.begin_with(BEGIN).await?;
+        let at_once = shared.writer.try_begin_with(BEGIN);
+        let tx = match open::audibly(&shared.path, at_once).await? {
+            Some(tx) => tx,
+            // Behind another writer of this process, which says what it waits for.
+            None => shared.writer.begin_with(BEGIN).await?,
+        };
         Ok(Self { tx, shared: Arc::clone(shared), words: Words::default(), wrote: false })
     }
 

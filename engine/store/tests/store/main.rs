@@ -7,6 +7,7 @@ mod ingest;
 mod model;
 mod outbox;
 mod postgres;
+mod presence;
 mod prune;
 mod report;
 mod runs;

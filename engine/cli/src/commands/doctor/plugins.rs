@@ -1,0 +1,132 @@
+//! The plugins: whether they are those that were installed, and those that the published workflows need.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dripline_model::{Digest, manifest::Grant};
+use dripline_plugin_host::Host;
+use dripline_store::Store;
+
+use super::finding::Findings;
+use crate::{
+    output::plural,
+    problem::Problem,
+    workspace::{LoadedPlugin, Lock, Workspace},
+};
+
+/// The name of these checks.
+const PLUGINS: &str = "plugins";
+
+/// The plugins of the workspace; none where one of them cannot be used.
+pub(super) async fn installed(
+    workspace: &Workspace,
+    findings: &mut Findings,
+) -> Option<BTreeMap<String, LoadedPlugin>> {
+    let looked = async {
+        let host = workspace.host()?;
+        let lock = Lock::read(workspace)?;
+        let is_whole = locked(workspace, &host, &lock, findings).await;
+        stray(workspace, findings)?;
+        if is_whole { workspace.plugins(&host).await.map(Some) } else { Ok(None) }
+    };
+    match looked.await {
+        Ok(loaded) => {
+            if let Some(loaded) = &loaded {
+                findings.ok(PLUGINS, format!("{} can be used", plural(loaded.len() as u64, "plugin")));
+            }
+            loaded
+        }
+        Err(problem) => {
+            findings.problem(PLUGINS, problem);
+            None
+        }
+    }
+}
+
+/// Compares each installed plugin with `plugins.lock`; answers whether all can be used.
+async fn locked(workspace: &Workspace, host: &Host, lock: &Lock, findings: &mut Findings) -> bool {
+    let mut is_whole = true;
+    for plugin in &lock.plugins {
+        let file = workspace.shown(&workspace.path(&plugin.file));
+        match workspace.locked_plugin(host, plugin).await {
+            Ok(loaded) => {
+                let missing = missing(&Grant::all_of(loaded.plugin.manifest()), &loaded.grant);
+                if !missing.is_empty() {
+                    let what = format!("`{}` asks for more than it was granted: {missing}", plugin.name);
+                    findings.warning(PLUGINS, what, format!("dripline plugin add {file} --grant all"));
+                }
+            }
+            Err(problem) => {
+                is_whole = false;
+                let add = format!("put the file back, or install it anew: dripline plugin add {file}");
+                findings.problem(PLUGINS, Problem { help: problem.help.or(Some(add)), ..problem });
+            }
+        }
+    }
+    is_whole
+}
+
+/// What is asked for and not granted.
+fn missing(asked: &Grant, granted: &Grant) -> String {
+    let reads = asked.reads.iter().filter(|field| !granted.reads.contains(field)).cloned();
+    let effects = asked.effects.iter().filter(|effect| !granted.effects.contains(effect));
+    let all: Vec<String> = reads.chain(effects.map(|effect| effect.name().to_owned())).collect();
+    all.join(", ")
+}
+
+fn stray(workspace: &Workspace, findings: &mut Findings) -> Result<(), Problem> {
+    for file in workspace.stray_plugins()? {
+        let file = workspace.shown(&file);
+        findings.warning(PLUGINS, format!("{file} is not installed"), format!("dripline plugin add {file}"));
+    }
+    Ok(())
+}
+
+/// Compares what the published workflows need with what the store keeps and with what is installed.
+pub(super) async fn published(
+    store: &dyn Store,
+    loaded: &BTreeMap<String, LoadedPlugin>,
+    findings: &mut Findings,
+) {
+    let programs = match store.current_programs().await {
+        Ok(programs) => programs,
+        Err(error) => return findings.problem(PLUGINS, error.into()),
+    };
+    let needed: BTreeSet<(&str, &Digest)> = programs
+        .iter()
+        .flat_map(|stored| &stored.program.nodes)
+        .filter_map(|node| node.plugin_step())
+        .map(|step| (step.plugin.as_str(), &step.digest))
+        .collect();
+    for (name, digest) in needed {
+        match store.plugin(digest).await {
+            Ok(Some(wasm)) if Digest::of(&wasm) == *digest => {}
+            Ok(kept) => {
+                let how = if kept.is_some() { "is damaged" } else { "is missing" };
+                findings.error(
+                    PLUGINS,
+                    format!(
+                        "the code of `{name}` ({}) that published workflows need {how} in the store",
+                        digest.short()
+                    ),
+                    "put a backup of the store in its place",
+                );
+            }
+            Err(error) => findings.problem(PLUGINS, error.into()),
+        }
+        match loaded.get(name) {
+            None => findings.error(
+                PLUGINS,
+                format!(
+                    "published workflows use `{name}`, which is not installed here: nothing is granted to it"
+                ),
+                "dripline plugin add FILE",
+            ),
+            Some(here) if here.plugin.digest() != digest => findings.warning(
+                PLUGINS,
+                format!("published workflows use another `{name}` than the one that is installed"),
+                "dripline run publishes them with the installed one",
+            ),
+            Some(_) => {}
+        }
+    }
+}
