@@ -1,9 +1,9 @@
-//! What is old is found by its index, in its order, however many rows there are.
+//! Statements go by their indexes, however many rows there are.
 
 use dripline_test_postgres::Server;
 use sqlx::{AssertSqlSafe, Executor as _, query_scalar, raw_sql};
 
-use super::{PostgresConfig, PostgresStore, prune};
+use super::{PostgresConfig, PostgresStore, contacts, firings, outbox, prune, sets, transaction};
 
 /// Years of rows of which few are old.
 const MANY: &str = "
@@ -38,12 +38,84 @@ const DELETIONS: &[&str] = &[
     prune::DELETE_SCORE_ENTRIES,
 ];
 
+/// The statements of batches and deliveries.
+const HOT: &[&str] = &[
+    contacts::CONTACTS,
+    contacts::SCORES,
+    contacts::TAGS,
+    contacts::CONSENTS,
+    contacts::SEGMENTS,
+    contacts::OWNERS,
+    firings::CONTACTS_AFTER,
+    firings::MEMBERS_AFTER,
+    firings::OPEN,
+    outbox::ANY_ABANDONED,
+    outbox::CLAIM,
+    outbox::MARK_SENDING,
+    outbox::NEXT_DUE,
+    outbox::RECOVER,
+    outbox::SETTLE,
+    sets::BY_EMAIL,
+    sets::BY_EXTERNAL_ID,
+    sets::CLEAR_ENTRIES,
+    sets::END_RUNS,
+    sets::FIND_REPRESENTATIVES,
+    sets::FIND_SEGMENTS,
+    sets::KNOWN_EVENT_KEYS,
+    sets::LEAVE,
+    sets::MEMBERSHIPS,
+    sets::MOVE_RUNS,
+    sets::PUT_ATTRIBUTES,
+    sets::QUEUE_MESSAGES,
+    sets::REMOVE_TAGS,
+    sets::SCORES,
+    sets::STANDING_ENTRIES,
+    sets::UPDATE_CONTACTS,
+    transaction::CLAIM_EVENTS,
+    transaction::CLAIM_RUNS,
+    transaction::DUE_WORKFLOWS,
+    transaction::FINISH_EVENTS,
+    transaction::HAS_ARRIVALS,
+    transaction::LATEST_RUNS,
+    transaction::LOCK_CONTACTS,
+    transaction::NEXT_DUE,
+];
+
+/// How many values a statement takes: the largest of `$1`, `$2`, …
+fn places(sql: &str) -> usize {
+    let number = |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse().ok());
+    sql.split('$').skip(1).filter_map(number).max().unwrap_or(0)
+}
+
+#[tokio::test]
+async fn no_statement_of_the_hot_path_scans_a_table() {
+    let Some(server) = Server::shared() else { return };
+    let config = PostgresConfig { connections: 2, ..PostgresConfig::new(server.database().await) };
+    let store = PostgresStore::open(&config).await.unwrap();
+    for many in [false, true] {
+        if many {
+            store.shared.readers.execute(MANY).await.unwrap();
+        }
+        for sql in HOT {
+            // A plan for all values is made once, so that it is the same for none at all.
+            let values = vec!["NULL"; places(sql)].join(", ");
+            let plan = plan(&store, sql, "", &values).await;
+            let scans = |line: &str| line.contains("Seq Scan on") && !line.contains("Seq Scan on workflows");
+            assert!(!plan.lines().any(scans) && !plan.contains("Hash Join"), "{plan}\nof {sql}");
+        }
+        let plan = plan(&store, transaction::CLAIM_RUNS, "", "NULL, NULL, NULL").await;
+        assert!(plan.contains("Index Scan using runs_due on runs") && !plan.contains("Sort"), "{plan}");
+    }
+}
+
 /// The plan that the store's writers make once for all values.
 async fn plan(store: &PostgresStore, sql: &str, types: &str, values: &str) -> String {
     let mut conn = store.shared.writers.acquire().await.unwrap();
-    let prepare = AssertSqlSafe(format!("DEALLOCATE ALL; PREPARE looked_at ({types}) AS {sql}"));
+    let types = if types.is_empty() { String::new() } else { format!("({types})") };
+    let prepare = AssertSqlSafe(format!("DEALLOCATE ALL; PREPARE looked_at {types} AS {sql}"));
     raw_sql(prepare).execute(&mut *conn).await.unwrap();
-    let explain = AssertSqlSafe(format!("EXPLAIN (COSTS OFF) EXECUTE looked_at ({values})"));
+    let values = if values.is_empty() { String::new() } else { format!("({values})") };
+    let explain = AssertSqlSafe(format!("EXPLAIN (COSTS OFF) EXECUTE looked_at {values}"));
     let lines: Vec<String> = query_scalar(explain).persistent(false).fetch_all(&mut *conn).await.unwrap();
     conn.close().await.unwrap();
     lines.join("\n")
