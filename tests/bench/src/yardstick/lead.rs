@@ -31,6 +31,11 @@ impl Lead {
         let subject = words::subject(hot, first_name);
         Self { run, contact, recipient: recipient.to_owned(), subject, rules, total, hot }
     }
+
+    /// Whether any rule gave it points, which may add up to none.
+    pub(super) fn has_points(&self) -> bool {
+        self.rules != 0
+    }
 }
 
 /// The rules of a set of bits, with their positions.

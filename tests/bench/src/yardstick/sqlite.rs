@@ -199,7 +199,7 @@ impl Batch<'_> {
     fn scores(&self, to: &mut Statements<'_>, ids: &mut Dictionary<'_>) -> Result<()> {
         let score = ids.word(words::FIT)?;
         let because: Vec<i64> = RULES.iter().map(|rule| ids.word(rule.because)).collect::<Result<_>>()?;
-        for lead in self.leads {
+        for lead in self.leads.iter().filter(|lead| lead.has_points()) {
             to.put_score.execute(params![lead.contact, score, lead.total])?;
         }
         for lead in self.leads {

@@ -166,12 +166,13 @@ impl Worker {
         let team = words.id(TEAM)?;
         let runs: Vec<i64> = leads.iter().map(|lead| lead.run).collect();
         let contacts: Vec<i64> = leads.iter().map(|lead| lead.contact).collect();
-        let totals: Vec<i64> = leads.iter().map(|lead| lead.total).collect();
+        let (scored, totals): (Vec<i64>, Vec<i64>) =
+            leads.iter().filter(|lead| lead.has_points()).map(|lead| (lead.contact, lead.total)).unzip();
         let entries = Entries::of(leads, words)?;
         let mails = Mails::of(leads, plan, words)?;
         let (last, completed) = (i32::try_from(plan.done)?, i16::try_from(RunStatus::Completed.code())?);
 
-        let scores: Values<'_> = &[&fit, &contacts, &totals];
+        let scores: Values<'_> = &[&fit, &scored, &totals];
         let Entries { contacts: owners, points, totals: sums, because, runs: of } = &entries;
         let entries: Values<'_> = &[&fit, &now_ms, &plan.workflow, owners, points, sums, because, of];
         let Mails { nodes, templates, recipients, subjects } = &mails;
