@@ -417,8 +417,8 @@ mod tests {
         3: mail.on_uncertain: unknown field `news`, expected `marketing` or `transactional`
         3: mail.on_uncertain: invalid type: integer `3`, expected `hold`, `resend`, or one of them for each of `marketing` and `transactional`
         4: retention: unknown field `mails`, expected one of `events`, `decisions`, `mail_bodies`
-        4: retention.decisions: `long` is not a duration; write for example 30m, 4h, 3d or 2w
-        2: retention.mail_bodies: `30m` is less than a day
+        3: retention: `long` is not a duration; write for example 30m, 4h, 3d or 2w
+        2: retention: `30m` is less than a day
         missing field `sender`
         "
         );
