@@ -413,6 +413,10 @@ mod tests {
         3: time_zone: `Berlin` is not a time zone; write for example Europe/Berlin
         3: mail.smtp: `username` and `password_env` come together or not at all
         2: mail: invalid type: sequence, expected struct MailSettings
+        2: store: unknown field `mysql`, expected `postgres`
+        3: store: postgres: write either `url` or `url_env`
+        3: store.postgres: it is no PostgreSQL URL; write for example `postgres://user@localhost/dripline`
+        3: store.postgres: `soon` is not a duration; write for example 30m, 4h, 3d or 2w
         3: mail.smtp: `fast` is not a rate; write for example `14 per second`, `600 per minute` or `5000 per hour`
         3: mail: `smtp` is short for one of `transports`; write one or the other
         3: mail.transports: two of them are called `x`; give each a `name`
@@ -420,8 +424,8 @@ mod tests {
         3: mail.on_uncertain: unknown field `news`, expected `marketing` or `transactional`
         3: mail.on_uncertain: invalid type: integer `3`, expected `hold`, `resend`, or one of them for each of `marketing` and `transactional`
         4: retention: unknown field `mails`, expected one of `events`, `decisions`, `mail_bodies`
-        4: retention.decisions: `long` is not a duration; write for example 30m, 4h, 3d or 2w
-        2: retention.mail_bodies: `30m` is less than a day
+        3: retention: `long` is not a duration; write for example 30m, 4h, 3d or 2w
+        2: retention: `30m` is less than a day
         missing field `sender`
         "
         );

@@ -1,5 +1,4 @@
 //! What `retention` in dripline.yaml lets go, and what stays.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use insta::assert_snapshot;
 
