@@ -2,6 +2,9 @@
 
 mod campaign;
 mod check;
+mod doctor;
+mod faults_file;
+mod faults_server;
 mod import;
 mod init;
 mod mail;

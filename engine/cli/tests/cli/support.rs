@@ -4,6 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Output,
 };
 
 use assert_cmd::cargo::cargo_bin_cmd;
@@ -79,14 +80,25 @@ impl TestWorkspace {
 
     /// Runs the binary in the workspace.
     pub(crate) fn run(&self, args: &[&str]) -> Answer {
-        let output = cargo_bin_cmd!("dripline").current_dir(self.folder.path()).args(args).output().unwrap();
+        self.run_with(&[], args)
+    }
+
+    /// Runs the binary in the workspace with these environment variables.
+    pub(crate) fn run_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Answer {
+        let mut command = cargo_bin_cmd!("dripline");
+        command.current_dir(self.folder.path()).envs(variables.iter().copied()).args(args);
+        self.answer(&command.output().unwrap())
+    }
+
+    /// What a process of the binary answered.
+    pub(crate) fn answer(&self, output: &Output) -> Answer {
         let folder = fs::canonicalize(self.folder.path()).unwrap();
-        let text = |bytes| {
-            let text = String::from_utf8(bytes).unwrap();
+        let text = |bytes: &[u8]| {
+            let text = String::from_utf8(bytes.to_vec()).unwrap();
             text.replace(folder.to_str().unwrap(), "[workspace]")
                 .replace(self.folder.path().to_str().unwrap(), "[workspace]")
         };
-        Answer { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+        Answer { code: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
     /// Runs the binary and reads the JSON that it prints.
@@ -112,5 +124,9 @@ pub(crate) fn steady() -> SettingsBindDropGuard {
     settings.add_filter(r"%20[0-9a-f]{32}\b", "%20[token]");
     settings.add_filter(r" in \d+\.\d s", " in [time]");
     settings.add_filter(r"\b[0-9a-f]{12}\b", "[digest]");
+    settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:[port]");
+    settings.add_filter(r"[\d,]+ MiB free", "[room] free");
+    settings.add_filter(r"room for [\d,]+ connections", "room for [number] connections");
+    settings.add_filter(r"dripline_test_\d+_\d+_\d+", "[database]");
     settings.bind_to_scope()
 }
