@@ -126,6 +126,7 @@ pub(crate) fn steady() -> SettingsBindDropGuard {
     settings.add_filter(r"\b[0-9a-f]{12}\b", "[digest]");
     settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:[port]");
     settings.add_filter(r"[\d,]+ MiB free", "[room] free");
+    settings.add_filter(r"room for [\d,]+ connections", "room for [number] connections");
     settings.add_filter(r"dripline_test_\d+_\d+_\d+", "[database]");
     settings.bind_to_scope()
 }
