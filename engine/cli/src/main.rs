@@ -18,6 +18,10 @@ use clap::Parser;
 use problem::{Exit, Problem};
 use tracing_subscriber::EnvFilter;
 
+/// The system's allocator takes a sixth of a batch's time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     dripline_model::crash::arm();
     let cli = args::Cli::parse();

@@ -64,6 +64,10 @@ enum Command {
     All(all::Args),
 }
 
+/// The system's allocator takes a sixth of a batch's time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli) {

@@ -70,14 +70,15 @@ fn damage_that_only_the_doctor_sees() {
     let _steady = steady();
     let workspace = TestWorkspace::with_contacts();
     let file = raw(&workspace);
-    let root: usize = file
+    let root: i64 = file
         .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'contact_scores'", [], |row| row.get(0))
         .unwrap();
-    let page: usize = file.pragma_query_value(None, "page_size", |row| row.get(0)).unwrap();
+    let page: i64 = file.pragma_query_value(None, "page_size", |row| row.get(0)).unwrap();
     file.execute_batch("DROP INDEX events_of").unwrap();
     drop(file);
     let mut bytes = fs::read(workspace.path(STORE)).unwrap();
-    bytes.get_mut((root - 1) * page..root * page).unwrap().fill(0xab);
+    let byte = |number: i64| usize::try_from(number).unwrap();
+    bytes.get_mut(byte((root - 1) * page)..byte(root * page)).unwrap().fill(0xab);
     workspace.write(STORE, bytes);
     let answer = workspace.run(&["doctor"]);
     assert_eq!(answer.code, 1);

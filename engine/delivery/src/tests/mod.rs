@@ -38,7 +38,7 @@ fn deliverer(outbox: &Arc<MemoryOutbox>, config: &DeliveryConfig) -> Deliverer {
 }
 
 fn over_smtp(outbox: &Arc<MemoryOutbox>, smtp: &SmtpConfig) -> Deliverer {
-    over_servers(outbox, &[smtp.clone()])
+    over_servers(outbox, std::slice::from_ref(smtp))
 }
 
 /// A deliverer to these servers, in this order.

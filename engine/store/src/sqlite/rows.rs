@@ -15,9 +15,9 @@ use sqlx::{
 
 use crate::error::{Raw, from_json};
 
-/// How many rows the chunks of a statement have, largest first. 256 rows of 20 values stay well below SQLite's limit of
+/// How many rows the chunks of a statement have, largest first. 1,024 rows of 20 values stay well below SQLite's limit of
 /// 32,766 parameters.
-const CHUNKS: [usize; 5] = [256, 64, 16, 4, 1];
+const CHUNKS: [usize; 6] = [1024, 256, 64, 16, 4, 1];
 
 /// A statement with a row of values for each of many things: `head (…), (…) tail`.
 #[derive(Debug, Clone, Copy)]

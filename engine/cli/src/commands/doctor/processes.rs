@@ -115,8 +115,8 @@ fn clocks(there: &[&Process], own_ms: Option<i64>, findings: &mut Findings) {
 
 fn grade(skew_ms: i64) -> Option<Grade> {
     match skew_ms {
-        ..=SKEW_TO_WARN_MS => None,
-        ..=SKEW_TO_FAIL_MS => Some(Grade::Warning),
+        skew if skew <= SKEW_TO_WARN_MS => None,
+        skew if skew <= SKEW_TO_FAIL_MS => Some(Grade::Warning),
         _ => Some(Grade::Error),
     }
 }

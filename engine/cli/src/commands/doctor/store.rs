@@ -106,8 +106,8 @@ pub(super) fn disk(workspace: &Workspace, findings: &mut Findings) {
     let what = format!("{} MiB free beside {}", count(free >> 20), workspace.shown(&file));
     let help = "make room on the disk, or let `store` in dripline.yaml name a file on another one";
     match free {
-        ..NO_ROOM => findings.error("disk", what, help),
-        ..LITTLE_ROOM => findings.warning("disk", what, help),
+        free if free < NO_ROOM => findings.error("disk", what, help),
+        free if free < LITTLE_ROOM => findings.warning("disk", what, help),
         _ => findings.ok("disk", what),
     }
 }
