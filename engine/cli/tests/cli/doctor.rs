@@ -52,11 +52,31 @@ fn with_mail(workspace: &TestWorkspace, transports: &[String]) {
 fn a_new_workspace_is_well() {
     let _steady = steady();
     let workspace = TestWorkspace::new();
-    assert_snapshot!(workspace.run(&["doctor"]).shown(), @"");
+    assert_snapshot!(workspace.run(&["doctor"]).shown(), @"
+    [exit 0]
+    ok       settings   dripline.yaml can be read
+    ok       store      there is none yet; the first import or run makes it
+    ok       mail       mails stay in the built-in mailbox: dripline.yaml names no server
+    ok       plugins    5 plugins can be used
+    ok       workflows  1 workflow checked, nothing is wrong
+    ");
     assert!(!workspace.path(".dripline/dripline.db").exists(), "a doctor makes no store");
     assert_eq!(workspace.run(&["import", "contacts.csv"]).code, 0);
     assert_eq!(workspace.run(&["run"]).code, 0);
-    assert_snapshot!(workspace.run(&["doctor"]).shown(), @"");
+    assert_snapshot!(workspace.run(&["doctor"]).shown(), @"
+    [exit 0]
+    ok       settings   dripline.yaml can be read
+    ok       store      it opens, and every page of the file is whole
+    ok       schema     version 5 is up to date
+    ok       indexes    all are there
+    ok       disk       [room] free beside .dripline/dripline.db
+    ok       processes  0 processes are there
+    ok       runs       none failed
+    ok       mails      none failed, none is uncertain
+    ok       mail       mails stay in the built-in mailbox: dripline.yaml names no server
+    ok       plugins    5 plugins can be used
+    ok       workflows  1 workflow checked, nothing is wrong
+    ");
     let json = workspace.json(&["doctor"]);
     assert_eq!((&json["errors"], &json["warnings"]), (&0.into(), &0.into()));
     assert_eq!(json["checks"][0]["check"], "settings");
@@ -68,7 +88,11 @@ fn settings_that_cannot_be_read() {
     let _steady = steady();
     let workspace = TestWorkspace::new();
     workspace.write("dripline.yaml", "sender: {name: Demo}\n");
-    assert_snapshot!(workspace.run(&["doctor"]).shown(), @"");
+    assert_snapshot!(workspace.run(&["doctor"]).shown(), @"
+    [exit 1]
+    error    settings   [workspace]/dripline.yaml:1: sender: missing field `email`
+             mend:      `dripline init DIR` writes a dripline.yaml to compare with
+    ");
 }
 
 #[test]
@@ -96,7 +120,17 @@ fn mail_servers_are_asked_whether_they_take_us() {
     let mail = mail.split("ok       plugins").next().unwrap_or_default();
     let mail: String = mail.lines().map(|line| format!("{}\n", line.trim_end())).collect();
     assert_eq!(answer.code, 1);
-    assert_snapshot!(mail, @"");
+    assert_snapshot!(mail, @"
+    ok       mail       the server good takes us
+    error    mail       the server strict does not take us: no connection to 127.0.0.1:[port]: the login was refused: 535 who are you
+             mend:      `mail` in dripline.yaml names its host, port, tls, username and password_env
+    error    mail       the server plain does not take us: no connection to 127.0.0.1:[port]: the server does not offer STARTTLS, and without it nothing is sent
+             mend:      `mail` in dripline.yaml names its host, port, tls, username and password_env
+    error    mail       the server gone does not take us: no connection to 127.0.0.1:[port]: Connection refused (os error 111)
+             mend:      `mail` in dripline.yaml names its host, port, tls, username and password_env
+    error    mail       the environment variable NO_SUCH_PASSWORD, which dripline.yaml names for the SMTP password, is not set
+             mend:      set it where dripline is started: export NO_SUCH_PASSWORD=…
+    ");
 }
 
 #[test]
@@ -113,7 +147,19 @@ fn plugins_are_compared_with_the_lock_and_with_what_is_published() {
     workspace.write("workflows/bad.yaml", "name: bad\non: manual\nsteps:\n  - emial: {template: welcome}\n");
     let shown = workspace.run(&["doctor"]);
     assert_eq!(shown.code, 1);
-    assert_snapshot!(shown.shown(), @"");
+    assert_snapshot!(shown.shown(), @"
+    [exit 1]
+    ok       settings   dripline.yaml can be read
+    ok       store      there is none yet; the first import or run makes it
+    ok       mail       mails stay in the built-in mailbox: dripline.yaml names no server
+    warning  plugins    `misbehaving` asks for more than it was granted: tag
+             mend:      dripline plugin add plugins/misbehaving-0.1.0.wasm --grant all
+    warning  plugins    plugins/stray.wasm is not installed
+             mend:      dripline plugin add plugins/stray.wasm
+    ok       plugins    6 plugins can be used
+    error    workflows  2 workflows checked: 1 error
+             mend:      dripline check
+    ");
 
     let locked: serde_yaml::Value = serde_yaml::from_str(&lock).unwrap();
     fs::write(workspace.path(locked["plugins"][0]["file"].as_str().unwrap()), "another").unwrap();
@@ -154,7 +200,21 @@ fn processes_on_a_server_are_seen_and_their_clocks_compared() {
     let count = "SELECT count(*) FROM processes";
     let (mut first, mut second) = (worker(&workspace, &url), worker(&workspace, &url));
     until(&url, count, "2");
-    assert_snapshot!(doctor().shown(), @"");
+    assert_snapshot!(doctor().shown(), @"
+    [exit 0]
+    ok       settings   dripline.yaml can be read
+    ok       store      the database answers
+    ok       schema     version 1 is up to date
+    ok       indexes    all are there
+    ok       server     autovacuum is on; there is room for [number] connections, and a process opens up to 16
+    ok       processes  2 processes are there
+    ok       clocks     they agree to within two seconds
+    ok       runs       none failed
+    ok       mails      none failed, none is uncertain
+    ok       mail       mails stay in the built-in mailbox: dripline.yaml names no server
+    ok       plugins    5 plugins can be used
+    ok       workflows  1 workflow checked, nothing is wrong
+    ");
 
     signal(&first, "-TERM");
     first.wait().unwrap();
@@ -173,7 +233,25 @@ fn processes_on_a_server_are_seen_and_their_clocks_compared() {
     );
     let answer = doctor();
     assert_eq!(answer.code, 1, "{}", answer.out);
-    assert_snapshot!(answer.shown(), @"");
+    assert_snapshot!(answer.shown(), @r#"
+    [exit 1]
+    ok       settings   dripline.yaml can be read
+    ok       store      the database answers
+    ok       schema     version 1 is up to date
+    error    indexes    the index runs_failed is missing
+             mend:      psql "$DATABASE_URL" -c 'CREATE INDEX runs_failed ON runs USING btree (id) WHERE (status = 2)'
+    error    server     autovacuum is off for the table runs
+             mend:      psql "$DATABASE_URL" -c 'ALTER TABLE runs RESET (autovacuum_enabled)'
+    warning  processes  process there/7/x ended while it sent 1 mail
+             mend:      `dripline run` settles them, and so does any process that runs; then: dripline mail uncertain
+    error    clocks     the clock of fast is 70 s before that of this machine
+             mend:      let the machines' clocks be set: timedatectl set-ntp true
+    ok       runs       none failed
+    ok       mails      none failed, none is uncertain
+    ok       mail       mails stay in the built-in mailbox: dripline.yaml names no server
+    ok       plugins    5 plugins can be used
+    ok       workflows  1 workflow checked, nothing is wrong
+    "#);
 }
 
 #[test]

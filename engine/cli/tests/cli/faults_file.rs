@@ -35,7 +35,11 @@ fn a_folder_in_the_place_of_the_file() {
     let _steady = steady();
     let workspace = TestWorkspace::new();
     fs::create_dir_all(workspace.path(STORE)).unwrap();
-    assert_snapshot!(workspace.run(&["contacts", "list"]).shown(), @"");
+    assert_snapshot!(workspace.run(&["contacts", "list"]).shown(), @"
+    [exit 1]
+    error: failed to open the store `[workspace]/.dripline/dripline.db`: `[workspace]/.dripline/dripline.db` is not a Dripline database: it is a directory
+    help: `store` in dripline.yaml says where the store is; let it name a place of its own
+    ");
 }
 
 #[test]
@@ -43,7 +47,11 @@ fn a_file_that_is_no_database() {
     let _steady = steady();
     let workspace = TestWorkspace::new();
     workspace.write(STORE, "Dear SQLite,\n".repeat(100));
-    assert_snapshot!(refused(&workspace).shown(), @"");
+    assert_snapshot!(refused(&workspace).shown(), @"
+    [exit 1]
+    error: failed to open the store `[workspace]/.dripline/dripline.db`: `[workspace]/.dripline/dripline.db` is not a Dripline database: it is not an SQLite database
+    help: `store` in dripline.yaml says where the store is; let it name a place of its own
+    ");
 }
 
 #[test]
@@ -51,7 +59,11 @@ fn another_programs_database() {
     let _steady = steady();
     let workspace = TestWorkspace::new();
     raw(&workspace).execute_batch("CREATE TABLE notes (note TEXT)").unwrap();
-    assert_snapshot!(refused(&workspace).shown(), @"");
+    assert_snapshot!(refused(&workspace).shown(), @"
+    [exit 1]
+    error: failed to open the store `[workspace]/.dripline/dripline.db`: `[workspace]/.dripline/dripline.db` is not a Dripline database: it is another program's SQLite database
+    help: `store` in dripline.yaml says where the store is; let it name a place of its own
+    ");
 }
 
 #[test]
@@ -62,7 +74,11 @@ fn a_damaged_file() {
     let mut bytes = fs::read(workspace.path(STORE)).unwrap();
     bytes.get_mut(100..3_000).unwrap().fill(0xab);
     workspace.write(STORE, bytes);
-    assert_snapshot!(refused(&workspace).shown(), @"");
+    assert_snapshot!(refused(&workspace).shown(), @"
+    [exit 74]
+    error: failed to open the store `[workspace]/.dripline/dripline.db`: stored database is damaged: (code: 11) database disk image is malformed
+    help: put a backup in its place; `dripline doctor` looks at the whole store
+    ");
 }
 
 #[test]
@@ -95,7 +111,10 @@ fn a_file_of_a_newer_dripline() {
     raw(&workspace)
         .execute_batch("INSERT INTO _sqlx_migrations VALUES (999, 'later', '', TRUE, x'00', 0)")
         .unwrap();
-    assert_snapshot!(refused(&workspace).shown(), @"");
+    assert_snapshot!(refused(&workspace).shown(), @"
+    [exit 1]
+    error: failed to open the store `[workspace]/.dripline/dripline.db`: `[workspace]/.dripline/dripline.db` has schema version 999, newer than this program's 5; use the newer dripline
+    ");
 }
 
 #[cfg(unix)]
@@ -113,10 +132,13 @@ fn a_file_that_must_not_be_written() {
         fs::set_permissions(workspace.path(path), fs::Permissions::from_mode(mode)).unwrap();
     };
     permit("", 0o755);
+    // Where anybody may execute it: the folder of the build may be root's alone.
+    let program = workspace.path("program");
+    fs::copy(cargo_bin!("dripline"), &program).unwrap();
     permit(STORE, 0o444);
     permit(".dripline", 0o555);
     let before = fs::read(workspace.path(STORE)).unwrap();
-    let mut command = Command::new(cargo_bin!("dripline"));
+    let mut command = Command::new(program);
     command.current_dir(workspace.path("")).args(["contacts", "list"]);
     if fs::metadata(workspace.path(STORE)).unwrap().uid() == 0 {
         // Root may do everything; nobody may do nothing that the permissions do not grant.
@@ -125,7 +147,10 @@ fn a_file_that_must_not_be_written() {
     let answer = workspace.answer(&command.output().unwrap());
     assert_eq!(fs::read(workspace.path(STORE)).unwrap(), before);
     permit(".dripline", 0o755);
-    assert_snapshot!(answer.shown(), @"");
+    assert_snapshot!(answer.shown(), @"
+    [exit 74]
+    error: failed to open the store `[workspace]/.dripline/dripline.db`: error returned from database: (code: 8) attempt to write a readonly database
+    ");
 }
 
 #[test]

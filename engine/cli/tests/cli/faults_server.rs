@@ -65,8 +65,32 @@ fn a_url_that_leads_nowhere() {
     .into();
     let shown = shown.join("\n");
     assert!(!shown.contains("secret"), "{shown}");
-    assert_snapshot!(shown, @"");
-    assert_snapshot!(workspace.run(&["contacts", "list"]).shown(), @"");
+    assert_snapshot!(shown, @"
+    [exit 1]
+    error: failed to open the store: its URL cannot be read: error with configuration: relative URL without a base
+    help: write it as postgres://USER:PASSWORD@HOST:5432/DATABASE
+
+    [exit 74]
+    error: failed to open the store postgres://localhost:5432/dripline: error communicating with database: Connection refused (os error 111)
+    help: is the server up, is the database made, may this user in? `store` in dripline.yaml says which; psql asks the same
+
+    [exit 1]
+    error: failed to open the store: its URL cannot be read: error with configuration: invalid port number
+    help: write it as postgres://USER:PASSWORD@HOST:5432/DATABASE
+
+    [exit 74]
+    error: failed to open the store postgres://no-such-host.invalid:5432/dripline: error communicating with database: failed to lookup address information: Name or service not known
+    help: is the server up, is the database made, may this user in? `store` in dripline.yaml says which; psql asks the same
+
+    [exit 74]
+    error: failed to open the store postgres://127.0.0.1:[port]/dripline: error communicating with database: Connection refused (os error 111)
+    help: is the server up, is the database made, may this user in? `store` in dripline.yaml says which; psql asks the same
+    ");
+    assert_snapshot!(workspace.run(&["contacts", "list"]).shown(), @"
+    [exit 1]
+    error: the environment variable DATABASE_URL, which dripline.yaml names for the store, is not set
+    help: for example: export DATABASE_URL=postgres://user:password@localhost/dripline
+    ");
 }
 
 #[test]
@@ -74,9 +98,17 @@ fn a_database_or_a_user_that_is_not_there() {
     let _steady = steady();
     let Some(server) = Server::shared() else { return };
     let workspace = on_server();
-    assert_snapshot!(list(&workspace, &server.url("dripline_none")).shown(), @"");
+    assert_snapshot!(list(&workspace, &server.url("dripline_none")).shown(), @r#"
+    [exit 74]
+    error: failed to open the store postgres://127.0.0.1:[port]/dripline_none: database "dripline_none" does not exist
+    help: is the server up, is the database made, may this user in? `store` in dripline.yaml says which; psql asks the same
+    "#);
     let stranger = server.url("postgres").replace("//postgres@", "//stranger@");
-    assert_snapshot!(list(&workspace, &stranger).shown(), @"");
+    assert_snapshot!(list(&workspace, &stranger).shown(), @r#"
+    [exit 74]
+    error: failed to open the store postgres://127.0.0.1:[port]/postgres: role "stranger" does not exist
+    help: is the server up, is the database made, may this user in? `store` in dripline.yaml says which; psql asks the same
+    "#);
 }
 
 #[test]
@@ -84,7 +116,8 @@ fn a_wrong_password() {
     let _steady = steady();
     let Some(server) = Server::own(Durability::None) else { return };
     let url = server.url("postgres");
-    sql(&url, "CREATE ROLE guarded LOGIN PASSWORD 'right'; CREATE DATABASE guarded OWNER guarded");
+    sql(&url, "CREATE ROLE guarded LOGIN PASSWORD 'right'");
+    sql(&url, "CREATE DATABASE guarded OWNER guarded");
     let rules = server.data_dir().unwrap().join("pg_hba.conf");
     let trust = fs::read_to_string(&rules).unwrap();
     fs::write(&rules, format!("host all guarded 127.0.0.1/32 scram-sha-256\n{trust}")).unwrap();
@@ -93,7 +126,11 @@ fn a_wrong_password() {
     let of = |password: &str| server.url("guarded").replace("//postgres@", &format!("//guarded:{password}@"));
     let answer = list(&workspace, &of("wrong"));
     assert!(!answer.err.contains("wrong"), "{}", answer.err);
-    assert_snapshot!(answer.shown(), @"");
+    assert_snapshot!(answer.shown(), @r#"
+    [exit 74]
+    error: failed to open the store postgres://127.0.0.1:[port]/guarded: password authentication failed for user "guarded"
+    help: is the server up, is the database made, may this user in? `store` in dripline.yaml says which; psql asks the same
+    "#);
     assert_eq!(list(&workspace, &of("right")).code, 0);
 }
 
@@ -113,10 +150,19 @@ fn a_schema_of_another_release() {
     assert!(doctor.out.contains("warning  schema     version 999 is newer than"), "{}", doctor.out);
 
     sql(&url, "UPDATE dripline SET oldest_program = 999");
-    assert_snapshot!(list(&workspace, &url).shown(), @"");
-    assert_snapshot!(workspace.run_with(&[("DATABASE_URL", &url)], &["migrate"]).shown(), @"");
+    assert_snapshot!(list(&workspace, &url).shown(), @"
+    [exit 1]
+    error: failed to open the store postgres://127.0.0.1:[port]/[database]: `[database]` has schema version 999, newer than this program's 1; use the newer dripline
+    ");
+    assert_snapshot!(workspace.run_with(&[("DATABASE_URL", &url)], &["migrate"]).shown(), @"
+    [exit 1]
+    error: failed to migrate the store postgres://127.0.0.1:[port]/[database]: `[database]` has schema version 999, newer than this program's 1; use the newer dripline
+    ");
     sql(&url, "UPDATE dripline SET oldest_program = 1; DELETE FROM _sqlx_migrations");
-    assert_snapshot!(list(&workspace, &url).shown(), @"");
+    assert_snapshot!(list(&workspace, &url).shown(), @"
+    [exit 1]
+    error: failed to open the store postgres://127.0.0.1:[port]/[database]: `[database]` has schema version 0, older than this program's 1; `dripline migrate` brings it up to date
+    ");
     assert!(sql(&url, "SELECT count(*) FROM contacts") > Some("0".into()), "nothing is lost");
 }
 
@@ -127,8 +173,16 @@ fn another_products_database() {
     let url = block_on(server.database());
     sql(&url, "CREATE TABLE invoices (id INT); CREATE TABLE customers (id INT)");
     let workspace = on_server();
-    assert_snapshot!(list(&workspace, &url).shown(), @"");
-    assert_snapshot!(workspace.run_with(&[("DATABASE_URL", &url)], &["migrate"]).shown(), @"");
+    assert_snapshot!(list(&workspace, &url).shown(), @"
+    [exit 1]
+    error: failed to open the store postgres://127.0.0.1:[port]/[database]: `[database]` is not a Dripline database: it holds 2 tables of another program, such as `customers`
+    help: `store` in dripline.yaml says where the store is; let it name a place of its own
+    ");
+    assert_snapshot!(workspace.run_with(&[("DATABASE_URL", &url)], &["migrate"]).shown(), @"
+    [exit 1]
+    error: failed to migrate the store postgres://127.0.0.1:[port]/[database]: `[database]` is not a Dripline database: it holds 2 tables of another program, such as `customers`
+    help: `store` in dripline.yaml says where the store is; let it name a place of its own
+    ");
     assert_eq!(tables(&url), Some("2".into()));
 }
 
@@ -143,6 +197,9 @@ fn a_user_who_may_not_create_tables() {
         DO $$ BEGIN CREATE ROLE dripline_reader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
     );
     let reader = url.replacen("//postgres@", "//dripline_reader@", 1);
-    assert_snapshot!(list(&on_server(), &reader).shown(), @"");
+    assert_snapshot!(list(&on_server(), &reader).shown(), @"
+    [exit 74]
+    error: failed to open the store postgres://127.0.0.1:[port]/[database]: permission denied for schema public; give the user the right to create tables, or let one who may run `dripline migrate`
+    ");
     assert_eq!(tables(&url), Some("0".into()));
 }

@@ -38,7 +38,14 @@ impl SqliteStore {
     async fn condition(&self) -> Raw<Condition> {
         let mut conn = self.shared.readers.acquire().await?;
         let version: i64 = query_scalar(open::VERSION).fetch_one(&mut *conn).await?;
-        let damage: Vec<String> = query_scalar(CHECK).fetch_all(&mut *conn).await?;
+        let damage: Vec<String> = match query_scalar(CHECK).fetch_all(&mut *conn).await {
+            Ok(lines) => lines,
+            // So damaged that not even the check can go on.
+            Err(sqlx::Error::Database(error)) if open::is_damage(error.as_ref()) => {
+                vec![error.message().to_owned()]
+            }
+            Err(error) => return Err(error.into()),
+        };
         let sending: Vec<(Option<String>, i64, Option<i64>)> =
             query_as(SENDING).fetch_all(&mut *conn).await?;
         Ok(Condition {

@@ -174,7 +174,7 @@ async fn identify(conn: &mut SqliteConnection) -> sqlx::Result<Found> {
 }
 
 /// Whether the error's primary code is `SQLITE_CORRUPT` or `SQLITE_NOTADB` (<https://www.sqlite.org/rescode.html>).
-fn is_damage(error: &dyn sqlx::error::DatabaseError) -> bool {
+pub(super) fn is_damage(error: &dyn sqlx::error::DatabaseError) -> bool {
     let code = error.code().and_then(|code| code.parse::<u32>().ok());
     code.is_some_and(|code| matches!(code & 0xff, 11 | 26))
 }
