@@ -67,15 +67,15 @@ fn a_url_that_leads_nowhere() {
     assert!(!shown.contains("secret"), "{shown}");
     assert_snapshot!(shown, @"
     [exit 1]
-    error: failed to open the store: its URL cannot be read: error with configuration: relative URL without a base
+    error: failed to open the store: its URL cannot be read: it does not begin with postgres://
     help: write it as postgres://USER:PASSWORD@HOST:5432/DATABASE
 
-    [exit 74]
-    error: failed to open the store postgres://localhost:5432/dripline: error communicating with database: Connection refused (os error 111)
-    help: is the server up, is the database made, may this user in? `store` in dripline.yaml says which; psql asks the same
+    [exit 1]
+    error: failed to open the store postgres://localhost:5432/dripline: its URL cannot be read: it does not begin with postgres://
+    help: write it as postgres://USER:PASSWORD@HOST:5432/DATABASE
 
     [exit 1]
-    error: failed to open the store: its URL cannot be read: error with configuration: invalid port number
+    error: failed to open the store: its URL cannot be read: invalid port number
     help: write it as postgres://USER:PASSWORD@HOST:5432/DATABASE
 
     [exit 74]

@@ -108,6 +108,7 @@ fn a_file_that_is_no_store_is_refused_and_kept() {
     assert_snapshot!(workspace.run(&["contacts", "list"]).shown(), @"
     [exit 1]
     error: failed to open the store `[workspace]/.dripline/dripline.db`: `[workspace]/.dripline/dripline.db` is not a Dripline database: it is not an SQLite database
+    help: `store` in dripline.yaml says where the store is; let it name a place of its own
     ");
     assert!(workspace.read(".dripline/dripline.db").starts_with("this is my diary"));
 }
@@ -149,6 +150,8 @@ fn help_names_every_command_and_exit_code() {
       plugin     See the plugins, what they may do, and install more
       prune      Delete what is older than `retention` in dripline.yaml says
       migrate    Bring the store's tables up to date with this program
+      doctor     Find out what is wrong with the settings, the store, the mail servers and the plugins,
+                 and what mends it
       help       Print this message or the help of the given subcommand(s)
 
     Options:
@@ -161,6 +164,7 @@ fn help_names_every_command_and_exit_code() {
       dripline demo                see the whole product in small, with sample contacts
       dripline init campaigns      make a workspace with a small campaign that works
       dripline check               find what is wrong in it
+      dripline doctor              find what is wrong around it: store, mail servers, processes, plugins
 
     Environment:
       DRIPLINE_LOG=info            log more, to standard error; NO_COLOR=1 leaves colours out

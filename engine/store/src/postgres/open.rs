@@ -44,6 +44,9 @@ pub(super) struct Pools {
     pub(super) readers: PgPool,
 }
 
+/// How a URL begins (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>).
+const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+
 /// What was being done, without the password: `open the store postgres://db.example.org:5432/dripline`.
 pub(super) fn doing(what: &str, config: &PostgresConfig) -> String {
     match PgConnectOptions::from_str(&config.url) {
@@ -107,8 +110,14 @@ pub(super) async fn migrate(config: &PostgresConfig) -> Raw<Migrated> {
 }
 
 fn options(config: &PostgresConfig) -> Raw<PgConnectOptions> {
-    let options =
-        PgConnectOptions::from_str(&config.url).map_err(|error| ErrorKind::BadUrl(error.to_string()))?;
+    // The driver takes any scheme, and then asks a server on this machine.
+    if !SCHEMES.iter().any(|scheme| config.url.starts_with(scheme)) {
+        return Err(ErrorKind::BadUrl("it does not begin with postgres://".to_owned()));
+    }
+    let options = PgConnectOptions::from_str(&config.url).map_err(|error| match error {
+        sqlx::Error::Configuration(error) => ErrorKind::BadUrl(error.to_string()),
+        error => ErrorKind::BadUrl(error.to_string()),
+    })?;
     let timeout = config.statement_timeout_ms.to_string();
     Ok(options
         .application_name("dripline")
