@@ -61,7 +61,7 @@ fn ended(run: &ClaimedRun) -> AppliedTurn {
 stores! {
     async fn old_events_go_and_those_that_wait_stay(store: Arc<dyn Store>) {
         let ids = contacts(&store, 1).await;
-        let mut rows: Vec<_> = (0..25).map(|second| visited(second)).collect();
+        let mut rows: Vec<_> = (0..25).map(visited).collect();
         rows.push(event(0, "waits", at(3)));
         rows.push(visited(100));
         import_events(&store, &rows).await;
@@ -223,7 +223,7 @@ stores! {
 
     async fn several_at_once_delete_each_row_once(store: Arc<dyn Store>) {
         contacts(&store, 1).await;
-        let rows: Vec<_> = (0..300).map(|second| visited(second)).collect();
+        let rows: Vec<_> = (0..300).map(visited).collect();
         import_events(&store, &rows).await;
         let pruners: Vec<_> = (0..4)
             .map(|_| {
