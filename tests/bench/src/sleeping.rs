@@ -60,6 +60,12 @@ const INSERT_INTO_POSTGRES: &str = "
 INSERT INTO runs (workflow_id, version_id, contact_id, node, status, due_at, turn, attempts, hops, enrolled_at)
 SELECT $3, $4, n, 1, 0, $5 + (n * 2654435761) % $6, 1, 0, 0, $7 FROM generate_series($1::bigint, $2::bigint) AS n";
 
+/// A claim locks the contacts too, so that they have to be there.
+const CONTACTS_INTO_POSTGRES: &str = "
+INSERT INTO contacts (id, uid, external_id, attributes, created_at, updated_at)
+SELECT n, '', 'sleeper ' || n, '{}', $3, $3 FROM generate_series($1::bigint, $2::bigint) AS n
+ON CONFLICT (id) DO NOTHING";
+
 /// The claim as the store has it, taken out of its source so that the plan is of what really runs.
 const SQLITE_STORE: &str = include_str!("../../../engine/store/src/sqlite/transaction.rs");
 const POSTGRES_STORE: &str = include_str!("../../../engine/store/src/postgres/transaction.rs");
@@ -167,8 +173,10 @@ impl Bed<'_> {
                 let (from, now) = (from.as_millisecond(), self.now.as_millisecond());
                 let values: &[&(dyn ToSql + Sync)] =
                     &[&first, &last, &workflow, &version, &from, &span_ms, &now];
+                client.execute(CONTACTS_INTO_POSTGRES, &[&first, &last, &now]).await?;
                 client.execute(INSERT_INTO_POSTGRES, values).await?;
                 client.batch_execute("VACUUM (ANALYZE) runs").await?;
+                client.batch_execute("VACUUM (ANALYZE) contacts").await?;
             }
         }
         Ok(())
