@@ -123,6 +123,8 @@ async fn claims(store: &dyn Store, workflow: WorkflowId, args: &Args, at: Timest
         let started = Instant::now();
         let claimed = transaction.claim_runs(workflow, at, args.batch as usize).await?;
         times.push(started.elapsed().as_secs_f64() * 1_000.0);
+        // The locks are let go of at once, and not some time after the transaction is dropped.
+        transaction.commit().await?;
         if claimed.len() != args.batch as usize {
             return Err(format!("{} runs were claimed, not {}", claimed.len(), args.batch).into());
         }

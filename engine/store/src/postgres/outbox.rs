@@ -61,7 +61,7 @@ pub(super) const ANY_ABANDONED: &str =
 
 /// Class by class: `$2` says which transactional ones, `$3` to `$5` what becomes of them.
 pub(super) const RECOVER: &str = "
-UPDATE messages SET status = $3, due_at = $4, attempts = attempts + 1, lease_until = NULL,
+UPDATE messages SET status = $3::int4, due_at = $4, attempts = attempts + 1, lease_until = NULL,
     claimed_by = CASE $3::int4 WHEN 4 THEN claimed_by END, detail = $5
 WHERE status = 1 AND lease_until <= $1 AND transactional = $2";
 
