@@ -7,6 +7,8 @@ use super::{PostgresConfig, PostgresStore, contacts, firings, outbox, prune, set
 
 /// Years of rows of which few are old.
 const MANY: &str = "
+INSERT INTO contacts (id, uid, external_id, attributes, created_at, updated_at)
+SELECT i, '', i, '{}', 0, 0 FROM generate_series(1, 20000) AS i;
 INSERT INTO runs (contact_id, workflow_id, version_id, due_at, enrolled_at, ended_at, node, turn, attempts, hops, status)
 SELECT i, 1, 1, CASE WHEN i % 2 = 0 THEN 1000000 END, 0, CASE WHEN i % 2 = 1 THEN i END, 0, 0, 0, 0, i % 2
 FROM generate_series(1, 20000) AS i;
@@ -103,16 +105,18 @@ async fn no_statement_of_the_hot_path_scans_a_table() {
             let scans = |line: &str| line.contains("Seq Scan on") && !line.contains("Seq Scan on workflows");
             assert!(!plan.lines().any(scans) && !plan.contains("Hash Join"), "{plan}\nof {sql}");
         }
-        let plan = plan(&store, transaction::CLAIM_RUNS, "", "NULL, NULL, NULL").await;
-        assert!(plan.contains("Index Scan using runs_due on runs") && !plan.contains("Sort"), "{plan}");
     }
+    let plan = plan(&store, transaction::CLAIM_RUNS, "", "NULL, NULL, NULL").await;
+    assert!(plan.contains("Index Scan using runs_due on runs") && !plan.contains("Sort"), "{plan}");
 }
 
-/// The plan that the store's writers make once for all values.
+/// The plan under the writers' settings for any values whatever: what an index offers does not depend on them.
 async fn plan(store: &PostgresStore, sql: &str, types: &str, values: &str) -> String {
     let mut conn = store.shared.writers.acquire().await.unwrap();
     let types = if types.is_empty() { String::new() } else { format!("({types})") };
-    let prepare = AssertSqlSafe(format!("DEALLOCATE ALL; PREPARE looked_at {types} AS {sql}"));
+    let prepare = AssertSqlSafe(format!(
+        "SET plan_cache_mode = force_generic_plan; DEALLOCATE ALL; PREPARE looked_at {types} AS {sql}"
+    ));
     raw_sql(prepare).execute(&mut *conn).await.unwrap();
     let values = if values.is_empty() { String::new() } else { format!("({values})") };
     let explain = AssertSqlSafe(format!("EXPLAIN (COSTS OFF) EXECUTE looked_at {values}"));
