@@ -4,7 +4,7 @@ use std::{io::Write, pin::pin, sync::Arc, time::Instant};
 
 use dripline_delivery::Delivered;
 use dripline_model::{Clock, DrivenClock, SystemClock};
-use dripline_runtime::{Engine, Moment, Settled};
+use dripline_runtime::{Engine, ErrorKind, Moment, Settled};
 use dripline_store::Store;
 use jiff::Timestamp;
 
@@ -44,7 +44,12 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
         if args.forever {
             writeln!(out, "Running. Ctrl-C ends it.")?;
             out.flush()?;
-            assembly.engine.run_forever(interrupted()).await.map_err(Problem::unavailable)?;
+            let ran = assembly.engine.run_forever(interrupted()).await;
+            ran.map_err(|error| match error.kind {
+                // It panicked.
+                ErrorKind::Worker(_) => Problem::internal(error),
+                _ => Problem::unavailable(error),
+            })?;
         } else {
             let engine = &assembly.engine;
             let moment =
