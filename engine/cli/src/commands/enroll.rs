@@ -104,26 +104,33 @@ async fn enroll_many(
     out: &mut Out,
 ) -> Result<u64, Problem> {
     let bar = contact_progress();
-    let done = loop {
+    let (segment, done) = loop {
         let now = SystemClock.now();
         if entrance.advance(store, firing, SLICE, now).await.map_err(Problem::unavailable)?.is_none() {
             tokio::time::sleep(LEAVE_ALONE).await;
         }
         let gone = || Problem::internal("the enrolment is not in the store any more");
-        let Firing { progress, total, .. } = store.firing(firing).await?.ok_or_else(gone)?;
+        let Firing { new, progress, total, .. } = store.firing(firing).await?.ok_or_else(gone)?;
         bar.set_length(total);
         bar.set_position(progress.seen);
         if progress.done {
-            break progress;
+            break (new.segment, progress);
         }
     };
     bar.finish_and_clear();
-    let refused = done.seen - done.enrolled;
+    if done.seen == 0 {
+        let whom = segment.map_or("there are no contacts".to_owned(), |segment| {
+            format!("nobody is in the segment `{}`", clean(&segment))
+        });
+        writeln!(out, "{WARNING}nobody enrolled{WARNING:#}: {whom}")?;
+        return Ok(0);
+    }
+    let refused = done.seen.saturating_sub(done.enrolled);
     write!(out, "{GOOD}enrolled{GOOD:#} {} of {}", count(done.enrolled), plural(done.seen, "contact"))?;
     if refused > 0 {
         write!(
             out,
-            "; {WARNING}not enrolled{WARNING:#} {}: dripline contacts show says why",
+            "; {WARNING}not enrolled{WARNING:#} {}: `dripline contacts show` says why",
             count(refused)
         )?;
     }

@@ -71,6 +71,30 @@ fn enrolling_follows_the_rules_of_the_workflow() {
 }
 
 #[test]
+fn everybody_or_a_segment_is_enrolled_at_once() {
+    let _steady = steady();
+    let workspace = TestWorkspace::with_contacts();
+    workspace.remove("workflows/welcome.yaml");
+    workspace.write("workflows/greet.yaml", WORKFLOW);
+    assert_eq!(workspace.run(&["run"]).code, 0);
+    assert_snapshot!(workspace.run(&["enroll", "greet", "--all"]).shown(), @"
+    [exit 0]
+    enrolled 4 of 5 contacts; not enrolled 1: `dripline contacts show` says why
+    ");
+    assert_eq!(workspace.run(&["run", "--fast-forward"]).code, 0);
+    assert_snapshot!(workspace.run(&["enroll", "greet", "--segment", "hot"]).shown(), @"
+    [exit 1]
+    enrolled 0 of 2 contacts; not enrolled 2: `dripline contacts show` says why
+    ");
+    assert_snapshot!(workspace.run(&["enroll", "greet", "--segment", "cold"]).shown(), @"
+    [exit 1]
+    nobody enrolled: nobody is in the segment `cold`
+    ");
+    assert_eq!(workspace.run(&["enroll", "greet", "--all", "c-001"]).code, 2);
+    assert_eq!(workspace.run(&["enroll", "greet"]).code, 2);
+}
+
+#[test]
 fn a_workflow_without_a_manual_trigger_takes_nobody_by_hand() {
     let _steady = steady();
     let workspace = TestWorkspace::with_contacts();
