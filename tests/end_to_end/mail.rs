@@ -82,6 +82,27 @@ fn a_server_that_is_not_there_delays_mail_and_loses_none() {
     assert_same(&workspace, &receiver.received());
 }
 
+#[test]
+fn the_next_server_takes_over_from_one_that_is_not_there() {
+    let receiver = Receiver::start();
+    let workspace =
+        Workspace::with_steps("  - email: {template: hello, subject: Hello, transactional: true}\n");
+    workspace.write("templates/hello.txt", "Hello {{contact.external_id}}\n");
+    // A port on which nobody listens: bound, and given back at once.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let settings = std::fs::read_to_string(workspace.path("dripline.yaml")).unwrap();
+    let server = |name: &str, port: u16| {
+        format!("    - {{name: {name}, host: 127.0.0.1, port: {port}, tls: none, rate: 2 per second}}\n")
+    };
+    let servers = server("first", nobody) + &server("second", receiver.port);
+    workspace.write("dripline.yaml", &format!("{settings}\nmail:\n  transports:\n{servers}"));
+    workspace.enroll();
+    // Three mails at two a second: the last one is waited for.
+    assert_eq!(receiver.received().len(), 3);
+    assert!(workspace.json(&["mail", "list"]).iter().all(|mail| mail["attempts"] == 1));
+    assert_same(&workspace, &receiver.received());
+}
+
 /// The engine sleeps until something is due or arrives, from whichever process it comes.
 #[test]
 fn a_running_engine_hears_what_another_process_writes_and_stops_orderly() {
