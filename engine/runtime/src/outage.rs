@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::error::{Error, Result};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Whether the store is away, as all loops of an engine see it; said once.
 #[derive(Debug, Default)]
@@ -74,8 +74,8 @@ impl<'a> Patience<'a> {
     }
 }
 
-/// Each twice as long as the one before, and by chance up to twice as long as that, so that processes that lost the same
-/// store do not all come back at the same moment.
+/// Each twice as long as the one before, up to [`LONGEST_PAUSE`], and by chance up to twice as long as that, so that
+/// processes that lost the same store do not all come back at the same moment.
 fn pauses() -> ExponentialBackoff {
     ExponentialBuilder::new()
         .with_min_delay(FIRST_PAUSE)

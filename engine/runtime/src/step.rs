@@ -13,7 +13,7 @@ use crate::{
     drive::Settled,
     engine::Engine,
     error::{Result, While, despite},
-    shares::{Flow, Shares},
+    shares::{Flow, Shares, Turn},
 };
 
 /// Events come from somebody who waits for what they start.
@@ -68,17 +68,18 @@ impl Engine {
         let full = self.options.batch_size;
         for flow in turns {
             let started = Instant::now();
-            let limit = match order {
+            let turn = match order {
                 Order::Fair => self.shares().begin(flow, full, started),
-                Order::Fixed => full,
+                Order::Fixed => Turn::whole(full),
             };
+            let limit = turn.limit;
             let done = match flow {
                 Flow::Firing(firing) => self.take_firing(tx.as_mut(), firing, now, limit).await?,
                 Flow::Runs(workflow) => self.take_runs(tx.as_mut(), workflow, now, limit).await?,
                 Flow::Arrivals => self.take_arrivals(tx.as_mut(), now, limit).await?,
             };
             // Others are at all of it.
-            let Some((settled, size)) = done else { continue };
+            let Some((settled, taken)) = done else { continue };
             dripline_model::crash::point("batch.commit.before");
             tx.commit().await.while_doing("commit a batch")?;
             dripline_model::crash::point("batch.commit.after");
@@ -86,7 +87,7 @@ impl Engine {
             if order == Order::Fair {
                 let share =
                     busy.iter().find(|busy| busy.flow == flow).map_or(DEFAULT_SHARE, |busy| busy.share);
-                self.shares().end(flow, share, limit, size, started.elapsed());
+                self.shares().end(flow, share, turn, taken, started.elapsed());
             }
             return Ok(Some(settled));
         }

@@ -169,17 +169,20 @@ impl Clone for SqliteStore {
 mod tests {
     use std::borrow::Cow;
 
+    use dripline_model::{
+        clock::from_ms,
+        id::{ContactId, WorkflowId},
+        message::MessageStatus,
+    };
+    use jiff::Timestamp;
     use sqlx::{
-        SqlSafeStr as _,
+        Executor as _, SqlSafeStr as _,
         migrate::{Migration, MigrationType},
         query_scalar,
     };
 
-    use dripline_model::{clock::from_ms, message::MessageStatus};
-    use jiff::Timestamp;
-
     use super::*;
-    use crate::{Abandoned, Decision, Outbox as _, UncertainRule, Undecided};
+    use crate::{Abandoned, Catalog as _, Decision, Outbox as _, Scheduling as _, UncertainRule, Undecided};
 
     #[tokio::test]
     async fn an_older_database_is_copied_before_it_is_brought_up_to_date() {
@@ -236,5 +239,22 @@ mod tests {
         assert_eq!(store.next_message_due().await.unwrap(), Some(from_ms(7)));
         let all = Undecided { status: MessageStatus::Uncertain, ids: None };
         assert_eq!(store.decide(&all, Decision::Resend, now).await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn firings_of_the_first_schema_go_on_where_they_stopped() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dripline.db");
+        let first = Migrator::with_migrations(open::MIGRATIONS.iter().take(1).cloned().collect());
+        let store = SqliteStore::open_with(&path, SqliteSynchronous::Off, &first, None).await.unwrap();
+        let old = "INSERT INTO workflows (id, name, created_at) VALUES (1, 'w', 0);
+            INSERT INTO firings VALUES (1, 1000, 7, 1), (1, 2000, 5, 0)";
+        store.shared.writer.execute(old).await.unwrap();
+        drop(store);
+        let store = SqliteStore::open(&path).await.unwrap();
+        assert_eq!(store.last_firing(WorkflowId(1)).await.unwrap(), Some(from_ms(2000)));
+        let open = store.open_firings().await.unwrap();
+        assert_eq!((open.len(), open[0].new.at, open[0].progress.last), (1, from_ms(2000), ContactId(5)));
+        assert_eq!(store.revision().await.unwrap(), 0);
     }
 }

@@ -110,6 +110,8 @@ fn is_slow(line: &str) -> bool {
         "new",
         "outgoing",
         "settled",
+        // Holds only the firings that are under way.
+        "firings_open",
         // A row for each file of the workspace.
         "workflows",
     ];
