@@ -71,9 +71,9 @@ impl Engine {
                 }
                 Err(error) => return Err(error),
             };
-            tx.apply(&applied, now).await.while_doing("apply a batch")?;
+            let scores = tx.apply(&applied, now).await.while_doing("apply a batch")?;
             dripline_model::crash::point("batch.applied");
-            people.forget(&applied);
+            people.follow(&applied, scores);
             for turn in applied {
                 if let Some(run) = carried_on(&turn, now) {
                     frontier.entry((run.version, run.node)).or_default().push(run);
@@ -92,7 +92,7 @@ fn carried_on(turn: &AppliedTurn, now: Timestamp) -> Option<ClaimedRun> {
             turn: turn.run.turn + 1,
             attempts: 0,
             hops: if waited { 0 } else { turn.run.hops + 1 },
-            ..turn.run.clone()
+            ..turn.run
         }),
         _ => None,
     }

@@ -38,8 +38,9 @@ pub(crate) struct CompiledNode {
     pub(crate) condition: Option<Expression>,
     pub(crate) action: CompiledAction,
     pub(crate) next: Option<NodeIndex>,
-    /// What of a contact the node reads.
-    pub(crate) needs: Needs,
+    /// What of a contact the node reads, and every node to which a run may get from here without waiting: a batch loads it
+    /// all at once.
+    pub(crate) ahead: Needs,
 }
 
 pub(crate) enum CompiledAction {
@@ -101,6 +102,7 @@ impl CompiledProgram {
             .map(|node| CompiledNode::new(node, &ids, plugins, grants, teams))
             .collect::<std::result::Result<Vec<_>, _>>()
             .map_err(unusable)?;
+        let nodes = look_ahead(nodes);
         Ok(Self {
             entrance,
             share: program.share.unwrap_or(DEFAULT_SHARE),
@@ -116,7 +118,45 @@ impl CompiledProgram {
     }
 }
 
+/// Adds to each node's needs those of the nodes ahead of it.
+fn look_ahead(mut nodes: Vec<CompiledNode>) -> Vec<CompiledNode> {
+    // Most ways lead down the file, so that one pass from its end does nearly all; loops need a second one.
+    loop {
+        let mut grew = false;
+        for index in (0..nodes.len()).rev() {
+            let Some(node) = nodes.get(index) else { continue };
+            let mut ahead = node.ahead.clone();
+            for next in node.follows() {
+                if let Some(next) = nodes.get(next as usize) {
+                    ahead.merge(&next.ahead);
+                }
+            }
+            if let Some(node) = nodes.get_mut(index)
+                && node.ahead != ahead
+            {
+                node.ahead = ahead;
+                grew = true;
+            }
+        }
+        if !grew {
+            return nodes;
+        }
+    }
+}
+
 impl CompiledNode {
+    /// Where a run may stand next in the same transaction.
+    fn follows(&self) -> Vec<NodeIndex> {
+        let others: Vec<Option<NodeIndex>> = match &self.action {
+            CompiledAction::Plugin(step) if step.plugin.manifest().may_wait => return Vec::new(),
+            CompiledAction::Plugin(step) => step.paths.values().copied().collect(),
+            CompiledAction::Branch { otherwise, .. } => vec![*otherwise],
+            CompiledAction::Goto(_) => Vec::new(),
+            CompiledAction::Exit(_) => return Vec::new(),
+        };
+        others.into_iter().chain([self.next]).flatten().collect()
+    }
+
     fn new(
         node: program::Node,
         ids: &[String],
@@ -146,7 +186,7 @@ impl CompiledNode {
                 CompiledAction::Plugin(Box::new(step))
             }
         };
-        Ok(Self { condition, action, next: node.next, needs })
+        Ok(Self { condition, action, next: node.next, ahead: needs })
     }
 }
 

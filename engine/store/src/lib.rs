@@ -6,6 +6,7 @@
 
 mod answers;
 mod backend;
+mod behind;
 mod catalog;
 mod claimant;
 mod error;

@@ -1,6 +1,6 @@
 //! One batch is one transaction: claim, load, apply, commit.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use dripline_model::{
@@ -112,8 +112,10 @@ pub trait Transaction: Send {
     /// Writes a plugin's state cell.
     async fn put_state(&mut self, plugin: &str, key: &str, value: &[u8]) -> Result<()>;
 
-    /// Applies what the turns of one batch want, moves their runs on, and records their decisions, set by set.
-    async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<()>;
+    /// Applies what the turns of one batch want, moves their runs on, and records their decisions, set by set. Answers the
+    /// scores that changed. What is not read again may be written behind: what fails of it fails a later call, at the
+    /// latest the commit.
+    async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<Vec<ScoreValue>>;
 
     /// The firings that are not done, in the order of their beginning.
     async fn open_firings(&mut self) -> Result<Vec<Firing>>;
@@ -140,7 +142,7 @@ pub struct ClaimedEvent {
 }
 
 /// A run that is due.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClaimedRun {
     /// The run.
     pub run: RunId,
@@ -214,6 +216,17 @@ pub struct AppliedTurn {
     pub reason: String,
     /// What becomes of the run.
     pub advance: Advance,
+}
+
+/// What a contact's score is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScoreValue {
+    /// Whose.
+    pub contact: ContactId,
+    /// The score's name.
+    pub score: Arc<str>,
+    /// Its value.
+    pub value: i64,
 }
 
 /// What becomes of a run after a turn.

@@ -21,7 +21,7 @@ use super::{
     scores, segments,
 };
 use crate::{
-    Advance, AppliedTurn,
+    Advance, AppliedTurn, ScoreValue,
     error::{Raw, to_json},
     sets::{Assignment, NewMessage, Sets},
 };
@@ -99,11 +99,11 @@ pub(crate) async fn apply(
     pending: &mut Pending,
     turns: &[AppliedTurn],
     now: Timestamp,
-) -> Raw<()> {
+) -> Raw<Vec<ScoreValue>> {
     let effects = Effects::of(turns);
     set_fields(sets, &effects.fields, now).await?;
     set_tags(sets, &effects.tags).await?;
-    scores::change(sets, &effects.scores, now).await?;
+    let scores = scores::change(sets, &effects.scores, now).await?;
     segments::change(sets, &effects.segments, now).await?;
     queue_emails(sets, &effects.emails, now).await?;
     assign(sets, &effects.owners, now).await?;
@@ -120,7 +120,8 @@ pub(crate) async fn apply(
         reason: &turn.reason,
         event: None,
     });
-    pending.decide(sets, decisions.collect(), now).await
+    pending.decide(sets, decisions.collect(), now).await?;
+    Ok(scores)
 }
 
 async fn set_fields(sets: &mut impl Sets, fields: &[(ContactId, &str, &Value)], now: Timestamp) -> Raw<()> {

@@ -18,6 +18,9 @@ use crate::{
     sets::{Decision, EndedRun, MovedRun, Sets},
 };
 
+/// How many decisions are not kept back any longer.
+const AT_ONCE: usize = 1024;
+
 /// Moves and decisions that are not written yet.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
@@ -99,6 +102,12 @@ impl Pending {
                 reason: sets.word(decision.reason)?,
                 event: decision.event.map(|event| event.0),
             });
+        }
+        // Large sets at once: they are written behind, while the next step is worked out.
+        let whole = self.decisions.len() - self.decisions.len() % AT_ONCE;
+        if whole > 0 {
+            let rest = self.decisions.split_off(whole);
+            sets.insert_decisions(&std::mem::replace(&mut self.decisions, rest)).await?;
         }
         Ok(())
     }

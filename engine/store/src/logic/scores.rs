@@ -3,12 +3,19 @@
 //! A score's value is the sum of its entries that are not cleared. The changes of a batch are worked out here, in order,
 //! on values loaded once, so that several turns of one contact add up; only the outcome is written.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
+use dripline_model::id::ContactId;
+
+use foldhash::fast::RandomState;
 use jiff::Timestamp;
 
 use super::{apply::Wanted, ms};
 use crate::{
+    ScoreValue,
     error::Raw,
     sets::{ScoreEntry, Sets, StepScore},
 };
@@ -33,19 +40,29 @@ struct Part {
 #[derive(Debug, Default)]
 struct Ledger {
     /// By contact and score.
-    values: HashMap<(i64, i64), i64>,
+    values: HashMap<(i64, i64), i64, RandomState>,
     /// Stored entries that stand: id and points.
-    standing: HashMap<Part, Vec<(i64, i64)>>,
+    standing: HashMap<Part, Vec<(i64, i64)>, RandomState>,
     /// Contact and id.
     cleared: Vec<(i64, i64)>,
     entries: Vec<ScoreEntry>,
     /// Positions in `entries` of those that stand.
-    new: HashMap<Part, Vec<usize>>,
+    new: HashMap<Part, Vec<usize>, RandomState>,
     /// In the order of the table.
     changed: BTreeSet<(i64, i64)>,
 }
 
 impl Ledger {
+    /// The values that changed.
+    fn changed(&self, names: &BTreeMap<i64, Arc<str>>) -> Vec<ScoreValue> {
+        let changed = self.changed.iter().filter_map(|key| {
+            let value = self.values.get(key).copied().unwrap_or_default();
+            let score = Arc::clone(names.get(&key.1)?);
+            Some(ScoreValue { contact: ContactId(key.0), score, value })
+        });
+        changed.collect()
+    }
+
     fn clear(&mut self, part: Part) {
         let mut points = 0_i64;
         for (id, given) in self.standing.remove(&part).unwrap_or_default() {
@@ -88,9 +105,9 @@ pub(crate) async fn change(
     sets: &mut impl Sets,
     changes: &[Wanted<'_, Change<'_>>],
     now: Timestamp,
-) -> Raw<()> {
+) -> Raw<Vec<ScoreValue>> {
     if changes.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let places: BTreeSet<_> =
         changes.iter().map(|change| (change.turn.run.version, change.turn.run.node)).collect();
@@ -156,7 +173,14 @@ pub(crate) async fn change(
             }
         }
     }
-    write(sets, ledger, now).await
+    let mut names: BTreeMap<i64, Arc<str>> = BTreeMap::new();
+    for change in changes {
+        let (Change::Add { score, .. } | Change::Clear { score }) = change.what;
+        names.entry(sets.word(score)?).or_insert_with(|| score.into());
+    }
+    let changed = ledger.changed(&names);
+    write(sets, ledger, now).await?;
+    Ok(changed)
 }
 
 async fn write(sets: &mut impl Sets, ledger: Ledger, now: Timestamp) -> Raw<()> {

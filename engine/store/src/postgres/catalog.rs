@@ -161,14 +161,16 @@ impl PostgresStore {
     /// Begins the transaction of one who publishes: one at a time, so that versions are numbered one after the other.
     async fn publisher(&self) -> Raw<Writer> {
         let mut writer = self.writer().await?;
-        query(LOCK).execute(writer.conn()).await?;
+        query(LOCK).execute(writer.conn().await?).await?;
         writer.wakes_others = true;
         Ok(writer)
     }
 
     async fn replace_teams(&self, reps: &[Representative], teams: &[Team]) -> Raw<()> {
         let mut writer = self.publisher().await?;
-        if representatives(writer.conn()).await? == reps && all_teams(writer.conn()).await? == teams {
+        if representatives(writer.conn().await?).await? == reps
+            && all_teams(writer.conn().await?).await? == teams
+        {
             return Ok(());
         }
         writer.run(query(NEXT_REVISION)).await?;
@@ -189,9 +191,10 @@ impl PostgresStore {
         let digest = new.program.digest();
         // Brought back, it counts as published anew, so that no schedule makes up for the time in between.
         let appears = writer.run(query(PUT_WORKFLOW).bind(&new.program.name).bind(ms(now))).await? > 0;
-        let workflow: i64 = query_scalar(WORKFLOW).bind(&new.program.name).fetch_one(writer.conn()).await?;
+        let workflow: i64 =
+            query_scalar(WORKFLOW).bind(&new.program.name).fetch_one(writer.conn().await?).await?;
         let current: Option<(i64, i64, String)> =
-            query_as(CURRENT).bind(workflow).fetch_optional(writer.conn()).await?;
+            query_as(CURRENT).bind(workflow).fetch_optional(writer.conn().await?).await?;
         if let Some((id, number, current)) = &current
             && current == digest.as_str()
             && !appears
@@ -215,7 +218,7 @@ impl PostgresStore {
             .bind(to_json("program", new.program)?)
             .bind(new.source)
             .bind(ms(now))
-            .fetch_one(writer.conn())
+            .fetch_one(writer.conn().await?)
             .await?;
         writer.run(query(NEXT_REVISION)).await?;
         writer.commit().await?;
@@ -224,7 +227,7 @@ impl PostgresStore {
 
     async fn retire(&self, names: &BTreeSet<&str>, now: Timestamp) -> Raw<Vec<String>> {
         let mut writer = self.publisher().await?;
-        let mut workflows: Vec<(i64, String)> = query_as(IN_USE).fetch_all(writer.conn()).await?;
+        let mut workflows: Vec<(i64, String)> = query_as(IN_USE).fetch_all(writer.conn().await?).await?;
         workflows.retain(|(_, name)| !names.contains(name.as_str()));
         for (id, _) in &workflows {
             writer.run(query(RETIRE).bind(*id).bind(ms(now))).await?;

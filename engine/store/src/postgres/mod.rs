@@ -162,7 +162,7 @@ impl Backend for PostgresStore {
 
     async fn importer(&self) -> Raw<Writer> {
         let mut writer = self.writer().await?;
-        query(LOCK_IMPORTS).execute(writer.conn()).await?;
+        query(LOCK_IMPORTS).execute(writer.conn().await?).await?;
         Ok(writer)
     }
 }

@@ -198,7 +198,7 @@ impl Writer {
             return Ok(Vec::new());
         }
         let names: Vec<_> = names.iter().map(|name| text(name)).collect();
-        Ok(query_as(sql).bind(names).fetch_all(self.conn()).await?)
+        Ok(query_as(sql).bind(names).fetch_all(self.conn().await?).await?)
     }
 
     /// Finds the ids of what is named, and makes what is missing beside this transaction: it does no harm to be there
@@ -224,14 +224,16 @@ impl Writer {
         if rows.is_empty() {
             return Ok(());
         }
-        self.run(bind_columns!(query(sql), rows, |row| row.0, row.1)).await.map(drop)
+        self.run_behind(bind_columns!(query(sql), rows, |row| row.0, row.1));
+        Ok(())
     }
 
     async fn put_triples(&mut self, sql: &'static str, rows: &[(i64, i64, i64)]) -> Raw<()> {
         if rows.is_empty() {
             return Ok(());
         }
-        self.run(bind_columns!(query(sql), rows, |row| row.0, row.1, row.2)).await.map(drop)
+        self.run_behind(bind_columns!(query(sql), rows, |row| row.0, row.1, row.2));
+        Ok(())
     }
 
     async fn new_ids(&mut self, sql: &'static str, count: usize) -> Raw<Vec<i64>> {
@@ -239,7 +241,7 @@ impl Writer {
             return Ok(Vec::new());
         }
         let count = i64::try_from(count).unwrap_or(i64::MAX);
-        Ok(query_scalar(sql).bind(count).fetch_all(self.conn()).await?)
+        Ok(query_scalar(sql).bind(count).fetch_all(self.conn().await?).await?)
     }
 }
 
@@ -254,8 +256,11 @@ impl Sets for Writer {
     }
 
     async fn version(&mut self, id: VersionId) -> Raw<Arc<Version>> {
+        if let Some(version) = self.shared.versions.known(id) {
+            return Ok(version);
+        }
         let shared = Arc::clone(&self.shared);
-        shared.version(self.conn(), id).await
+        shared.version(self.conn().await?, id).await
     }
 
     async fn contact_ids(&mut self, count: usize) -> Raw<Vec<i64>> {
@@ -271,11 +276,11 @@ impl Sets for Writer {
     }
 
     async fn contacts(&mut self, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>> {
-        contacts::load(self.conn(), ids, needs).await
+        contacts::load(self.conn().await?, ids, needs).await
     }
 
     async fn contact_parts(&mut self, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>> {
-        contacts::load_parts(self.conn(), ids, needs).await
+        contacts::load_parts(self.conn().await?, ids, needs).await
     }
 
     async fn release_emails(&mut self, contacts: &[i64]) -> Raw<()> {
@@ -324,7 +329,8 @@ impl Sets for Writer {
             return Ok(());
         }
         let put = bind_columns!(query(PUT_ATTRIBUTES), rows, |row| row.0, json(&row.1));
-        self.run(put.bind(now_ms)).await.map(drop)
+        self.run_behind(put.bind(now_ms));
+        Ok(())
     }
 
     async fn add_attribute_names(&mut self, names: BTreeSet<&str>) -> Raw<()> {
@@ -346,7 +352,8 @@ impl Sets for Writer {
             return Ok(());
         }
         let put = bind_columns!(query(PUT_CONSENTS), rows, |row| row.0, row.1, row.2);
-        self.run(put.bind(now_ms)).await.map(drop)
+        self.run_behind(put.bind(now_ms));
+        Ok(())
     }
 
     async fn add_tags(&mut self, rows: &[(i64, i64)]) -> Raw<()> {
@@ -358,12 +365,12 @@ impl Sets for Writer {
     }
 
     async fn scores(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64, i64)>> {
-        Ok(query_as(SCORES).bind(contacts).fetch_all(self.conn()).await?)
+        Ok(query_as(SCORES).bind(contacts).fetch_all(self.conn().await?).await?)
     }
 
     async fn standing_entries(&mut self, contacts: &[i64], of: StepScore) -> Raw<Vec<(i64, i64, i64)>> {
         let entries = query_as(STANDING_ENTRIES).bind(contacts);
-        Ok(entries.bind(of.score).bind(of.workflow).bind(of.step).fetch_all(self.conn()).await?)
+        Ok(entries.bind(of.score).bind(of.workflow).bind(of.step).fetch_all(self.conn().await?).await?)
     }
 
     async fn clear_entries(&mut self, entries: &[(i64, i64)], now_ms: i64) -> Raw<()> {
@@ -371,7 +378,8 @@ impl Sets for Writer {
             return Ok(());
         }
         let clear = bind_columns!(query(CLEAR_ENTRIES), entries, |entry| entry.0, entry.1);
-        self.run(clear.bind(now_ms)).await.map(drop)
+        self.run_behind(clear.bind(now_ms));
+        Ok(())
     }
 
     async fn put_scores(&mut self, rows: &[(i64, i64, i64)]) -> Raw<()> {
@@ -396,7 +404,8 @@ impl Sets for Writer {
             entry.of.step,
             entry.is_cleared.then_some(now_ms),
         );
-        self.run(insert.bind(now_ms)).await.map(drop)
+        self.run_behind(insert.bind(now_ms));
+        Ok(())
     }
 
     async fn segments(
@@ -417,7 +426,7 @@ impl Sets for Writer {
     }
 
     async fn memberships(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64)>> {
-        Ok(query_as(MEMBERSHIPS).bind(contacts).fetch_all(self.conn()).await?)
+        Ok(query_as(MEMBERSHIPS).bind(contacts).fetch_all(self.conn().await?).await?)
     }
 
     async fn join(&mut self, rows: &[(i64, i64)], now_ms: i64) -> Raw<()> {
@@ -425,7 +434,8 @@ impl Sets for Writer {
             return Ok(());
         }
         let join = bind_columns!(query(JOIN), rows, |row| row.0, row.1);
-        self.run(join.bind(now_ms)).await.map(drop)
+        self.run_behind(join.bind(now_ms));
+        Ok(())
     }
 
     async fn leave(&mut self, rows: &[(i64, i64)]) -> Raw<()> {
@@ -437,7 +447,7 @@ impl Sets for Writer {
             return Ok(Vec::new());
         }
         let keys: Vec<_> = keys.iter().map(|key| text(key)).collect();
-        Ok(query_scalar(KNOWN_EVENT_KEYS).bind(keys).fetch_all(self.conn()).await?)
+        Ok(query_scalar(KNOWN_EVENT_KEYS).bind(keys).fetch_all(self.conn().await?).await?)
     }
 
     async fn insert_events(&mut self, rows: &[EventFields<'_>]) -> Raw<()> {
@@ -474,7 +484,7 @@ impl Sets for Writer {
 
     async fn insert_team(&mut self, key: &str, name: &str, position: i64, members: &[(i64, i64)]) -> Raw<()> {
         let insert = query_scalar(INSERT_TEAM).bind(text(key).into_owned()).bind(text(name).into_owned());
-        let team: i64 = insert.bind(position).fetch_one(self.conn()).await?;
+        let team: i64 = insert.bind(position).fetch_one(self.conn().await?).await?;
         if members.is_empty() {
             return Ok(());
         }
@@ -509,7 +519,8 @@ impl Sets for Writer {
             row.run,
             row.turn,
         );
-        self.run(insert.bind(now_ms)).await.map(drop)
+        self.run_behind(insert.bind(now_ms));
+        Ok(())
     }
 
     async fn put_owners(&mut self, rows: &[(i64, i64, i64)]) -> Raw<()> {
@@ -535,7 +546,8 @@ impl Sets for Writer {
             row.is_transactional,
             text(row.subject),
         );
-        self.run(queue.bind(now_ms)).await.map(drop)
+        self.run_behind(queue.bind(now_ms));
+        Ok(())
     }
 
     async fn insert_runs(&mut self, rows: &[NewRun], now_ms: i64) -> Raw<Vec<(i64, NewRun)>> {
@@ -572,7 +584,8 @@ impl Sets for Writer {
             small(run.attempts),
             small(run.hops),
         );
-        self.run(moved).await.map(drop)
+        self.run_behind(moved);
+        Ok(())
     }
 
     async fn end_runs(&mut self, rows: &[EndedRun]) -> Raw<()> {
@@ -588,7 +601,8 @@ impl Sets for Writer {
             small(run.turn),
             run.ended_ms,
         );
-        self.run(ended).await.map(drop)
+        self.run_behind(ended);
+        Ok(())
     }
 
     async fn insert_decisions(&mut self, rows: &[Decision]) -> Raw<()> {
@@ -608,6 +622,7 @@ impl Sets for Writer {
             decision.reason,
             decision.event,
         );
-        self.run(insert).await.map(drop)
+        self.run_behind(insert);
+        Ok(())
     }
 }

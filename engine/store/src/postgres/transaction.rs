@@ -17,7 +17,7 @@ use sqlx::{query, query_as, query_scalar};
 use super::{PostgresStore, firings, rows::bind_columns, writer::Writer};
 use crate::{
     AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, NewFiring, Refusal,
-    Result, Scheduling, Transaction,
+    Result, Scheduling, ScoreValue, Transaction,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw, damaged, from_json},
     logic::{
@@ -154,10 +154,11 @@ impl PostgresStore {
     async fn revive(&self, run: Option<RunId>, now: Timestamp) -> Raw<u64> {
         let mut writer = self.writer().await?;
         let failed: Vec<StandingRun> =
-            query_as(FAILED_RUNS).bind(run.map(|run| run.0)).fetch_all(writer.conn()).await?;
+            query_as(FAILED_RUNS).bind(run.map(|run| run.0)).fetch_all(writer.conn().await?).await?;
         let mut decisions = Vec::new();
         for run in failed {
-            let _: Option<i64> = query_scalar(LOCK_CONTACT).bind(run.2).fetch_optional(writer.conn()).await?;
+            let _: Option<i64> =
+                query_scalar(LOCK_CONTACT).bind(run.2).fetch_optional(writer.conn().await?).await?;
             if writer.run(query(REVIVE).bind(run.0).bind(ms(now))).await? > 0 {
                 decisions.push(enroll::by_hand(run, DecisionKind::Retrying, None));
             }
@@ -174,7 +175,7 @@ impl PostgresStore {
     async fn cancel(&self, run: RunId, reason: &str, now: Timestamp) -> Raw<bool> {
         let mut writer = self.writer().await?;
         let active: Option<StandingRun> =
-            query_as(ACTIVE_RUN).bind(run.0).fetch_optional(writer.conn()).await?;
+            query_as(ACTIVE_RUN).bind(run.0).fetch_optional(writer.conn().await?).await?;
         let Some(active) = active else { return Ok(false) };
         let cancelled = RunStatus::Cancelled.code();
         writer.run(query(CANCEL).bind(run.0).bind(cancelled).bind(ms(now))).await?;
@@ -210,7 +211,7 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn has_arrivals(&mut self, now: Timestamp) -> Result<bool> {
-        query_scalar(HAS_ARRIVALS).bind(ms(now)).fetch_one(self.writer.conn()).await.doing("look for events")
+        self.arrivals(now).await.doing("look for events")
     }
 
     async fn due_workflows(&mut self, now: Timestamp) -> Result<Vec<WorkflowId>> {
@@ -228,9 +229,7 @@ impl Transaction for PostgresTransaction {
 
     async fn lock_contacts(&mut self, ids: &[ContactId]) -> Result<()> {
         let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-        let locked: sqlx::Result<Vec<i64>> =
-            query_scalar(LOCK_CONTACTS).bind(ids).fetch_all(self.writer.conn()).await;
-        locked.map(drop).doing("lock contacts")
+        self.lock(ids).await.doing("lock contacts")
     }
 
     async fn load_contacts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>> {
@@ -256,7 +255,8 @@ impl Transaction for PostgresTransaction {
         after: ContactId,
         limit: usize,
     ) -> Result<Vec<ContactId>> {
-        firings::contacts_after(self.writer.conn(), segment, after, limit).await.doing("list contacts")
+        let conn = self.writer.conn().await.doing("list contacts")?;
+        firings::contacts_after(conn, segment, after, limit).await.doing("list contacts")
     }
 
     async fn enroll(&mut self, enrolments: &[Enrolment], now: Timestamp) -> Result<()> {
@@ -278,16 +278,18 @@ impl Transaction for PostgresTransaction {
         self.writer.run(put).await.map(drop).doing(format!("write the state of `{plugin}`"))
     }
 
-    async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<()> {
+    async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<Vec<ScoreValue>> {
         apply::apply(&mut self.writer, &mut self.pending, turns, now).await.doing("apply a batch's effects")
     }
 
     async fn open_firings(&mut self) -> Result<Vec<Firing>> {
-        firings::open(self.writer.conn()).await.doing("read the open firings")
+        let conn = self.writer.conn().await.doing("read the open firings")?;
+        firings::open(conn).await.doing("read the open firings")
     }
 
     async fn firing(&mut self, firing: FiringId) -> Result<Option<Firing>> {
-        firings::take(self.writer.conn(), firing).await.doing("read a firing")
+        let conn = self.writer.conn().await.doing("read a firing")?;
+        firings::take(conn, firing).await.doing("read a firing")
     }
 
     async fn advance_firing(&mut self, firing: FiringId, progress: &FiringProgress) -> Result<()> {
@@ -303,8 +305,11 @@ impl Transaction for PostgresTransaction {
 impl PostgresTransaction {
     async fn claim_arrived(&mut self, now: Timestamp, count: usize) -> Raw<Vec<ClaimedEvent>> {
         type Row = (i64, i64, String, i64, Option<String>);
-        let rows: Vec<Row> =
-            query_as(CLAIM_EVENTS).bind(ms(now)).bind(limit(count)).fetch_all(self.writer.conn()).await?;
+        let rows: Vec<Row> = query_as(CLAIM_EVENTS)
+            .bind(ms(now))
+            .bind(limit(count))
+            .fetch_all(self.writer.conn().await?)
+            .await?;
         let mut events = Vec::with_capacity(rows.len());
         for (id, contact, name, at, properties) in rows {
             let (id, contact) = (EventId(id), ContactId(contact));
@@ -319,9 +324,19 @@ impl PostgresTransaction {
         Ok(events)
     }
 
+    async fn lock(&mut self, contacts: Vec<i64>) -> Raw<()> {
+        query(LOCK_CONTACTS).bind(contacts).execute(self.writer.conn().await?).await?;
+        Ok(())
+    }
+
+    async fn arrivals(&mut self, now: Timestamp) -> Raw<bool> {
+        Ok(query_scalar(HAS_ARRIVALS).bind(ms(now)).fetch_one(self.writer.conn().await?).await?)
+    }
+
     async fn due(&mut self, now: Timestamp) -> Raw<Vec<WorkflowId>> {
         self.pending.flush_runs(&mut self.writer).await?;
-        let ids: Vec<i64> = query_scalar(DUE_WORKFLOWS).bind(ms(now)).fetch_all(self.writer.conn()).await?;
+        let ids: Vec<i64> =
+            query_scalar(DUE_WORKFLOWS).bind(ms(now)).fetch_all(self.writer.conn().await?).await?;
         Ok(ids.into_iter().map(WorkflowId).collect())
     }
 
@@ -334,7 +349,7 @@ impl PostgresTransaction {
         self.pending.flush_runs(&mut self.writer).await?;
         type Row = (i64, i64, i64, i64, i32, i32, i32, i32);
         let claim = query_as(CLAIM_RUNS).bind(workflow.0).bind(ms(now)).bind(limit(count));
-        let rows: Vec<Row> = claim.fetch_all(self.writer.conn()).await?;
+        let rows: Vec<Row> = claim.fetch_all(self.writer.conn().await?).await?;
         let mut runs = Vec::with_capacity(rows.len());
         for (run, contact, workflow, version, node, turn, attempts, hops) in rows {
             runs.push(ClaimedRun {
@@ -361,7 +376,7 @@ impl PostgresTransaction {
         self.pending.flush_runs(&mut self.writer).await?;
         let ids: Vec<i64> = contacts.iter().map(|contact| contact.0).collect();
         let rows: Vec<(i64, i64, i64, i64)> =
-            query_as(LATEST_RUNS).bind(ids).bind(workflow.0).fetch_all(self.writer.conn()).await?;
+            query_as(LATEST_RUNS).bind(ids).bind(workflow.0).fetch_all(self.writer.conn().await?).await?;
         rows.into_iter()
             .map(|(contact, run, status, enrolled_at)| {
                 let status = run_status(status)?;
@@ -372,8 +387,12 @@ impl PostgresTransaction {
     }
 
     async fn cell(&mut self, plugin: &str, key: &str) -> Raw<Option<Vec<u8>>> {
-        query(LOCK_STATE).bind(plugin.to_owned()).bind(key.to_owned()).execute(self.writer.conn()).await?;
+        query(LOCK_STATE)
+            .bind(plugin.to_owned())
+            .bind(key.to_owned())
+            .execute(self.writer.conn().await?)
+            .await?;
         let cell = query_scalar(STATE).bind(plugin.to_owned()).bind(key.to_owned());
-        Ok(cell.fetch_optional(self.writer.conn()).await?)
+        Ok(cell.fetch_optional(self.writer.conn().await?).await?)
     }
 }

@@ -38,7 +38,7 @@ impl Writer {
         let rows = sql.over(rows, |binds, (first, second)| {
             binds.add(*first).add(*second);
         });
-        self.put(rows).await.map(drop)
+        self.put_behind(rows).await
     }
 
     /// Writes rows of three numbers.
@@ -46,7 +46,7 @@ impl Writer {
         let rows = sql.over(rows, |binds, (first, second, third)| {
             binds.add(*first).add(*second).add(*third);
         });
-        self.put(rows).await.map(drop)
+        self.put_behind(rows).await
     }
 
     /// Finds the ids of what is named.
@@ -54,7 +54,7 @@ impl Writer {
         let find = sql.over(names, |binds, name| {
             binds.add(name);
         });
-        find.fetch(self.conn()).await
+        find.fetch(self.conn().await?).await
     }
 
     /// The ids that follow the last one, which `last` selects: nobody else writes meanwhile.
@@ -62,7 +62,7 @@ impl Writer {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let last: i64 = query_scalar(last).fetch_one(self.conn()).await?;
+        let last: i64 = query_scalar(last).fetch_one(self.conn().await?).await?;
         Ok((last + 1..).take(count).collect())
     }
 }
@@ -78,8 +78,11 @@ impl Sets for Writer {
     }
 
     async fn version(&mut self, id: VersionId) -> Raw<Arc<Version>> {
+        if let Some(version) = self.shared.versions.known(id) {
+            return Ok(version);
+        }
         let shared = Arc::clone(&self.shared);
-        shared.version(self.conn(), id).await
+        shared.version(self.conn().await?, id).await
     }
 
     async fn contact_ids(&mut self, count: usize) -> Raw<Vec<i64>> {
@@ -95,11 +98,11 @@ impl Sets for Writer {
     }
 
     async fn contacts(&mut self, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>> {
-        contacts::load(self.conn(), ids, needs).await
+        contacts::load(self.conn().await?, ids, needs).await
     }
 
     async fn contact_parts(&mut self, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>> {
-        contacts::load_parts(self.conn(), ids, needs).await
+        contacts::load_parts(self.conn().await?, ids, needs).await
     }
 
     async fn release_emails(&mut self, contacts: &[i64]) -> Raw<()> {
@@ -115,7 +118,7 @@ impl Sets for Writer {
             binds.add(row.external_id).add(row.email).add(row.attributes.as_str());
             binds.add(row.created_ms).add(now_ms);
         });
-        self.put(insert).await.map(drop)
+        self.put_behind(insert).await
     }
 
     async fn update_contacts(&mut self, rows: &[ContactFields<'_>], now_ms: i64) -> Raw<()> {
@@ -130,7 +133,7 @@ impl Sets for Writer {
         let put = PUT_ATTRIBUTES.over(rows, |binds, (id, attributes)| {
             binds.add(*id).add(attributes.as_str()).add(now_ms);
         });
-        self.put(put).await.map(drop)
+        self.put_behind(put).await
     }
 
     async fn add_attribute_names(&mut self, names: BTreeSet<&str>) -> Raw<()> {
@@ -156,12 +159,12 @@ impl Sets for Writer {
     }
 
     async fn scores(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64, i64)>> {
-        json_rows(self.conn(), query_scalar(SCORES).bind(json_ids(contacts))).await
+        json_rows(self.conn().await?, query_scalar(SCORES).bind(json_ids(contacts))).await
     }
 
     async fn standing_entries(&mut self, contacts: &[i64], of: StepScore) -> Raw<Vec<(i64, i64, i64)>> {
         let entries = query_scalar(STANDING_ENTRIES).bind(json_ids(contacts));
-        json_rows(self.conn(), entries.bind(of.score).bind(of.workflow).bind(of.step)).await
+        json_rows(self.conn().await?, entries.bind(of.score).bind(of.workflow).bind(of.step)).await
     }
 
     async fn clear_entries(&mut self, entries: &[(i64, i64)], now_ms: i64) -> Raw<()> {
@@ -182,7 +185,7 @@ impl Sets for Writer {
             binds.add(entry.because).add(now_ms).add(entry.run).add(entry.turn);
             binds.add(entry.of.workflow).add(entry.of.step).add(entry.is_cleared.then_some(now_ms));
         });
-        self.put(entries).await.map(drop)
+        self.put_behind(entries).await
     }
 
     async fn segments(
@@ -201,14 +204,14 @@ impl Sets for Writer {
     }
 
     async fn memberships(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64)>> {
-        json_rows(self.conn(), query_scalar(MEMBERSHIPS).bind(json_ids(contacts))).await
+        json_rows(self.conn().await?, query_scalar(MEMBERSHIPS).bind(json_ids(contacts))).await
     }
 
     async fn join(&mut self, rows: &[(i64, i64)], now_ms: i64) -> Raw<()> {
         let join = JOIN.over(rows, |binds, (contact, segment)| {
             binds.add(*contact).add(*segment).add(now_ms);
         });
-        self.put(join).await.map(drop)
+        self.put_behind(join).await
     }
 
     async fn leave(&mut self, rows: &[(i64, i64)]) -> Raw<()> {
@@ -219,7 +222,7 @@ impl Sets for Writer {
         let keys = KNOWN_EVENT_KEYS.over(keys, |binds, key| {
             binds.add(*key);
         });
-        let known: Vec<(String,)> = keys.fetch(self.conn()).await?;
+        let known: Vec<(String,)> = keys.fetch(self.conn().await?).await?;
         Ok(known.into_iter().map(|(key,)| key).collect())
     }
 
@@ -228,7 +231,7 @@ impl Sets for Writer {
             binds.add(event.key).add(event.contact).add(event.name).add(event.at_ms);
             binds.add(event.state as i64).add(event.properties.as_deref());
         });
-        self.put(insert).await.map(drop)
+        self.put_behind(insert).await
     }
 
     async fn clear_teams(&mut self) -> Raw<()> {
@@ -240,7 +243,7 @@ impl Sets for Writer {
         let put = PUT_REPRESENTATIVES.over((0_i64..).zip(rows), |binds, (position, (key, name, email))| {
             binds.add(*key).add(*name).add(*email).add(position);
         });
-        self.put(put).await.map(drop)
+        self.put_behind(put).await
     }
 
     async fn insert_team(&mut self, key: &str, name: &str, position: i64, members: &[(i64, i64)]) -> Raw<()> {
@@ -248,7 +251,7 @@ impl Sets for Writer {
             .bind(key.to_owned())
             .bind(name.to_owned())
             .bind(position)
-            .fetch_one(self.conn())
+            .fetch_one(self.conn().await?)
             .await?;
         let members = INSERT_MEMBERS.over((0_i64..).zip(members), |binds, (position, (rep, weight))| {
             binds.add(team).add(position).add(*rep).add(*weight);
@@ -273,7 +276,7 @@ impl Sets for Writer {
             binds.add(row.id).add(row.contact).add(row.rep).add(row.team).add(row.because);
             binds.add(now_ms).add(row.run).add(row.turn);
         });
-        self.put(assignments).await.map(drop)
+        self.put_behind(assignments).await
     }
 
     async fn put_owners(&mut self, rows: &[(i64, i64, i64)]) -> Raw<()> {
@@ -286,7 +289,7 @@ impl Sets for Writer {
             binds.add(row.node).add(row.template).add(row.topic).add(i64::from(row.is_transactional));
             binds.add(now_ms).add(row.subject);
         });
-        self.put(queue).await.map(drop)
+        self.put_behind(queue).await
     }
 
     async fn insert_runs(&mut self, rows: &[NewRun], now_ms: i64) -> Raw<Vec<(i64, NewRun)>> {
@@ -305,14 +308,14 @@ impl Sets for Writer {
         let moved = MOVE_RUNS.over(rows, |binds, run| {
             binds.add(run.run).add(run.node).add(run.due_ms).add(run.turn).add(run.attempts).add(run.hops);
         });
-        self.put(moved).await.map(drop)
+        self.put_behind(moved).await
     }
 
     async fn end_runs(&mut self, rows: &[EndedRun]) -> Raw<()> {
         let ended = END_RUNS.over(rows, |binds, run| {
             binds.add(run.run).add(run.node).add(run.status).add(run.turn).add(run.ended_ms);
         });
-        self.put(ended).await.map(drop)
+        self.put_behind(ended).await
     }
 
     async fn insert_decisions(&mut self, rows: &[Decision]) -> Raw<()> {
@@ -321,6 +324,6 @@ impl Sets for Writer {
             binds.add(decision.turn).add(decision.at_ms).add(decision.kind).add(decision.reason);
             binds.add(decision.event);
         });
-        self.put(insert).await.map(drop)
+        self.put_behind(insert).await
     }
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, NewFiring, Refusal,
-    Result, Scheduling, Transaction,
+    Result, Scheduling, ScoreValue, Transaction,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw},
     logic::{
@@ -141,7 +141,7 @@ impl SqliteStore {
     async fn revive(&self, run: Option<RunId>, now: Timestamp) -> Raw<u64> {
         let mut writer = self.writer().await?;
         let failed: Vec<StandingRun> =
-            json_rows(writer.conn(), query_scalar(FAILED_RUNS).bind(run.map(|run| run.0))).await?;
+            json_rows(writer.conn().await?, query_scalar(FAILED_RUNS).bind(run.map(|run| run.0))).await?;
         let mut decisions = Vec::new();
         for run in failed {
             if writer.run(query(REVIVE).bind(run.0).bind(ms(now))).await? > 0 {
@@ -159,7 +159,7 @@ impl SqliteStore {
     async fn cancel(&self, run: RunId, reason: &str, now: Timestamp) -> Raw<bool> {
         let mut writer = self.writer().await?;
         let active: Option<StandingRun> =
-            query_as(ACTIVE_RUN).bind(run.0).fetch_optional(writer.conn()).await?;
+            query_as(ACTIVE_RUN).bind(run.0).fetch_optional(writer.conn().await?).await?;
         let Some(active) = active else { return Ok(false) };
         let cancelled = RunStatus::Cancelled.code();
         writer.run(query(CANCEL).bind(run.0).bind(cancelled).bind(ms(now))).await?;
@@ -191,7 +191,7 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn has_arrivals(&mut self, now: Timestamp) -> Result<bool> {
-        query_scalar(HAS_ARRIVALS).bind(ms(now)).fetch_one(self.writer.conn()).await.doing("look for events")
+        self.arrivals(now).await.doing("look for events")
     }
 
     async fn due_workflows(&mut self, now: Timestamp) -> Result<Vec<WorkflowId>> {
@@ -235,7 +235,7 @@ impl Transaction for SqliteTransaction {
         after: ContactId,
         limit: usize,
     ) -> Result<Vec<ContactId>> {
-        let conn = self.writer.conn();
+        let conn = self.writer.conn().await.doing("list contacts")?;
         let contacts = match segment {
             Some(segment) => firings::members_after(conn, segment, after, limit).await,
             None => contacts::after(conn, after, limit).await,
@@ -254,8 +254,7 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn state(&mut self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>> {
-        let cell = query_scalar(STATE).bind(plugin).bind(key).fetch_optional(self.writer.conn()).await;
-        cell.doing(format!("read the state of `{plugin}`"))
+        self.cell(plugin, key).await.doing(format!("read the state of `{plugin}`"))
     }
 
     async fn put_state(&mut self, plugin: &str, key: &str, value: &[u8]) -> Result<()> {
@@ -263,16 +262,18 @@ impl Transaction for SqliteTransaction {
         self.writer.run(put).await.map(drop).doing(format!("write the state of `{plugin}`"))
     }
 
-    async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<()> {
+    async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<Vec<ScoreValue>> {
         apply::apply(&mut self.writer, &mut self.pending, turns, now).await.doing("apply a batch's effects")
     }
 
     async fn open_firings(&mut self) -> Result<Vec<Firing>> {
-        firings::open(self.writer.conn()).await.doing("read the open firings")
+        let conn = self.writer.conn().await.doing("read the open firings")?;
+        firings::open(conn).await.doing("read the open firings")
     }
 
     async fn firing(&mut self, firing: FiringId) -> Result<Option<Firing>> {
-        firings::one(self.writer.conn(), firing).await.doing("read a firing")
+        let conn = self.writer.conn().await.doing("read a firing")?;
+        firings::one(conn, firing).await.doing("read a firing")
     }
 
     async fn advance_firing(&mut self, firing: FiringId, progress: &FiringProgress) -> Result<()> {
@@ -291,7 +292,7 @@ type EventTuple = (i64, i64, String, i64, Option<Map<String, Value>>);
 impl SqliteTransaction {
     async fn events(&mut self, now: Timestamp, count: usize) -> Raw<Vec<ClaimedEvent>> {
         let query = query_scalar(CLAIM_EVENTS).bind(ms(now)).bind(limit(count));
-        let rows: Vec<EventTuple> = json_rows(self.writer.conn(), query).await?;
+        let rows: Vec<EventTuple> = json_rows(self.writer.conn().await?, query).await?;
         Ok(rows
             .into_iter()
             .map(|(id, contact, name, at, properties)| ClaimedEvent {
@@ -302,16 +303,26 @@ impl SqliteTransaction {
             .collect())
     }
 
+    async fn arrivals(&mut self, now: Timestamp) -> Raw<bool> {
+        Ok(query_scalar(HAS_ARRIVALS).bind(ms(now)).fetch_one(self.writer.conn().await?).await?)
+    }
+
+    async fn cell(&mut self, plugin: &str, key: &str) -> Raw<Option<Vec<u8>>> {
+        let cell = query_scalar(STATE).bind(plugin).bind(key);
+        Ok(cell.fetch_optional(self.writer.conn().await?).await?)
+    }
+
     async fn due(&mut self, now: Timestamp) -> Raw<Vec<WorkflowId>> {
         self.pending.flush_runs(&mut self.writer).await?;
-        let ids: Vec<i64> = query_scalar(DUE_WORKFLOWS).bind(ms(now)).fetch_all(self.writer.conn()).await?;
+        let ids: Vec<i64> =
+            query_scalar(DUE_WORKFLOWS).bind(ms(now)).fetch_all(self.writer.conn().await?).await?;
         Ok(ids.into_iter().map(WorkflowId).collect())
     }
 
     async fn runs(&mut self, workflow: WorkflowId, now: Timestamp, count: usize) -> Raw<Vec<ClaimedRun>> {
         self.pending.flush_runs(&mut self.writer).await?;
         let query = query_scalar(CLAIM_RUNS).bind(workflow.0).bind(ms(now)).bind(limit(count));
-        let rows: Vec<RunTuple> = json_rows(self.writer.conn(), query).await?;
+        let rows: Vec<RunTuple> = json_rows(self.writer.conn().await?, query).await?;
         let mut runs: Vec<ClaimedRun> = rows
             .into_iter()
             .map(|(run, contact, workflow, version, node, turn, attempts, hops)| ClaimedRun {
@@ -338,7 +349,7 @@ impl SqliteTransaction {
         self.pending.flush_runs(&mut self.writer).await?;
         let ids = json_ids(contacts.iter().map(|contact| &contact.0));
         let query = query_scalar(LATEST_RUNS).bind(ids).bind(workflow.0);
-        let rows: Vec<(i64, i64, i64, i64)> = json_rows(self.writer.conn(), query).await?;
+        let rows: Vec<(i64, i64, i64, i64)> = json_rows(self.writer.conn().await?, query).await?;
         rows.into_iter()
             .map(|(contact, run, status, enrolled_at)| {
                 let status = run_status(status)?;

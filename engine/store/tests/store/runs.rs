@@ -167,7 +167,7 @@ stores! {
             run.turn += 1;
             run.hops += 1;
         }
-        assert_eq!(batch.claim_runs(version.workflow, at(1), 10).await.unwrap(), [run.clone()]);
+        assert_eq!(batch.claim_runs(version.workflow, at(1), 10).await.unwrap(), [run]);
         batch.commit().await.unwrap();
         assert_eq!(store.run_decisions(run.run).await.unwrap().len(), 3);
     }

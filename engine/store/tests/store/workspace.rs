@@ -151,7 +151,7 @@ pub(crate) async fn runs_of(
 /// A turn that does this and then waits for a long time.
 pub(crate) fn turn(run: &ClaimedRun, effects: Vec<Effect>) -> AppliedTurn {
     AppliedTurn {
-        run: run.clone(),
+        run: *run,
         effects,
         decision: DecisionKind::Done,
         reason: "did it".into(),
