@@ -7,6 +7,7 @@ use dripline_store::{ClaimedEvent, Transaction};
 use jiff::Timestamp;
 
 use crate::{
+    batch::Yields,
     compiled::CompiledProgram,
     drive::Settled,
     engine::{Engine, Published},
@@ -58,7 +59,7 @@ impl Engine {
         settled.enrolled = begun.len() as u64;
         // To their rest, however many steps that are, because the next event must not be looked at before. A run that
         // never rests is ended as a loop.
-        settled.turns = self.carry_on(tx, begun, usize::MAX, now).await?;
+        settled.turns = self.carry_on(tx, begun, usize::MAX, Yields::Never, now).await?;
         Ok(Some((settled, size)))
     }
 }

@@ -22,6 +22,18 @@ use crate::{
 /// does not hold the store for long.
 const ROUNDS: usize = 64;
 
+/// So many runs are through sooner than anybody notices.
+const SMALL: usize = 64;
+
+/// Whether a batch ends early, between two steps, for who should not wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Yields {
+    /// For an import, and for events that have come.
+    ToTheUrgent,
+    /// For nobody.
+    Never,
+}
+
 impl Engine {
     /// Claims up to `limit` due runs of a workflow and takes them on until every one waits or has ended. Answers what was
     /// done and for how many, if any could be claimed.
@@ -31,6 +43,7 @@ impl Engine {
         workflow: WorkflowId,
         now: Timestamp,
         limit: usize,
+        yields: Yields,
     ) -> Result<Option<(Settled, usize)>> {
         let claimed = tx.claim_runs(workflow, now, limit).await.while_doing("claim due runs")?;
         if claimed.is_empty() {
@@ -38,16 +51,18 @@ impl Engine {
         }
         dripline_model::crash::point("batch.claimed");
         let size = claimed.len();
-        let turns = self.carry_on(tx, claimed, ROUNDS, now).await?;
+        let yields = if size > SMALL { yields } else { Yields::Never };
+        let turns = self.carry_on(tx, claimed, ROUNDS, yields, now).await?;
         Ok(Some((Settled { turns, ..Settled::default() }, size)))
     }
 
-    /// Takes the runs on for up to `rounds` steps. Answers the number of turns.
+    /// Takes the runs on for up to `rounds` steps, or until it yields. Answers the number of turns.
     pub(crate) async fn carry_on(
         &self,
         tx: &mut dyn Transaction,
         claimed: Vec<ClaimedRun>,
         rounds: usize,
+        yields: Yields,
         now: Timestamp,
     ) -> Result<u64> {
         let mut frontier = BTreeMap::<(VersionId, NodeIndex), Vec<ClaimedRun>>::new();
@@ -78,6 +93,10 @@ impl Engine {
                 if let Some(run) = carried_on(&turn, now) {
                     frontier.entry((run.version, run.node)).or_default().push(run);
                 }
+            }
+            // The runs stand where they are, due, and are claimed again.
+            if yields == Yields::ToTheUrgent && tx.is_wanted() {
+                break;
             }
         }
         Ok(turns)

@@ -8,6 +8,7 @@ mod answers;
 mod backend;
 mod behind;
 mod catalog;
+mod changes;
 mod claimant;
 mod error;
 mod health;

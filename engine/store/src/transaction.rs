@@ -126,6 +126,10 @@ pub trait Transaction: Send {
     /// Records how far a firing has come.
     async fn advance_firing(&mut self, firing: FiringId, progress: &FiringProgress) -> Result<()>;
 
+    /// Whether somebody waits for the end of this transaction who should not: an import, or events that have come since it
+    /// began.
+    fn is_wanted(&self) -> bool;
+
     /// Keeps everything.
     async fn commit(self: Box<Self>) -> Result<()>;
 }

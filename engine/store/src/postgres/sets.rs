@@ -454,7 +454,9 @@ impl Sets for Writer {
         if rows.is_empty() {
             return Ok(());
         }
-        self.wakes_others |= rows.iter().any(|event| event.state == EventState::Pending);
+        let brings_events = rows.iter().any(|event| event.state == EventState::Pending);
+        self.wakes_others |= brings_events;
+        self.brings_events |= brings_events;
         let insert = bind_columns!(
             query(INSERT_EVENTS),
             rows,

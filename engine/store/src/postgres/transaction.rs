@@ -296,6 +296,10 @@ impl Transaction for PostgresTransaction {
         firings::advance(&mut self.writer, firing, progress).await.doing("advance a firing")
     }
 
+    fn is_wanted(&self) -> bool {
+        self.writer.others_wait()
+    }
+
     async fn commit(mut self: Box<Self>) -> Result<()> {
         self.pending.flush(&mut self.writer).await.doing("move runs on")?;
         self.writer.commit().await.doing("commit a batch")

@@ -12,7 +12,11 @@ use sqlx::{
     query_as,
 };
 
-use super::{Shared, changes::CHANNEL, rows::text};
+use super::{
+    Shared,
+    changes::{CHANNEL, EVENTS},
+    rows::text,
+};
 use crate::{backend::Commit, behind::Behind, error::Raw, words::Words};
 
 const FIND_WORDS: &str = "
@@ -22,7 +26,7 @@ const INSERT_WORDS: &str = "
 INSERT INTO words (key, word) SELECT * FROM unnest($1::text[], $2::text[]) AS t(key, word) ORDER BY key
 ON CONFLICT (key) DO NOTHING";
 
-const NOTIFY: &str = "SELECT pg_notify($1, '')";
+const NOTIFY: &str = "SELECT pg_notify($1, $2)";
 
 /// Words up to this many bytes are their own keys; an index takes no more than 2,700.
 const LONGEST_KEY: usize = 1_000;
@@ -36,6 +40,10 @@ pub(crate) struct Writer {
     wrote: bool,
     /// Whether something was written that other processes wait for.
     pub(super) wakes_others: bool,
+    /// Whether live events are among it.
+    pub(super) brings_events: bool,
+    /// How often events had come when it began.
+    arrivals: u64,
 }
 
 impl Writer {
@@ -48,7 +56,14 @@ impl Writer {
             words: Words::default(),
             wrote: false,
             wakes_others: false,
+            brings_events: false,
+            arrivals: shared.changes.arrivals(),
         })
+    }
+
+    /// Whether events have come since it began.
+    pub(super) fn others_wait(&self) -> bool {
+        self.shared.changes.arrivals() != self.arrivals
     }
 
     /// The connection, to read: everything is written by then.
@@ -120,7 +135,8 @@ fn key(word: &str) -> String {
 impl Commit for Writer {
     async fn commit(mut self) -> Raw<()> {
         if self.wakes_others {
-            query(NOTIFY).bind(CHANNEL).execute(self.conn().await?).await?;
+            let what = if self.brings_events { EVENTS } else { "" };
+            query(NOTIFY).bind(CHANNEL).bind(what).execute(self.conn().await?).await?;
         }
         dripline_model::crash::point("store.commit.before");
         let (tx, changed) = self.tx.into_inner().await?;
@@ -128,6 +144,9 @@ impl Commit for Writer {
         dripline_model::crash::point("store.commit.after");
         self.shared.dictionary.remember(self.words);
         if self.wrote || changed > 0 {
+            if self.brings_events {
+                self.shared.changes.arrived();
+            }
             self.shared.changes.bump();
         }
         Ok(())

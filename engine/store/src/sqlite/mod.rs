@@ -32,13 +32,15 @@ use std::{
 
 use async_trait::async_trait;
 use dripline_model::id::VersionId;
+use notify::RecommendedWatcher;
 use sqlx::{SqliteConnection, SqlitePool, migrate::Migrator, query_as, sqlite::SqliteSynchronous};
 use tempfile::TempDir;
 
-use self::{changes::Changes, reader::Reader, writer::Writer};
+use self::{reader::Reader, writer::Writer};
 use crate::{
     Migrated, Result,
     backend::Backend,
+    changes::Changes,
     error::{Doing as _, Raw},
     versions::{Version, VersionRow, Versions},
     words::Dictionary,
@@ -65,7 +67,9 @@ struct Shared {
     path: PathBuf,
     writer: SqlitePool,
     readers: SqlitePool,
-    changes: Changes,
+    changes: Arc<Changes>,
+    /// Watches for as long as it lives.
+    _watcher: Option<RecommendedWatcher>,
     dictionary: Dictionary,
     versions: Versions,
     /// Goes with the store, if there is one.
@@ -116,11 +120,13 @@ impl SqliteStore {
         let connections = open::open(path, synchronous, migrations)
             .await
             .doing(format!("open the store `{}`", path.display()))?;
+        let changes = Changes::new();
         let shared = Shared {
             path: path.to_owned(),
             writer: connections.writer,
             readers: connections.readers,
-            changes: Changes::watching(path),
+            _watcher: changes::watch(path, Arc::clone(&changes)),
+            changes,
             dictionary: Dictionary::default(),
             versions: Versions::default(),
             _directory: directory,
@@ -144,6 +150,7 @@ impl Backend for SqliteStore {
     }
 
     async fn importer(&self) -> Raw<Writer> {
+        let _waiting = self.shared.changes.importer();
         self.writer().await
     }
 }

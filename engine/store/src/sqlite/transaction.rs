@@ -280,6 +280,10 @@ impl Transaction for SqliteTransaction {
         firings::advance(&mut self.writer, firing, progress).await.doing("advance a firing")
     }
 
+    fn is_wanted(&self) -> bool {
+        self.writer.shared.changes.has_importers()
+    }
+
     async fn commit(mut self: Box<Self>) -> Result<()> {
         self.pending.flush(&mut self.writer).await.doing("move runs on")?;
         self.writer.commit().await.doing("commit a batch")
