@@ -145,6 +145,12 @@ fn look_ahead(mut nodes: Vec<CompiledNode>) -> Vec<CompiledNode> {
 }
 
 impl CompiledNode {
+    /// Whether it is all the same in how many calls a batch is worked out: where there is a state, each call waits for the
+    /// one before.
+    pub(crate) fn goes_in_slices(&self) -> bool {
+        matches!(&self.action, CompiledAction::Plugin(step) if step.state_key.is_none())
+    }
+
     /// Where a run may stand next in the same transaction.
     fn follows(&self) -> Vec<NodeIndex> {
         let others: Vec<Option<NodeIndex>> = match &self.action {
@@ -234,6 +240,8 @@ impl CompiledStep {
         }
         // The engine itself decides about consent, whatever the plugin looks at.
         needs.consents |= self.granted.contains(&EffectKind::Email);
+        // Points are added to what is there.
+        needs.scores |= self.granted.contains(&EffectKind::Score);
     }
 }
 

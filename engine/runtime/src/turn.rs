@@ -18,19 +18,17 @@ use crate::{
     policy::{self, MAX_HOPS, plain, to},
 };
 
-/// Takes every run's turn at `node`. The answer has one entry for each run, in no particular order.
+/// Takes every run's turn at `node`, for contacts that are loaded. The answer has one entry for each run, in no particular order.
 pub(crate) async fn take(
     tx: &mut dyn Transaction,
-    people: &mut People,
+    people: &People,
     node: &CompiledNode,
-    runs: Vec<ClaimedRun>,
+    runs: &[ClaimedRun],
     now: Timestamp,
 ) -> Result<Vec<AppliedTurn>> {
-    people.load(tx, runs.iter().map(|run| run.contact), &node.ahead).await?;
-
     let mut applied = Vec::with_capacity(runs.len());
     let mut ready = Vec::with_capacity(runs.len());
-    for run in runs {
+    for run in runs.iter().copied() {
         let Some(contact) = people.get(run.contact) else {
             let end = Advance::End(RunStatus::Cancelled);
             applied.push(plain(run, DecisionKind::Cancelled, "the contact is gone".to_owned(), end));

@@ -103,7 +103,7 @@ pub(crate) async fn apply(
     let effects = Effects::of(turns);
     set_fields(sets, &effects.fields, now).await?;
     set_tags(sets, &effects.tags).await?;
-    let scores = scores::change(sets, &effects.scores, now).await?;
+    let scores = scores::change(sets, &mut pending.scores, &effects.scores, now).await?;
     segments::change(sets, &effects.segments, now).await?;
     queue_emails(sets, &effects.emails, now).await?;
     assign(sets, &effects.owners, now).await?;

@@ -224,7 +224,7 @@ impl Writer {
         if rows.is_empty() {
             return Ok(());
         }
-        self.run_behind(bind_columns!(query(sql), rows, |row| row.0, row.1));
+        self.run_behind(bind_columns!(query(sql), rows, |row| row.0, row.1)).await;
         Ok(())
     }
 
@@ -232,7 +232,7 @@ impl Writer {
         if rows.is_empty() {
             return Ok(());
         }
-        self.run_behind(bind_columns!(query(sql), rows, |row| row.0, row.1, row.2));
+        self.run_behind(bind_columns!(query(sql), rows, |row| row.0, row.1, row.2)).await;
         Ok(())
     }
 
@@ -329,7 +329,7 @@ impl Sets for Writer {
             return Ok(());
         }
         let put = bind_columns!(query(PUT_ATTRIBUTES), rows, |row| row.0, json(&row.1));
-        self.run_behind(put.bind(now_ms));
+        self.run_behind(put.bind(now_ms)).await;
         Ok(())
     }
 
@@ -352,7 +352,7 @@ impl Sets for Writer {
             return Ok(());
         }
         let put = bind_columns!(query(PUT_CONSENTS), rows, |row| row.0, row.1, row.2);
-        self.run_behind(put.bind(now_ms));
+        self.run_behind(put.bind(now_ms)).await;
         Ok(())
     }
 
@@ -378,7 +378,7 @@ impl Sets for Writer {
             return Ok(());
         }
         let clear = bind_columns!(query(CLEAR_ENTRIES), entries, |entry| entry.0, entry.1);
-        self.run_behind(clear.bind(now_ms));
+        self.run_behind(clear.bind(now_ms)).await;
         Ok(())
     }
 
@@ -404,7 +404,7 @@ impl Sets for Writer {
             entry.of.step,
             entry.is_cleared.then_some(now_ms),
         );
-        self.run_behind(insert.bind(now_ms));
+        self.run_behind(insert.bind(now_ms)).await;
         Ok(())
     }
 
@@ -434,7 +434,7 @@ impl Sets for Writer {
             return Ok(());
         }
         let join = bind_columns!(query(JOIN), rows, |row| row.0, row.1);
-        self.run_behind(join.bind(now_ms));
+        self.run_behind(join.bind(now_ms)).await;
         Ok(())
     }
 
@@ -521,7 +521,7 @@ impl Sets for Writer {
             row.run,
             row.turn,
         );
-        self.run_behind(insert.bind(now_ms));
+        self.run_behind(insert.bind(now_ms)).await;
         Ok(())
     }
 
@@ -548,7 +548,7 @@ impl Sets for Writer {
             row.is_transactional,
             text(row.subject),
         );
-        self.run_behind(queue.bind(now_ms));
+        self.run_behind(queue.bind(now_ms)).await;
         Ok(())
     }
 
@@ -586,7 +586,7 @@ impl Sets for Writer {
             small(run.attempts),
             small(run.hops),
         );
-        self.run_behind(moved);
+        self.run_behind(moved).await;
         Ok(())
     }
 
@@ -603,7 +603,7 @@ impl Sets for Writer {
             small(run.turn),
             run.ended_ms,
         );
-        self.run_behind(ended);
+        self.run_behind(ended).await;
         Ok(())
     }
 
@@ -624,7 +624,7 @@ impl Sets for Writer {
             decision.reason,
             decision.event,
         );
-        self.run_behind(insert);
+        self.run_behind(insert).await;
         Ok(())
     }
 }

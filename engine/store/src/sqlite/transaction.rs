@@ -213,12 +213,16 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn load_contacts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>> {
-        load_contacts(&mut self.writer, ids, needs).await.doing("load contacts")
+        let contacts = load_contacts(&mut self.writer, ids, needs).await.doing("load contacts")?;
+        self.pending.know(&contacts, needs);
+        Ok(contacts)
     }
 
     async fn load_parts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>> {
         let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-        self.writer.contact_parts(&ids, needs).await.doing("load contacts")
+        let contacts = self.writer.contact_parts(&ids, needs).await.doing("load contacts")?;
+        self.pending.know(&contacts, needs);
+        Ok(contacts)
     }
 
     async fn latest_runs(
