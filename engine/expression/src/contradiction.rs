@@ -30,8 +30,12 @@ fn alternatives(node: &IdedExpr, places: &Places<'_>, problems: &mut Vec<Problem
     let mut open = vec![node];
     while let Some(part) = open.pop() {
         match &part.expr {
-            Expr::Call(call) if call.func_name == operators::LOGICAL_AND => open.extend(call.args.iter().rev()),
-            Expr::Call(call) if call.func_name == operators::LOGICAL_OR => alternatives(part, places, problems),
+            Expr::Call(call) if call.func_name == operators::LOGICAL_AND => {
+                open.extend(call.args.iter().rev())
+            }
+            Expr::Call(call) if call.func_name == operators::LOGICAL_OR => {
+                alternatives(part, places, problems)
+            }
             _ => {
                 let Some((path, restriction)) = restriction(part) else { continue };
                 let allowed = known.entry(path.clone()).or_default();
@@ -39,7 +43,9 @@ fn alternatives(node: &IdedExpr, places: &Places<'_>, problems: &mut Vec<Problem
                 if allowed.is_nothing() {
                     problems.push(Problem {
                         kind: ProblemKind::Contradiction,
-                        message: format!("this never holds together with what stands before it about `{path}`"),
+                        message: format!(
+                            "this never holds together with what stands before it about `{path}`"
+                        ),
                         span: places.whole(part),
                         help: Some("join alternatives with `||`, or write `in [ … ]`".to_owned()),
                     });
@@ -93,15 +99,17 @@ impl Allowed {
             }
             Restriction::Not(literal) => self.not.push(literal),
             Restriction::Above(limit, also) => {
-                let is_tighter =
-                    self.above.is_none_or(|(before, was)| limit > before || (limit == before && was && !also));
+                let is_tighter = self
+                    .above
+                    .is_none_or(|(before, was)| limit > before || (limit == before && was && !also));
                 if is_tighter {
                     self.above = Some((limit, also));
                 }
             }
             Restriction::Below(limit, also) => {
-                let is_tighter =
-                    self.below.is_none_or(|(before, was)| limit < before || (limit == before && was && !also));
+                let is_tighter = self
+                    .below
+                    .is_none_or(|(before, was)| limit < before || (limit == before && was && !also));
                 if is_tighter {
                     self.below = Some((limit, also));
                 }
@@ -194,9 +202,7 @@ fn comparison(operator: &str, literal: Literal, mirrored: bool) -> Option<Restri
 fn path(node: &IdedExpr) -> Option<String> {
     match &node.expr {
         Expr::Ident(root) if matches!(root.as_str(), "contact" | "event") => Some(root.clone()),
-        Expr::Select(select) if !select.test => {
-            Some(format!("{}.{}", path(&select.operand)?, select.field))
-        }
+        Expr::Select(select) if !select.test => Some(format!("{}.{}", path(&select.operand)?, select.field)),
         _ => None,
     }
 }

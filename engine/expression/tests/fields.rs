@@ -1,7 +1,5 @@
 //! What is known of fields finds mistakes before there is a contact.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 
 use dripline_expression::{Expression, Problem, Scope};

@@ -105,7 +105,12 @@ impl Fields {
     /// What `fields.yaml` declares: attributes, and where it has such a list the topics of consent.
     pub fn declared(attributes: BTreeMap<String, Field>, topics: Option<BTreeSet<String>>) -> Self {
         let declare = |(name, field)| (name, Field { declared: true, ..field });
-        Self { attributes: attributes.into_iter().map(declare).collect(), closed: true, topics, segments: None }
+        Self {
+            attributes: attributes.into_iter().map(declare).collect(),
+            closed: true,
+            topics,
+            segments: None,
+        }
     }
 
     /// Adds what contacts turn out to have. What is declared stands.

@@ -66,7 +66,8 @@ fn two_hundred_files(bencher: divan::Bencher<'_, '_>) {
     bencher.bench_local(|| {
         let count = |source: &Source| {
             let checked = check(source, &environment);
-            checked.diagnostics.len() + samples::check(source, &checked.configs, &environment, &contacts).len()
+            checked.diagnostics.len()
+                + samples::check(source, &checked.configs, &environment, &contacts).len()
         };
         files.iter().map(count).sum::<usize>()
     });

@@ -388,12 +388,7 @@ fn passed(text: &str, node: &Node, environment: &Environment<'_>, report: &mut R
     }
 }
 
-fn template(
-    text: &str,
-    node: &Node,
-    environment: &Environment<'_>,
-    report: &mut Report<'_>,
-) -> Option<()> {
+fn template(text: &str, node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) -> Option<()> {
     let place = |report: &Report<'_>, line: u32, column: u32, length: Option<usize>| {
         let start = templates::offset(text, line, column);
         // A tag as a whole, else one character.

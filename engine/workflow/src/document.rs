@@ -55,7 +55,15 @@ impl<'s> Document<'s> {
         }
         match options.build(schema) {
             Ok(validator) => {
-                schema::fit(&validator, schema, &self.value(), &self.root, Codes::SETTINGS, formats, &mut report);
+                schema::fit(
+                    &validator,
+                    schema,
+                    &self.value(),
+                    &self.root,
+                    Codes::SETTINGS,
+                    formats,
+                    &mut report,
+                );
             }
             Err(error) => {
                 report.error(Code::Settings, &(0..0), format!("the schema is broken: {error}"));

@@ -19,8 +19,27 @@ pub const FILE: &str = "fields.yaml";
 
 /// Words of CEL that cannot be names after a dot.
 const CEL_WORDS: &[&str] = &[
-    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
-    "namespace", "null", "package", "return", "true", "var", "void", "while",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "namespace",
+    "null",
+    "package",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
 ];
 
 /// Reads `fields.yaml`.
@@ -173,10 +192,9 @@ fn topics_of(node: &Node, report: &mut Report<'_>) -> BTreeSet<String> {
                 (entry.key.clone(), &entry.key_span)
             })
             .collect(),
-        Kind::List(items) => items
-            .iter()
-            .filter_map(|item| Some((report.read_text(item, "a topic")?, &item.span)))
-            .collect(),
+        Kind::List(items) => {
+            items.iter().filter_map(|item| Some((report.read_text(item, "a topic")?, &item.span))).collect()
+        }
         Kind::Scalar(..) => {
             report.wrong_type(node, "`topics`", "a list or a mapping").help("write for example [newsletter]");
             return BTreeSet::new();

@@ -116,13 +116,18 @@ impl Report<'_> {
                     "until an import brings it, the expression is no match; `has(…)` asks whether it is there",
                 );
             } else if problem.kind == ProblemKind::Segment {
-                self.warning(Code::NoSegment, &place, problem.message.as_str()).help.clone_from(&problem.help);
+                self.warning(Code::NoSegment, &place, problem.message.as_str())
+                    .help
+                    .clone_from(&problem.help);
             } else if !certain.contains(problem) && problem.kind == ProblemKind::Types {
-                let help = problem.help.as_deref().unwrap_or("until an import brings others, it holds for nobody");
+                let help =
+                    problem.help.as_deref().unwrap_or("until an import brings others, it holds for nobody");
                 self.warning(Code::LearntType, &place, problem.message.as_str()).help(help);
             } else {
                 usable = false;
-                self.error(code(problem.kind), &place, problem.message.as_str()).help.clone_from(&problem.help);
+                self.error(code(problem.kind), &place, problem.message.as_str())
+                    .help
+                    .clone_from(&problem.help);
             }
         }
         // A doubt may have hidden what is wrong in any case.

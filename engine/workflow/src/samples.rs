@@ -41,7 +41,9 @@ pub fn check(
         let (step, _) = tree.at(&config.path);
         let written = step.value();
         for marked in marks::find(&info.manifest.config_schema, &written) {
-            let Some(text) = written.pointer(&marked.pointer).and_then(serde_json::Value::as_str) else { continue };
+            let Some(text) = written.pointer(&marked.pointer).and_then(serde_json::Value::as_str) else {
+                continue;
+            };
             let (node, _) = step.at(&marked.pointer);
             match marked.mark {
                 Mark::Template => {
@@ -50,7 +52,8 @@ pub fn check(
                     for (error, who) in failures.0 {
                         let column = error.column.unwrap_or(1);
                         let start = templates::offset(text, error.line.unwrap_or(1), column);
-                        let length = text.get(start..).and_then(|rest| rest.find("}}")).map_or(0, |end| end + 2);
+                        let length =
+                            text.get(start..).and_then(|rest| rest.find("}}")).map_or(0, |end| end + 2);
                         let place = scalar::place(report.text(), node, &(start..start + length));
                         let message = who.message(&error, comers.len());
                         report.warning(Code::SampleFails, &place, message).help = error.help;
@@ -122,13 +125,18 @@ impl Who {
             0 => String::new(),
             others => format!(" and {others} more"),
         };
-        format!("{}: so for {}{others}, of {contacts} sample contacts", error.message, self.first)
+        let plural = if contacts == 1 { "" } else { "s" };
+        format!("{}: so for {}{others}, of {contacts} sample contact{plural}", error.message, self.first)
     }
 }
 
 /// What people call a contact.
 fn name(contact: &Contact) -> String {
-    contact.email.clone().or_else(|| contact.external_id.clone()).unwrap_or_else(|| format!("contact {}", contact.id.0))
+    contact
+        .email
+        .clone()
+        .or_else(|| contact.external_id.clone())
+        .unwrap_or_else(|| format!("contact {}", contact.id.0))
 }
 
 /// The conditions on the way to a step that can be decided now, each with how it has to turn out.
@@ -174,6 +182,6 @@ impl Guards {
 /// Whether a condition reads nothing that changes on the way.
 fn is_steady(condition: &Expression) -> bool {
     let needs = condition.needs();
-    !(needs.all_attributes || needs.scores || needs.tags || needs.segments || needs.owner)
-        && !condition.source().contains("now")
+    let changes = needs.all_attributes || needs.scores || needs.tags || needs.segments || needs.owner;
+    !changes && !condition.source().contains("now")
 }

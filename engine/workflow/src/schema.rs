@@ -180,7 +180,9 @@ impl Complaints<'_, '_, '_> {
                     .error(self.codes.form, whole, format!("{name} can be read in more than one way"))
                     .help("keep the keys of one form only; the plugin's page shows the forms");
             }
-            ValidationErrorKind::Format { format } if self.formats.iter().any(|(known, _)| known == format) => {
+            ValidationErrorKind::Format { format }
+                if self.formats.iter().any(|(known, _)| known == format) =>
+            {
                 let text = error.instance();
                 let text = text.as_str().unwrap_or_default();
                 let checks = self.formats.iter().filter(|(known, _)| known == format);
@@ -239,8 +241,7 @@ impl Complaints<'_, '_, '_> {
             Value::Array(_) | Value::Object(_) => what(found).to_owned(),
             value => format!("`{}`", plain(value)),
         };
-        let diagnostic =
-            self.report.error(self.codes.value, &node.span, format!("{name} cannot be {found}"));
+        let diagnostic = self.report.error(self.codes.value, &node.span, format!("{name} cannot be {found}"));
         let near =
             dripline_model::suggest::closest(found.trim_matches('`'), texts.iter().map(String::as_str));
         match (near, one_of(texts.iter().map(String::as_str))) {

@@ -24,9 +24,11 @@ pub fn filled_by(source: &Source, plugins: &BTreeMap<String, PluginInfo>) -> BTr
                     let Some(info) = plugins.get(&entry.key) else { continue };
                     let config = entry.value.value();
                     let marked = marks::find(&info.manifest.config_schema, &config);
-                    filled.extend(marked.into_iter().filter(|marked| marked.mark == Mark::Segment).filter_map(
-                        |marked| config.pointer(&marked.pointer)?.as_str().map(str::to_owned),
-                    ));
+                    filled.extend(
+                        marked.into_iter().filter(|marked| marked.mark == Mark::Segment).filter_map(
+                            |marked| config.pointer(&marked.pointer)?.as_str().map(str::to_owned),
+                        ),
+                    );
                 }
             }
         }

@@ -66,7 +66,9 @@ impl Unknown {
         match self {
             Self::Slip(near) => format!("did you mean `contact.{near}`?"),
             Self::Undeclared => format!("declare `{name}` in fields.yaml"),
-            Self::NotYet => format!("until an import brings it, say what to write instead: {{{{default contact.{name} \"…\"}}}}"),
+            Self::NotYet => format!(
+                "until an import brings it, say what to write instead: {{{{default contact.{name} \"…\"}}}}"
+            ),
             Self::Topic(Some(near)) => format!("did you mean `contact.consent.{near}`?"),
             Self::Topic(None) => format!("declare the topic `{name}` in fields.yaml"),
         }
@@ -81,22 +83,26 @@ pub(crate) fn written(text: &str, used: &FieldUse) -> (u32, u32, u32) {
         let behind = text.get(start..)?;
         let prefix = if used.is_topic { "contact.consent." } else { "contact." };
         let wanted = format!("{prefix}{}", used.name);
-        let at = start + behind.match_indices(&wanted).map(|(at, _)| at).find(|at| {
-            let next = behind.get(at + wanted.len()..).and_then(|rest| rest.chars().next());
-            !next.is_some_and(|next| next.is_alphanumeric() || next == '_')
-        })?;
+        let at = start
+            + behind.match_indices(&wanted).map(|(at, _)| at).find(|at| {
+                let next = behind.get(at + wanted.len()..).and_then(|rest| rest.chars().next());
+                !next.is_some_and(|next| next.is_alphanumeric() || next == '_')
+            })?;
         let before = text.get(..at)?;
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Some((u32::try_from(line).ok()?, u32::try_from(column).ok()?, u32::try_from(wanted.chars().count()).ok()?))
+        Some((
+            u32::try_from(line).ok()?,
+            u32::try_from(column).ok()?,
+            u32::try_from(wanted.chars().count()).ok()?,
+        ))
     };
     found().unwrap_or((used.line, used.column, 1))
 }
 
 /// The byte at a line and column, in characters from 1.
 pub(crate) fn offset(text: &str, line: u32, column: u32) -> usize {
-    let start: usize =
-        text.split_inclusive('\n').take((line as usize).saturating_sub(1)).map(str::len).sum();
+    let start: usize = text.split_inclusive('\n').take((line as usize).saturating_sub(1)).map(str::len).sum();
     let rest = text.get(start..).unwrap_or_default();
     start + rest.chars().take((column as usize).saturating_sub(1)).map(char::len_utf8).sum::<usize>()
 }

@@ -47,8 +47,7 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
     let plugins = workspace.plugins(&host).await?;
     let files = if args.paths.is_empty() { workspace.workflow_files()? } else { args.paths.clone() };
     // Which store is meant stands in the settings.
-    let experience =
-        if mistakes.is_empty() { workspace.experience().await? } else { Experience::default() };
+    let experience = if mistakes.is_empty() { workspace.experience().await? } else { Experience::default() };
     let mut checked = workspace.check_knowing(&files, &plugins, experience).await?;
     checked.diagnostics.splice(0..0, mistakes);
     let (errors, warnings) = (checked.count(Severity::Error), checked.count(Severity::Warning));

@@ -91,10 +91,12 @@ async fn import_sample(store: &dyn Store, dir: &Path) -> Result<(u64, u64), Prob
     let hidden = ProgressBar::hidden();
     let file = dir.join("data/contacts.csv");
     let known = dripline_model::field::Fields::default();
-    let contacts = import::import(store, &Contacts, &file, &[], &known, now, &hidden).await.map_err(broken)?;
+    let contacts =
+        import::import(store, &Contacts, &file, &[], &known, now, &hidden).await.map_err(broken)?;
     let file = dir.join("data/events.csv");
-    let events =
-        import::import(store, &Events { live: true }, &file, &[], &known, now, &hidden).await.map_err(broken)?;
+    let events = import::import(store, &Events { live: true }, &file, &[], &known, now, &hidden)
+        .await
+        .map_err(broken)?;
     Ok((contacts.inserted, events.inserted))
 }
 

@@ -71,8 +71,7 @@ pub(super) async fn import_file<E: Entity>(
     let progress = byte_progress();
     let started = Instant::now();
     let now = SystemClock.now();
-    let result =
-        import::import(store.as_ref(), entity, &args.file, &args.map, &known, now, &progress).await;
+    let result = import::import(store.as_ref(), entity, &args.file, &args.map, &known, now, &progress).await;
     progress.finish_and_clear();
     let summary = result.map_err(|error| Problem {
         exit: if error.is_input() { Exit::Problems } else { Exit::Unavailable },
@@ -99,7 +98,12 @@ async fn known(workspace: &Workspace, store: &dyn Store) -> Result<Fields, Probl
     Ok(declared.unwrap_or_default().learning(store.known_attributes().await?))
 }
 
-fn print<F: import::Fields>(summary: &Summary<F>, file: &Path, seconds: f64, out: &mut Out) -> Result<(), Problem> {
+fn print<F: import::Fields>(
+    summary: &Summary<F>,
+    file: &Path,
+    seconds: f64,
+    out: &mut Out,
+) -> Result<(), Problem> {
     let mut columns = table(["column", "becomes", "type"]);
     for column in &summary.columns {
         let (target, value_type) = match &column.meaning {

@@ -8,7 +8,7 @@ use crate::{
     args::Global,
     output::{Out, json},
     problem::{Exit, Problem},
-    workspace::{Settings, Workspace},
+    workspace::{Settings, Workspace, samples_schema},
 };
 
 /// Print the JSON Schema of a file, for completion and checking in editors
@@ -18,8 +18,8 @@ Write it down, and name it in the first line of a workflow:
   dripline schema workflow > workflow.schema.json
   # yaml-language-server: $schema=../workflow.schema.json")]
 pub(crate) struct Args {
-    /// Which file: a workflow (with the configuration of every installed plugin), fields.yaml, teams.yaml or
-    /// dripline.yaml
+    /// Which file: a workflow (with the configuration of every installed plugin), fields.yaml, teams.yaml,
+    /// dripline.yaml or samples.yaml
     #[arg(value_enum, default_value_t = File::Workflow, value_name = "FILE")]
     file: File,
 }
@@ -31,6 +31,7 @@ enum File {
     Fields,
     Teams,
     Settings,
+    Samples,
 }
 
 pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Problem> {
@@ -38,6 +39,7 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
         File::Fields => json_schema::fields(),
         File::Teams => json_schema::teams(),
         File::Settings => Settings::schema(),
+        File::Samples => samples_schema(),
         File::Workflow => {
             let (workspace, _) = Workspace::find_to_check(global.workspace.as_deref())?;
             let plugins = workspace.plugins(&workspace.host()?).await?;

@@ -90,7 +90,6 @@ pub(crate) struct Summary<F> {
 }
 
 /// Imports `file`, where `known` is known of contacts.
-#[expect(clippy::too_many_arguments, reason = "each is another thing, and nothing else takes them together")]
 pub(crate) async fn import<E: Entity>(
     store: &dyn Store,
     entity: &E,

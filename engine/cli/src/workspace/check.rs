@@ -14,7 +14,8 @@ use dripline_model::{
 };
 use dripline_template::Templates;
 use dripline_workflow::{
-    Code, Diagnostic, Environment, PluginConfig, PluginInfo, Severity, Source, document::Document, fields, teams,
+    Code, Diagnostic, Environment, PluginConfig, PluginInfo, Severity, Source, document::Document, fields,
+    teams,
 };
 
 use super::{Experience, LoadedPlugin, Workspace, samples};
@@ -116,7 +117,8 @@ impl Workspace {
             for config in &checked.configs {
                 checked.diagnostics.extend(ask_plugin(&source, config, plugins).await);
             }
-            let rendered = dripline_workflow::samples::check(&source, &checked.configs, &environment, &samples);
+            let rendered =
+                dripline_workflow::samples::check(&source, &checked.configs, &environment, &samples);
             checked.diagnostics.extend(rendered);
             if let Some(program) = &checked.program {
                 checked.diagnostics.extend(twin(&workflows, &source, program));

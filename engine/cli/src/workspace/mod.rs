@@ -23,6 +23,7 @@ use crate::problem::Problem;
 pub(crate) use check::{CheckedWorkspace, summarise};
 pub(crate) use experience::Experience;
 pub(crate) use plugins::{LoadedPlugin, Lock, LockedPlugin, Origin, load_file};
+pub(crate) use samples::schema as samples_schema;
 pub(crate) use settings::{FILE as SETTINGS_FILE, Settings, SmtpSettings};
 
 /// A workspace on disk.

@@ -357,7 +357,8 @@ fn contradictions(settings: &Value) -> Vec<(String, String)> {
         }
     }
     let postgres = settings.pointer("/store/postgres").and_then(Value::as_object);
-    let has = |key: &str| postgres.is_some_and(|postgres| postgres.get(key).is_some_and(|value| !value.is_null()));
+    let has =
+        |key: &str| postgres.is_some_and(|postgres| postgres.get(key).is_some_and(|value| !value.is_null()));
     if postgres.is_some() && has("url") == has("url_env") {
         found.push(("/store/postgres".to_owned(), "write either `url` or `url_env`".to_owned()));
     }
@@ -405,6 +406,8 @@ impl SmtpSettings {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const SENDER: &str = "sender: {name: Demo, email: demo@dripline.example}\n";
@@ -421,6 +424,85 @@ mod tests {
         });
         shown.collect::<Vec<_>>().join("\n")
     }
+
+    /// Whole settings, as the documentation has them.
+    fn examples() -> Vec<&'static str> {
+        let page = include_str!("../../../../docs/operating.md");
+        let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+        blocks.filter(|block| block.starts_with("sender:")).collect()
+    }
+
+    #[test]
+    fn the_documentations_settings_are_right() {
+        assert!(!examples().is_empty(), "the examples are gone");
+        for example in examples() {
+            parse(example).unwrap_or_else(|mistakes| panic!("{}", mistakes[0].render()));
+        }
+    }
+
+    proptest! {
+        /// Whatever is written, the answer is settings or complaints at places that can be shown.
+        #[test]
+        fn mutated_settings_are_answered(
+            example in any::<prop::sample::Index>(),
+            edits in prop::collection::vec((any::<prop::sample::Index>(), 0..12_usize, prop::sample::select(PIECES)), 1..6)
+        ) {
+            let mut text: Vec<char> = examples()[example.index(examples().len())].chars().collect();
+            for (place, removed, piece) in edits {
+                let at = place.index(text.len() + 1);
+                let end = (at + removed).min(text.len());
+                text.splice(at..end, piece.chars());
+            }
+            match parse(&text.into_iter().collect::<String>()) {
+                Ok(settings) => _ = settings.delivery_config(),
+                Err(mistakes) => {
+                    prop_assert!(!mistakes.is_empty());
+                    mistakes.iter().for_each(|mistake| drop(mistake.render()));
+                }
+            }
+        }
+    }
+
+    /// Pieces that mean something to YAML or to settings.
+    const PIECES: &[&str] = &[
+        "\t",
+        "\n",
+        "  ",
+        "- ",
+        ": ",
+        "#",
+        "&a ",
+        "*a",
+        "!t ",
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        "'",
+        "~",
+        "null",
+        "true",
+        "-1",
+        "1e999",
+        "99999999999999999999",
+        "3d",
+        "0s",
+        "14 per second",
+        "0 per hour",
+        "smtp: ",
+        "transports: ",
+        "store: ",
+        "postgres: ",
+        "url: ",
+        "rate: ",
+        "tls",
+        "resend",
+        "Europe/Berlin",
+        "\u{feff}",
+        "\0",
+        "漢",
+    ];
 
     #[test]
     fn what_is_not_said_has_a_default() {
@@ -450,8 +532,7 @@ mod tests {
         let text = format!(
             "{SENDER}mail:\n  transports:\n    - {{name: own, host: a.example, rate: 14 per second}}\n    - {{host: b.example}}\n"
         );
-        let Transport::Smtp(servers) = parse(&text).unwrap().delivery_config().unwrap().transport
-        else {
+        let Transport::Smtp(servers) = parse(&text).unwrap().delivery_config().unwrap().transport else {
             panic!("there are servers");
         };
         let found: Vec<_> = servers.iter().map(|server| (server.name.as_str(), server.rate)).collect();

@@ -252,14 +252,21 @@ fn every_file_is_checked_at_once() {
 #[test]
 fn sarif_names_rules_places_and_texts() {
     let workspace = TestWorkspace::new();
-    workspace.write("workflows/bad name.yaml", "name: bad\non: manual\nsteps:\n  - emial: x\n  - exit: done\n  - wait: 1d\n");
+    workspace.write(
+        "workflows/bad name.yaml",
+        "name: bad\non: manual\nsteps:\n  - emial: x\n  - exit: done\n  - wait: 1d\n",
+    );
     let answer = workspace.run(&["check", "--format", "sarif"]);
     assert_eq!(answer.code, 1);
     let log: Value = serde_json::from_str(&answer.out).unwrap();
     assert_eq!(log["version"], "2.1.0");
     let run = &log["runs"][0];
-    let rules: Vec<&str> =
-        run["tool"]["driver"]["rules"].as_array().unwrap().iter().map(|rule| rule["id"].as_str().unwrap()).collect();
+    let rules: Vec<&str> = run["tool"]["driver"]["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| rule["id"].as_str().unwrap())
+        .collect();
     let results = run["results"].as_array().unwrap();
     assert_eq!(results.len(), 2);
     for result in results {
@@ -276,7 +283,8 @@ fn sarif_names_rules_places_and_texts() {
 #[test]
 fn schemas_are_printed_and_fit_what_init_makes() {
     let workspace = TestWorkspace::new();
-    for (file, path) in [("workflow", "workflows/welcome.yaml"), ("teams", "teams.yaml"), ("settings", "dripline.yaml")]
+    for (file, path) in
+        [("workflow", "workflows/welcome.yaml"), ("teams", "teams.yaml"), ("settings", "dripline.yaml")]
     {
         let answer = workspace.run(&["schema", file]);
         assert_eq!(answer.code, 0, "{}", answer.err);

@@ -83,7 +83,8 @@ impl Checker<'_> {
             let Expr::Literal(literal) = &other.expr else { continue };
             match literal {
                 LiteralValue::String(text)
-                    if !known.values.is_empty() && !known.values.iter().any(|value| value == text.inner()) =>
+                    if !known.values.is_empty()
+                        && !known.values.iter().any(|value| value == text.inner()) =>
                 {
                     let near = suggest::closest(text.inner(), known.values.iter().map(String::as_str));
                     let help = match near {
@@ -99,8 +100,11 @@ impl Checker<'_> {
                     if let Some(field_type) = known.field_type
                         && !have.may_be(type_of(field_type))
                     {
-                        let says =
-                            if known.declared { "as fields.yaml says" } else { "for all contacts that have it" };
+                        let says = if known.declared {
+                            "as fields.yaml says"
+                        } else {
+                            "for all contacts that have it"
+                        };
                         let message = format!("`contact.{name}` is never {}", have.noun());
                         let help = format!("`contact.{name}` is {}, {says}", noun(field_type));
                         self.problem_at(self.places.whole(other), message, Some(help));

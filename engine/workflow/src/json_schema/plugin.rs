@@ -12,8 +12,13 @@ pub(super) fn definition(plugin: &str) -> String {
 pub(super) fn step(manifest: &Manifest) -> Value {
     let place = format!("#/definitions/{}", definition(&manifest.name));
     let schema = &manifest.config_schema;
-    let required: Vec<&str> =
-        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let required: Vec<&str> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     let mut forms = vec![json!({"$ref": place})];
     if let Some(field) = schema.get(mark::SHORTHAND).and_then(Value::as_str)
         && required.iter().all(|key| *key == field)
@@ -52,7 +57,8 @@ fn moved(schema: &Value, place: &str) -> Value {
             let kind = entries.get(mark::KEY).and_then(|mark| mark.get("kind")).and_then(Value::as_str);
             // `if: true` is an expression, although YAML says that it is none.
             if matches!(kind, Some("cel" | "duration")) {
-                let nothing = matches!(object.get("type"), Some(Value::Array(types)) if types.contains(&json!("null")));
+                let nothing =
+                    matches!(object.get("type"), Some(Value::Array(types)) if types.contains(&json!("null")));
                 let mut types = vec!["string", "boolean", "number"];
                 types.extend(nothing.then_some("null"));
                 object.insert("type".to_owned(), json!(types));

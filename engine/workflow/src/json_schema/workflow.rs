@@ -21,8 +21,7 @@ pub fn workflow(plugins: &BTreeMap<String, PluginInfo>) -> Value {
     };
     let mut step_properties = described(STEP_KEYS, step_key);
     step_properties.extend(described(VERBS, verb));
-    step_properties
-        .extend(manifests.iter().map(|manifest| (manifest.name.clone(), plugin::step(manifest))));
+    step_properties.extend(manifests.iter().map(|manifest| (manifest.name.clone(), plugin::step(manifest))));
     let mut definitions = json!({
         "expression": {
             "description": "A condition in CEL: contact.country == \"DE\"",
@@ -195,7 +194,9 @@ fn step_key(key: &str) -> Option<Value> {
 
 fn verb(key: &str) -> Option<Value> {
     Some(match key {
-        "goto" => json!({"description": "Jumps to the step with this id.", "type": "string", "pattern": "\\S"}),
+        "goto" => {
+            json!({"description": "Jumps to the step with this id.", "type": "string", "pattern": "\\S"})
+        }
         "exit" => json!({
             "description": "Ends the run; the reason is recorded.",
             "anyOf": [{"type": ["string", "null"]}, {"type": "object", "maxProperties": 0}]

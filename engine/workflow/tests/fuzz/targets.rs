@@ -4,17 +4,12 @@ use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
 
 use dripline_expression::{Expression, Scope, Subject};
 use dripline_model::{
-    Contact, Manifest,
-    batch::ColumnType,
-    contact::EventView,
-    field::Fields,
-    id::ContactId,
-    manifest::Grant,
+    Contact, Manifest, batch::ColumnType, contact::EventView, field::Fields, id::ContactId, manifest::Grant,
 };
 use dripline_template::{Inline, Templates};
 use dripline_workflow::{
-    Environment, PluginInfo, Source, check, document::Document, fields, json_schema, samples, schedule::Schedule, segments,
-    teams,
+    Environment, PluginInfo, Source, check, document::Document, fields, json_schema, samples,
+    schedule::Schedule, segments, teams,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -35,8 +30,25 @@ pub(crate) const TARGETS: &[Target] = &[
         name: "workflow",
         seeds: workflows,
         pieces: &[
-            "name: ", "on: ", "steps:", "if: ", "then: ", "else: ", "goto: ", "exit: ", "paths: ", "wait: ", "email: ",
-            "score: ", "segment: ", "again: ", "{event: a}", "schedule: ", "contact.", "id: a", "{{#if contact.a}}",
+            "name: ",
+            "on: ",
+            "steps:",
+            "if: ",
+            "then: ",
+            "else: ",
+            "goto: ",
+            "exit: ",
+            "paths: ",
+            "wait: ",
+            "email: ",
+            "score: ",
+            "segment: ",
+            "again: ",
+            "{event: a}",
+            "schedule: ",
+            "contact.",
+            "id: a",
+            "{{#if contact.a}}",
         ],
         run: workflow,
     },
@@ -44,26 +56,69 @@ pub(crate) const TARGETS: &[Target] = &[
         name: "expression",
         seeds: expressions,
         pieces: &[
-            "contact", ".", ".?", "event.properties", "now", "has(", "&&", "||", "!", "==", "!=", "<=", "in ", "+", "-", "*",
-            "/", "duration(\"30d\")", "timestamp(", ".matches(\"", "(?i)", ".exists(x, ", "size(", "r\"", "\"\"\"", "1u",
+            "contact",
+            ".",
+            ".?",
+            "event.properties",
+            "now",
+            "has(",
+            "&&",
+            "||",
+            "!",
+            "==",
+            "!=",
+            "<=",
+            "in ",
+            "+",
+            "-",
+            "*",
+            "/",
+            "duration(\"30d\")",
+            "timestamp(",
+            ".matches(\"",
+            "(?i)",
+            ".exists(x, ",
+            "size(",
+            "r\"",
+            "\"\"\"",
+            "1u",
         ],
         run: expression,
     },
     Target {
         name: "template",
         seeds: templates,
-        pieces: &["{{#each contact.tags}}", "{{/if}}", "{{else}}", "{{> ", "default ", "date ", "../", "@root", "(", "|x|"],
+        pieces: &[
+            "{{#each contact.tags}}",
+            "{{/if}}",
+            "{{else}}",
+            "{{> ",
+            "default ",
+            "date ",
+            "../",
+            "@root",
+            "(",
+            "|x|",
+        ],
         run: template,
     },
     Target {
         name: "cron",
-        seeds: || ["30 9 * * 1-5", "*/15 0-6 1,15 jan-dec sun", "0 0 29 2 *", "59 23 31 12 7"].map(str::to_owned).into(),
+        seeds: || {
+            ["30 9 * * 1-5", "*/15 0-6 1,15 jan-dec sun", "0 0 29 2 *", "59 23 31 12 7"]
+                .map(str::to_owned)
+                .into()
+        },
         pieces: &["*", "*/", "-", ",", "jan", "mon", "60", "L", "#", "@daily", "1-0", "*/4294967296"],
         run: cron,
     },
     Target {
         name: "duration",
-        seeds: || ["30m", "4h", "3d", "2w", "1h 30m", "2 weeks", "1 month", "5 working hours"].map(str::to_owned).into(),
+        seeds: || {
+            ["30m", "4h", "3d", "2w", "1h 30m", "2 weeks", "1 month", "5 working hours"]
+                .map(str::to_owned)
+                .into()
+        },
         pieces: &["y", "mo", "d", "h", "ms", "µs", "ago", "-", "years ", "19999"],
         run: duration,
     },
@@ -129,7 +184,8 @@ fn expressions() -> Vec<String> {
     .map(str::to_owned)
     .into();
     for workflow in workflows() {
-        let lines = workflow.lines().filter_map(|line| line.split_once("if: ").map(|(_, rest)| rest.to_owned()));
+        let lines =
+            workflow.lines().filter_map(|line| line.split_once("if: ").map(|(_, rest)| rest.to_owned()));
         seeds.extend(lines.take(3));
     }
     seeds
@@ -174,7 +230,10 @@ static PLUGINS: LazyLock<BTreeMap<String, PluginInfo>> = LazyLock::new(|| {
 });
 
 fn workflow(text: &str) {
-    let sources = [("trial/welcome.html", "Hi {{contact.first_name}}"), ("trial/nudge.txt", "{{contact.consent.tips}}")];
+    let sources = [
+        ("trial/welcome.html", "Hi {{contact.first_name}}"),
+        ("trial/nudge.txt", "{{contact.consent.tips}}"),
+    ];
     let templates = sources.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect();
     let known = known().with_segments(["hot-leads".to_owned()]);
     let environment = Environment {
@@ -195,18 +254,28 @@ fn workflow(text: &str) {
 
 fn expression(text: &str) {
     let known = known();
-    let (contact, event) =
-        (contact(), EventView { name: "a".into(), at: Timestamp::UNIX_EPOCH, properties: serde_json::Map::new() });
+    let (contact, event) = (
+        contact(),
+        EventView { name: "a".into(), at: Timestamp::UNIX_EPOCH, properties: serde_json::Map::new() },
+    );
     for (result, attributes) in
         [(ColumnType::Boolean, Some(&known)), (ColumnType::Boolean, None), (ColumnType::Text, None)]
     {
         match Expression::compile(text, result, &Scope { attributes, event: true }) {
             Ok(expression) => {
-                assert!(expression.contradictions().iter().all(|problem| text.get(problem.span.clone()).is_some()));
+                assert!(
+                    expression
+                        .contradictions()
+                        .iter()
+                        .all(|problem| text.get(problem.span.clone()).is_some())
+                );
                 _ = expression.evaluate(&Subject::new(&contact, Some(&event), Timestamp::UNIX_EPOCH));
             }
             Err(problems) => {
-                assert!(problems.iter().all(|problem| text.get(problem.span.clone()).is_some()), "{problems:?}");
+                assert!(
+                    problems.iter().all(|problem| text.get(problem.span.clone()).is_some()),
+                    "{problems:?}"
+                );
             }
         }
     }

@@ -58,7 +58,8 @@ steps:
     wait: 1d
   - goto: round
 "#;
-    let templates = [("mail.html", "<p>\n  {{contact.first_name}} of {{upper contact.compny}}</p>\n{{contact.city}}")];
+    let templates =
+        [("mail.html", "<p>\n  {{contact.first_name}} of {{upper contact.compny}}</p>\n{{contact.city}}")];
     let workspace = Workspace::new()
         .knowing(declared().with_segments(["hot-leads".to_owned(), "hot".to_owned()]))
         .with_templates(&templates);
@@ -324,7 +325,10 @@ fn loops_without_a_way_out_are_warned_of_and_others_are_not() {
     assert_eq!(codes(&format!("{wait}  - goto: a\n")), [Code::NeverEnds]);
     let both = "  - if: contact.country == \"DE\"\n    then:\n      - wait: 2d\n      - goto: a\n    else:\n      - goto: a\n";
     assert_eq!(codes(&format!("{wait}{both}")), [Code::NeverEnds, Code::NeverEnds]);
-    assert_eq!(codes(&format!("{wait}{both}  - wait: 1d\n")), [Code::NeverEnds, Code::NeverEnds, Code::Unreachable]);
+    assert_eq!(
+        codes(&format!("{wait}{both}  - wait: 1d\n")),
+        [Code::NeverEnds, Code::NeverEnds, Code::Unreachable]
+    );
     for fine in [
         "  - goto: a\n    if: contact.country == \"DE\"\n",
         "  - exit: done\n    if: contact.country == \"DE\"\n  - goto: a\n",
@@ -335,7 +339,10 @@ fn loops_without_a_way_out_are_warned_of_and_others_are_not() {
     }
     let goals = format!("name: a\non: manual\ngoals: [{{event: paid}}]\nsteps:\n{wait}  - goto: a\n");
     let (_, checked) = Workspace::new().check(&goals);
-    assert!(checked.diagnostics.iter().all(|diagnostic| diagnostic.code != Code::NeverEnds), "a goal ends it");
+    assert!(
+        checked.diagnostics.iter().all(|diagnostic| diagnostic.code != Code::NeverEnds),
+        "a goal ends it"
+    );
 }
 
 #[test]

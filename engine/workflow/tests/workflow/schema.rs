@@ -67,8 +67,12 @@ fn what_is_right_fits() {
     let mut examples = blocks(&repository("docs/workflows.md"), "name:");
     assert!(examples.len() > 5, "the examples are gone");
     examples.extend(
-        ["workflows/trial-nurture.yaml", "workflows/lead-routing.yaml", "engine/cli/starter/workflows/welcome.yaml"]
-            .map(repository),
+        [
+            "workflows/trial-nurture.yaml",
+            "workflows/lead-routing.yaml",
+            "engine/cli/starter/workflows/welcome.yaml",
+        ]
+        .map(repository),
     );
     examples.push(include_str!("valid.yaml").to_owned());
     for example in examples {
@@ -168,6 +172,9 @@ fn small_mistakes_do_not_fit() {
         "field: {}",
     ] {
         assert_ne!(misfits(&fields_schema, wrong), Some(Vec::new()), "{wrong}");
-        assert!(fields::parse(&Source { path: "fields.yaml".into(), text: wrong.into() }).is_err(), "{wrong}");
+        assert!(
+            fields::parse(&Source { path: "fields.yaml".into(), text: wrong.into() }).is_err(),
+            "{wrong}"
+        );
     }
 }

@@ -41,17 +41,9 @@ impl Workspace {
                 templates.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect(),
             ),
             teams: names(&["enterprise", "smb"]),
-            attributes: [
-                "country",
-                "title",
-                "employees",
-                "first_name",
-                "language",
-                "time_zone",
-                "renewal",
-            ]
-            .into_iter()
-            .collect(),
+            attributes: ["country", "title", "employees", "first_name", "language", "time_zone", "renewal"]
+                .into_iter()
+                .collect(),
         }
     }
 
