@@ -13,6 +13,7 @@ pub mod decision;
 pub mod digest;
 pub mod duration;
 pub mod effect;
+pub mod field;
 pub mod id;
 pub mod manifest;
 pub mod message;

@@ -48,8 +48,8 @@ pub(crate) trait Answers: Send {
     async fn runs_by_status(&mut self) -> Raw<Vec<(i64, i64)>>;
     /// Status, and how many messages.
     async fn messages_by_status(&mut self) -> Raw<Vec<(i64, i64)>>;
-    /// Names of attributes, in their order.
-    async fn attribute_names(&mut self) -> Raw<Vec<String>>;
+    /// Names of attributes in their order, and the types that their values had.
+    async fn attribute_types(&mut self) -> Raw<Vec<(String, i64)>>;
 
     /// What happened to a contact, except live events that wait for their time; a membership changes at once.
     async fn events(&mut self, contact: i64) -> Raw<Vec<EventLine>>;

@@ -18,13 +18,13 @@ use crate::{
 };
 
 /// Most steps of one workflow.
-const MAX_STEPS: usize = 1000;
+pub(crate) const MAX_STEPS: usize = 1000;
 
 /// Keys that are not verbs.
-const STEP_KEYS: &[&str] = &["id", "name", "if", "then", "else", "paths"];
+pub(crate) const STEP_KEYS: &[&str] = &["id", "name", "if", "then", "else", "paths"];
 
 /// The language's own verbs.
-const VERBS: &[&str] = &["goto", "exit"];
+pub(crate) const VERBS: &[&str] = &["goto", "exit"];
 
 /// Reads the steps under `steps:`.
 pub(crate) fn read(

@@ -7,7 +7,7 @@ use dripline_model::{
 };
 
 use crate::{
-    Checked, Code, Environment, Source, flow,
+    Checked, Code, Environment, Source, config, flow,
     read::{entry, misspelt},
     schedule::Schedule,
     source::Report,
@@ -15,8 +15,8 @@ use crate::{
     yaml::{self, Entry, Kind, Node},
 };
 
-const KEYS: &[&str] = &["name", "description", "on", "enroll", "settings", "steps"];
-const TRIGGER_KEYS: &[&str] = &["event", "segment_joined", "schedule", "time_zone"];
+pub(crate) const KEYS: &[&str] = &["name", "description", "on", "enroll", "settings", "steps"];
+pub(crate) const TRIGGER_KEYS: &[&str] = &["event", "segment_joined", "schedule", "time_zone"];
 const TRIGGER_EXAMPLE: &str = "{event: trial.started}";
 
 /// Checks a workflow file: everything that can be known without running it.
@@ -69,7 +69,7 @@ fn document(
         return (None, Vec::new());
     };
     let compiled = step_reader::read(&steps.value, name.as_deref().unwrap_or_default(), environment, report);
-    flow::check(&compiled, report);
+    flow::check(&compiled, entry(entries, "goals").is_some(), report);
     let (nodes, templates, configs) = compiled.finish();
     let program = name.map(|name| Program {
         format: FORMAT,
@@ -166,7 +166,11 @@ fn trigger(node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) 
     }
     match start.key.as_str() {
         "event" => report.read_name(&start.value, "`event`").map(Trigger::Event),
-        "segment_joined" => report.read_name(&start.value, "`segment_joined`").map(Trigger::SegmentJoined),
+        "segment_joined" => {
+            let name = report.read_name(&start.value, "`segment_joined`")?;
+            config::segment(&name, &start.value, environment, report);
+            Some(Trigger::SegmentJoined(name))
+        }
         _ => schedule(&start.value, time_zone, environment, report),
     }
 }

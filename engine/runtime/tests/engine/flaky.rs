@@ -133,7 +133,7 @@ pass! { Reports {
     messages_by_template() -> Result<Vec<(String, u64)>>;
     messages_by_day() -> Result<Vec<(jiff::civil::Date, u64)>>;
     counts() -> Result<Counts>;
-    known_attributes() -> Result<Vec<String>>;
+    known_attributes() -> Result<Vec<(String, dripline_model::field::ValueTypes)>>;
 } }
 
 pass! { Pruning {

@@ -146,7 +146,8 @@ async fn set_fields(sets: &mut impl Sets, fields: &[(ContactId, &str, &Value)], 
         rows.push((*id, to_json("contact's attributes", attributes)?));
     }
     sets.put_attributes(&rows, ms(now)).await?;
-    sets.add_attribute_names(fields.iter().map(|(_, name, _)| *name).collect()).await
+    sets.add_attribute_types(super::attributes::types(fields.iter().map(|(_, name, value)| (*name, *value))))
+        .await
 }
 
 async fn set_tags(sets: &mut impl Sets, tags: &[(ContactId, &str, bool)]) -> Raw<()> {

@@ -88,7 +88,7 @@ const RUNS_BY_STATUS: &str = "SELECT status::int8, count(*) FROM runs GROUP BY s
 
 const MESSAGES_BY_STATUS: &str = "SELECT status::int8, count(*) FROM messages GROUP BY status";
 
-const ATTRIBUTE_NAMES: &str = "SELECT name FROM attribute_names ORDER BY name COLLATE \"C\"";
+const ATTRIBUTE_TYPES: &str = "SELECT name, types FROM attribute_names ORDER BY name COLLATE \"C\"";
 
 const EVENTS: &str = "
 SELECT e.id, e.at, w.word AS name, e.properties::text AS properties, e.state::int8 AS state
@@ -248,8 +248,8 @@ impl Answers for Reader {
         Ok(query_as(MESSAGES_BY_STATUS).fetch_all(&mut *self.conn).await?)
     }
 
-    async fn attribute_names(&mut self) -> Raw<Vec<String>> {
-        Ok(query_scalar(ATTRIBUTE_NAMES).fetch_all(&mut *self.conn).await?)
+    async fn attribute_types(&mut self) -> Raw<Vec<(String, i64)>> {
+        Ok(query_as(ATTRIBUTE_TYPES).fetch_all(&mut *self.conn).await?)
     }
 
     async fn events(&mut self, contact: i64) -> Raw<Vec<EventLine>> {

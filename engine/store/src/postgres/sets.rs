@@ -1,12 +1,12 @@
 //! Sets of rows, as PostgreSQL takes and gives them fastest.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use async_trait::async_trait;
-use dripline_model::{Contact, clock::from_ms, contact::Needs, id::VersionId};
+use dripline_model::{Contact, clock::from_ms, contact::Needs, field::ValueTypes, id::VersionId};
 use sqlx::{query, query_as, query_scalar};
 use ulid::Ulid;
 
@@ -58,10 +58,15 @@ UPDATE contacts SET attributes = t.attributes::jsonb, updated_at = $3
 FROM unnest($1::int8[], $2::text[]) AS t(id, attributes)
 WHERE contacts.id = t.id";
 
-const KNOWN_ATTRIBUTE_NAMES: &str = "SELECT count(*) FROM attribute_names WHERE name = ANY($1::text[])";
+const KNOWN_ATTRIBUTE_TYPES: &str = "
+SELECT count(*) FROM attribute_names AS known JOIN unnest($1::text[], $2::int8[]) AS t(name, types)
+    ON known.name = t.name AND known.types | t.types = known.types";
 
-const ADD_ATTRIBUTE_NAMES: &str = "
-INSERT INTO attribute_names (name) SELECT * FROM unnest($1::text[]) AS t(name) ORDER BY name ON CONFLICT DO NOTHING";
+const ADD_ATTRIBUTE_TYPES: &str = "
+INSERT INTO attribute_names AS known (name, types)
+SELECT * FROM unnest($1::text[], $2::int8[]) AS t(name, types) ORDER BY name
+ON CONFLICT (name) DO UPDATE SET types = known.types | excluded.types
+    WHERE known.types | excluded.types <> known.types";
 
 const PUT_CONSENTS: &str = "
 INSERT INTO consents (contact_id, topic, given, at)
@@ -333,16 +338,18 @@ impl Sets for Writer {
         Ok(())
     }
 
-    async fn add_attribute_names(&mut self, names: BTreeSet<&str>) -> Raw<()> {
-        let names: Vec<_> = names.into_iter().map(text).collect();
+    async fn add_attribute_types(&mut self, types: BTreeMap<&str, ValueTypes>) -> Raw<()> {
+        let (names, types): (Vec<_>, Vec<_>) =
+            types.into_iter().map(|(name, types)| (text(name), i64::from(types.bits()))).unzip();
         if names.is_empty() {
             return Ok(());
         }
         // Nearly always they are known, and beside this transaction for the same reason as words.
         let mut conn = self.shared.readers.acquire().await?;
-        let known: i64 = query_scalar(KNOWN_ATTRIBUTE_NAMES).bind(&names).fetch_one(&mut *conn).await?;
+        let known = query_scalar(KNOWN_ATTRIBUTE_TYPES).bind(&names).bind(&types);
+        let known: i64 = known.fetch_one(&mut *conn).await?;
         if usize::try_from(known).is_ok_and(|known| known < names.len()) {
-            query(ADD_ATTRIBUTE_NAMES).bind(&names).execute(&mut *conn).await?;
+            query(ADD_ATTRIBUTE_TYPES).bind(&names).bind(&types).execute(&mut *conn).await?;
         }
         Ok(())
     }

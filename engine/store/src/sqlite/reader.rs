@@ -92,7 +92,7 @@ const RUNS_BY_STATUS: &str = "SELECT status, count(*) FROM runs GROUP BY status"
 
 const MESSAGES_BY_STATUS: &str = "SELECT status, count(*) FROM messages GROUP BY status";
 
-const ATTRIBUTE_NAMES: &str = "SELECT name FROM attribute_names ORDER BY name";
+const ATTRIBUTE_TYPES: &str = "SELECT name, types FROM attribute_names ORDER BY name";
 
 const EVENTS: &str = "
 SELECT e.id, e.at, w.word AS name, json(e.properties) AS properties, e.state
@@ -250,8 +250,8 @@ impl Answers for Reader {
         Ok(query_as(MESSAGES_BY_STATUS).fetch_all(&mut *self.conn).await?)
     }
 
-    async fn attribute_names(&mut self) -> Raw<Vec<String>> {
-        Ok(query_scalar(ATTRIBUTE_NAMES).fetch_all(&mut *self.conn).await?)
+    async fn attribute_types(&mut self) -> Raw<Vec<(String, i64)>> {
+        Ok(query_as(ATTRIBUTE_TYPES).fetch_all(&mut *self.conn).await?)
     }
 
     async fn events(&mut self, contact: i64) -> Raw<Vec<EventLine>> {

@@ -42,8 +42,12 @@ pub(super) const PUT_ATTRIBUTES: RowsSql = RowsSql {
         FROM new WHERE contacts.id = new.id",
 };
 
-pub(super) const ADD_ATTRIBUTE_NAMES: RowsSql =
-    RowsSql { head: "INSERT OR IGNORE INTO attribute_names (name) VALUES", row: "(?)", tail: "" };
+pub(super) const ADD_ATTRIBUTE_TYPES: RowsSql = RowsSql {
+    head: "INSERT INTO attribute_names (name, types) VALUES",
+    row: "(?, ?)",
+    tail: "ON CONFLICT (name) DO UPDATE SET types = types | excluded.types
+        WHERE types | excluded.types <> types",
+};
 
 pub(super) const PUT_CONSENTS: RowsSql = RowsSql {
     head: "INSERT INTO consents (contact_id, topic, given, at) VALUES",
