@@ -14,8 +14,9 @@ use crate::{
     drive::Settled,
     engine::Engine,
     error::{ErrorKind, Result, While},
+    failing::{self, Rules},
     people::People,
-    policy, turn,
+    turn,
 };
 
 /// Steps that one transaction carries its runs through; past that they are claimed again, so that a long workflow
@@ -62,7 +63,10 @@ impl Engine {
             turns += runs.len() as u64;
             let applied = match self.version(version).await {
                 Ok(program) => match program.node(index) {
-                    Some(node) => turn::take(tx, &mut people, node, runs, now).await?,
+                    Some(node) => {
+                        let step = turn::Step { engine: self, program: &program, node };
+                        turn::take(tx, &mut people, &step, runs, now).await?
+                    }
                     None => missing(runs, &format!("the workflow's version has no step {index}"), now),
                 },
                 // One version that this program cannot run holds up no other.
@@ -92,6 +96,7 @@ fn carried_on(turn: &AppliedTurn, now: Timestamp) -> Option<ClaimedRun> {
             turn: turn.run.turn + 1,
             attempts: 0,
             hops: if waited { 0 } else { turn.run.hops + 1 },
+            due: now,
             ..turn.run
         }),
         _ => None,
@@ -100,5 +105,6 @@ fn carried_on(turn: &AppliedTurn, now: Timestamp) -> Option<ClaimedRun> {
 
 fn missing(runs: Vec<ClaimedRun>, message: &str, now: Timestamp) -> Vec<AppliedTurn> {
     let failure = || Failure { kind: FailureKind::Missing, message: message.to_owned(), retry_at: None };
-    runs.into_iter().map(|run| policy::failed(run, failure(), now)).collect()
+    let rules = Rules::default();
+    runs.into_iter().map(|run| failing::failed(run, failure(), &rules, None, now)).collect()
 }

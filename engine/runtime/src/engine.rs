@@ -13,6 +13,7 @@ use dripline_model::{
     Clock, Digest,
     id::{VersionId, WorkflowId},
     manifest::Grant,
+    policy::Cap,
     team::Team,
 };
 use dripline_plugin_host::{Host, Plugin};
@@ -31,8 +32,10 @@ use crate::{
 pub struct Options {
     /// What each plugin, by name, was granted. A plugin that is not here was granted nothing.
     pub grants: BTreeMap<String, Grant>,
-    /// The zone in which `again: {after: …}` counts its days.
+    /// The zone in which `again: {after: …}`, `expires` and caps count their days, and quiet hours of contacts without one.
     pub time_zone: TimeZone,
+    /// How many emails a contact gets at most, from all campaigns together.
+    pub caps: Vec<Cap>,
     /// Turns in a batch, at most. A thousand is where the sandbox's cost for each turn stops falling
     /// (`docs/performance.md`).
     pub batch_size: usize,
@@ -50,6 +53,7 @@ impl Default for Options {
         Self {
             grants: BTreeMap::new(),
             time_zone: TimeZone::UTC,
+            caps: Vec::new(),
             batch_size: 1_000,
             workers: 1,
             retention: Retention::default(),

@@ -2,7 +2,7 @@
 
 use dripline_expression::{Expression, Subject};
 use dripline_model::{
-    Contact, Failure, FailureKind,
+    Contact, Failure, FailureKind, Outcome,
     batch::{Batch, BatchTurn},
     decision::{DecisionKind, RunStatus},
     random,
@@ -12,20 +12,31 @@ use jiff::Timestamp;
 
 use crate::{
     columns::Columns,
-    compiled::{CompiledAction, CompiledNode, CompiledStep},
+    compiled::{CompiledAction, CompiledNode, CompiledProgram, CompiledStep},
+    engine::Engine,
     error::{Result, While},
+    failing::failed,
+    openings::Openings,
     people::People,
-    policy::{self, MAX_HOPS, plain, to},
+    policy::{self, MAX_HOPS, plain, to, transactional},
 };
 
-/// Takes every run's turn at `node`. The answer has one entry for each run, in no particular order.
+/// Where runs stand.
+pub(crate) struct Step<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) program: &'a CompiledProgram,
+    pub(crate) node: &'a CompiledNode,
+}
+
+/// Takes every run's turn at `step`. The answer has one entry for each run, in no particular order.
 pub(crate) async fn take(
     tx: &mut dyn Transaction,
     people: &mut People,
-    node: &CompiledNode,
+    at: &Step<'_>,
     runs: Vec<ClaimedRun>,
     now: Timestamp,
 ) -> Result<Vec<AppliedTurn>> {
+    let node = at.node;
     people.load(tx, runs.iter().map(|run| run.contact), &node.ahead).await?;
 
     let mut applied = Vec::with_capacity(runs.len());
@@ -38,11 +49,15 @@ pub(crate) async fn take(
         };
         if run.hops >= MAX_HOPS {
             let message = format!("{MAX_HOPS} turns without a wait; the workflow goes round in a loop");
-            applied.push(policy::failed(
-                run,
-                Failure { kind: FailureKind::Loop, message, retry_at: None },
-                now,
-            ));
+            let failure = Failure { kind: FailureKind::Loop, message, retry_at: None };
+            applied.push(failed(run, failure, &node.rules, node.next, now));
+            continue;
+        }
+        let expiry = node.rules.expiry(&run, &at.engine.options.time_zone);
+        if let Some((expiry, text)) = expiry.filter(|(expiry, _)| *expiry < now) {
+            let reason =
+                format!("skipped: it was due at {}, and `expires: {text}` ended at {expiry}", run.due);
+            applied.push(plain(run, DecisionKind::Skipped, reason, to(node.next, now, false)));
             continue;
         }
         match node.condition.as_ref().map(|condition| test(condition, contact, now)) {
@@ -72,19 +87,22 @@ pub(crate) async fn take(
         CompiledAction::Exit(reason) => applied.extend(ready.into_iter().map(|(run, _)| {
             plain(run, DecisionKind::Ended, reason.clone(), Advance::End(RunStatus::Completed))
         })),
-        CompiledAction::Plugin(step) => applied.extend(call(tx, node, step, ready, now).await?),
+        CompiledAction::Plugin(step) => applied.extend(call(tx, at, step, ready, now).await?),
     }
     Ok(applied)
 }
 
 async fn call(
     tx: &mut dyn Transaction,
-    node: &CompiledNode,
+    at: &Step<'_>,
     step: &CompiledStep,
     ready: Vec<(ClaimedRun, &Contact)>,
     now: Timestamp,
 ) -> Result<Vec<AppliedTurn>> {
-    let fail = |run, kind, message| policy::failed(run, Failure { kind, message, retry_at: None }, now);
+    let node = at.node;
+    let fail = |run, kind, message| {
+        failed(run, Failure { kind, message, retry_at: None }, &node.rules, node.next, now)
+    };
     if let Some(denied) = &step.denied {
         return Ok(ready
             .into_iter()
@@ -122,8 +140,16 @@ async fn call(
         tx.put_state(name, key, value).await.while_doing("write a plugin's state")?;
     }
 
+    let wants = |outcome: &Outcome| outcome.effects.iter().any(|effect| transactional(effect).is_some());
+    let mailing: Vec<&ClaimedRun> = called
+        .iter()
+        .zip(&answer.outcomes)
+        .filter_map(|((run, ..), outcome)| wants(outcome).then_some(run))
+        .collect();
+    let mut openings = Openings::load(tx, at.engine, at.program, &mailing, now).await?;
+    let zone = &at.engine.options.time_zone;
     applied.extend(called.into_iter().zip(answer.outcomes).map(|((run, contact, unevaluable), outcome)| {
-        let mut turn = policy::decide(run, node, step, contact, outcome, now);
+        let mut turn = policy::decide(run, node, step, contact, outcome, &mut openings, zone, now);
         if let Some(why) = unevaluable {
             turn.reason = format!("{} (no match: {why})", turn.reason);
         }

@@ -92,6 +92,13 @@ pub trait Transaction: Send {
         contacts: &[ContactId],
     ) -> Result<BTreeMap<ContactId, LatestRun>>;
 
+    /// The active runs of these contacts, in whichever workflow, due or not.
+    async fn active_runs(&mut self, contacts: &[ContactId]) -> Result<Vec<ActiveRun>>;
+
+    /// The emails to these contacts that were queued after `since`, in the order of the contacts and then of their times,
+    /// except those that failed or were dropped.
+    async fn mailed(&mut self, contacts: &[ContactId], since: Timestamp) -> Result<Vec<Mailed>>;
+
     /// Up to `limit` contacts with ids above `after`, in their order: all, or the members of a segment.
     async fn contacts_after(
         &mut self,
@@ -160,6 +167,30 @@ pub struct ClaimedRun {
     pub attempts: i64,
     /// Turns since it last waited.
     pub hops: i64,
+    /// When the step where it stands was due first, however often it was put off since.
+    pub due: Timestamp,
+}
+
+/// A run that is on its way, due or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveRun {
+    /// The run.
+    pub run: ClaimedRun,
+    /// When it goes on.
+    pub due_at: Timestamp,
+    /// When it began.
+    pub enrolled_at: Timestamp,
+}
+
+/// An email that a contact was sent, or soon will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mailed {
+    /// To whom.
+    pub contact: ContactId,
+    /// When its step queued it.
+    pub at: Timestamp,
+    /// Whether it answers something that the contact did.
+    pub transactional: bool,
 }
 
 /// The run that a contact had last.
@@ -243,6 +274,11 @@ pub enum Advance {
     },
     /// It stays where it is and tries the turn again at `due`; `attempts` rises.
     Retry {
+        /// When.
+        due: Timestamp,
+    },
+    /// It stays where it is and comes to the same step again at `due`, as often as it takes: nothing was tried.
+    Hold {
         /// When.
         due: Timestamp,
     },

@@ -127,6 +127,28 @@ While several workflows have something to do, each gets a part of the engine's t
 
     settings: {share: 20}        # twice as much as others
 ";
+    QuietHours = "E0230", "Quiet hours are not a part of the day.", r#"
+While it is quiet where the contact lives, marketing mail of the workflow waits. The hours may go over midnight:
+
+    settings: {quiet_hours: "20:00-08:00"}
+"#;
+    Priority = "E0231", "A workflow's priority is not a whole number from 1 to 100.", r"
+Where several workflows want to mail a contact and a cap leaves room for fewer, the one with the larger priority goes first, and of equal ones the contact's older run. Without one the priority is 10.
+
+    settings: {priority: 50}
+";
+    OnError = "E0232", "`on_error` is not one of `retry`, `skip` and `stop`.", r"
+What becomes of a run whose step failed:
+
+    on_error: retry      # what may pass is tried again, then the run has failed; holds without it
+    on_error: skip       # what may pass is tried again, then the step is skipped
+    on_error: stop       # the run has failed at once
+";
+    Retry = "E0233", "`retry` does not say how often, or after which pause.", r"
+`times` is how often a step that failed is tried again, `pause` how long after the first try; each further pause is four times as long, up to a day:
+
+    retry: {times: 5, pause: 10m}
+";
     NoSteps = "E0301", "A list of steps is empty.", r"
 Add a step, or remove the key. A branch may have only `then` or only `else`.
 ";
@@ -182,7 +204,15 @@ Only plugins with named outputs take `paths`; `segment: {check: …}` has `membe
 Put a step between that waits, or leave the loop with `exit`.
 ";
     UnknownStepKey = "E0313", "A step has a key that means nothing there.", r"
-Beside its verb a step may have `id`, `name` and `if`; a branch `then` and `else`; a plugin with named outputs `paths`.
+Beside its verb a step may have `id`, `name` and `if`; a plugin also `expires`, `on_error` and `retry`; a branch `then` and `else`; a plugin with named outputs `paths`.
+";
+    StepRule = "E0340", "A step that only says where the run goes has `expires`, `on_error` or `retry`.", r"
+These say how late a step may be done, and what becomes of it when it fails. They go with a plugin's step:
+
+    - email: {template: trial/welcome, subject: Welcome}
+      expires: 2d
+      on_error: skip
+      retry: {times: 5, pause: 10m}
 ";
     UnknownConfigKey = "E0401", "A plugin's configuration has a key that the plugin does not know.", "";
     MissingConfigKey = "E0402", "A plugin's configuration lacks a key that the plugin needs.", "";

@@ -10,6 +10,7 @@ mod config;
 mod diagnostic;
 mod flow;
 mod marks;
+mod policies;
 mod read;
 mod scalar;
 pub mod schedule;

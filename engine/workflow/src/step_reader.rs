@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use dripline_expression::Scope;
-use dripline_model::{batch::ColumnType, program::NodeIndex};
+use dripline_model::{batch::ColumnType, policy::StepRules, program::NodeIndex};
 
 use crate::{
     Code, Environment, PluginInfo,
     config::{Configs, Place},
     diagnostic::one_of,
     marks::escape,
+    policies,
     read::entry,
     source::Report,
     steps::{Block, Kind, Step, Steps},
@@ -21,7 +22,7 @@ use crate::{
 const MAX_STEPS: usize = 1000;
 
 /// Keys that are not verbs.
-const STEP_KEYS: &[&str] = &["id", "name", "if", "then", "else", "paths"];
+const STEP_KEYS: &[&str] = &["id", "name", "if", "then", "else", "paths", "expires", "on_error", "retry"];
 
 /// The language's own verbs.
 const VERBS: &[&str] = &["goto", "exit"];
@@ -132,6 +133,7 @@ impl Reader<'_> {
             line,
             condition: None,
             guarded: false,
+            rules: StepRules::default(),
             kind: Kind::Broken,
         };
         self.steps.push(broken);
@@ -144,9 +146,17 @@ impl Reader<'_> {
             condition.and_then(|entry| report.read_cel(&entry.value, "`if`", ColumnType::Boolean, &scope));
         let parts = Parts { id: id.clone(), place, pointer, entries, condition };
         let kind = self.kind(node, &parts, index, report);
+        let rules = match &kind {
+            Kind::Plugin { .. } | Kind::Broken => policies::step(entries, report),
+            _ => {
+                policies::not_here(entries, report);
+                StepRules::default()
+            }
+        };
         if let Some(step) = self.steps.get_mut(index as usize) {
             let guarded = condition.is_some();
-            *step = Step { id, name, span: step.span.clone(), line, condition: checked, guarded, kind };
+            let span = step.span.clone();
+            *step = Step { id, name, span, line, condition: checked, guarded, rules, kind };
         }
         Some(index)
     }

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use dripline_model::{
     Digest,
+    policy::StepRules,
     program::{Action, Node, NodeIndex, PluginStep},
 };
 
@@ -25,6 +26,7 @@ pub(crate) struct Step {
     pub(crate) condition: Option<String>,
     /// Whether it has an `if`, right or wrong.
     pub(crate) guarded: bool,
+    pub(crate) rules: StepRules,
     pub(crate) kind: Kind,
 }
 
@@ -73,7 +75,7 @@ impl Steps {
             .into_iter()
             .zip(next)
             .map(|(step, next)| {
-                let Step { id, name, line, mut condition, kind, .. } = step;
+                let Step { id, name, line, mut condition, rules, kind, .. } = step;
                 let (action, next) = match kind {
                     Kind::Plugin { step: Some(mut step), paths, .. } => {
                         step.paths = paths
@@ -95,7 +97,7 @@ impl Steps {
                     // Never run: there is no program where there is an error.
                     Kind::Plugin { .. } | Kind::Broken => (Action::Goto, next),
                 };
-                Node { id, name, line, condition, action, next }
+                Node { id, name, line, condition, action, next, rules }
             })
             .collect();
         (nodes, self.templates, self.configs)

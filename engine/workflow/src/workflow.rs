@@ -3,11 +3,12 @@
 use dripline_expression::Scope;
 use dripline_model::{
     batch::ColumnType,
+    policy::Policies,
     program::{Again, FORMAT, Program, Trigger},
 };
 
 use crate::{
-    Checked, Code, Environment, Source, flow,
+    Checked, Code, Environment, Source, flow, policies,
     read::{entry, misspelt},
     schedule::Schedule,
     source::Report,
@@ -64,14 +65,15 @@ fn document(
         entry(entries, "description").and_then(|entry| report.read_text(&entry.value, "`description`"));
     let (enroll_if, again) = entry(entries, "enroll")
         .map_or((None, Again::Never), |entry| enrolment(&entry.value, environment, report));
-    let share = entry(entries, "settings").and_then(|entry| settings(&entry.value, report));
+    let (share, policies) =
+        entry(entries, "settings").map(|entry| settings(&entry.value, report)).unwrap_or_default();
     let Some(steps) = required("steps", "`steps:` with at least one step", report) else {
         return (None, Vec::new());
     };
     let compiled = step_reader::read(&steps.value, name.as_deref().unwrap_or_default(), environment, report);
     flow::check(&compiled, report);
     let (nodes, templates, configs) = compiled.finish();
-    let program = name.map(|name| Program {
+    let mut program = name.map(|name| Program {
         format: FORMAT,
         name,
         description,
@@ -81,7 +83,11 @@ fn document(
         nodes,
         templates,
         share,
+        policies,
     });
+    if let Some(program) = &mut program {
+        program.format = program.needed_format();
+    }
     (program, configs)
 }
 
@@ -199,11 +205,18 @@ fn schedule(
     }
 }
 
-/// The workflow's share, if it says one.
-fn settings(node: &Node, report: &mut Report<'_>) -> Option<u32> {
-    let entries = report.read_mapping(node, "`settings`", "{share: 20}")?;
-    report.unknown_keys(entries, &["share"], "`settings`");
-    let share = &entry(entries, "share")?.value;
+/// The workflow's share, if it says one, and what bounds it.
+fn settings(node: &Node, report: &mut Report<'_>) -> (Option<u32>, Policies) {
+    let Some(entries) = report.read_mapping(node, "`settings`", "{share: 20}") else {
+        return Default::default();
+    };
+    let known: Vec<&str> = ["share"].iter().chain(policies::SETTINGS).copied().collect();
+    report.unknown_keys(entries, &known, "`settings`");
+    let share = entry(entries, "share").and_then(|entry| share(&entry.value, report));
+    (share, policies::settings(entries, report))
+}
+
+fn share(share: &Node, report: &mut Report<'_>) -> Option<u32> {
     let number = share.value().as_u64().and_then(|number| u32::try_from(number).ok());
     let number = number.filter(|number| (1..=100).contains(number));
     if number.is_none() {

@@ -12,7 +12,7 @@ use serde::{
     de::{self, MapAccess, Visitor},
 };
 
-use super::{retention::RetentionSettings, store::StoreSettings};
+use super::{caps::CapSettings, retention::RetentionSettings, store::StoreSettings};
 use crate::problem::Problem;
 
 /// The settings' file name, which makes a folder a workspace.
@@ -38,6 +38,9 @@ pub(crate) struct Settings {
     /// How long what is kept.
     #[serde(default)]
     pub(crate) retention: RetentionSettings,
+    /// How many emails a contact gets at most, from all campaigns together.
+    #[serde(default)]
+    pub(crate) caps: Vec<CapSettings>,
 }
 
 /// From whom mails come.
@@ -381,6 +384,16 @@ mod tests {
     }
 
     #[test]
+    fn a_cap_is_about_marketing_unless_it_says_otherwise() {
+        let text = format!(
+            "{SENDER}caps: [{{at_most: 3, in: 7d}}, {{channel: email, class: all, at_most: 1, in: 12h}}]\n"
+        );
+        let caps = Settings::parse(&text).unwrap().caps;
+        let said: Vec<_> = caps.iter().map(|cap| cap.cap().to_string()).collect();
+        assert_eq!(said, ["at most 3 marketing emails in 7d", "at most 1 emails in 12h"]);
+    }
+
+    #[test]
     fn mistakes_are_named_with_their_line() {
         insta::assert_snapshot!(
             [
@@ -403,11 +416,16 @@ mod tests {
                 complaint("retention:\n  events: 2y\n  mails: 90d\n"),
                 complaint("retention:\n  events: 2y\n  decisions: long\n"),
                 complaint("retention: {mail_bodies: 30m}\n"),
+                complaint("caps:\n  - {at_most: 3, in: soon}\n"),
+                complaint("caps:\n  - {at_most: 0, in: 7d}\n"),
+                complaint("caps:\n  - {channel: sms, at_most: 1, in: 7d}\n"),
+                complaint("caps:\n  - {class: news, at_most: 1, in: 0d}\n"),
+                complaint("caps:\n  - {at_most: 3}\n"),
                 Settings::parse("").unwrap_err().1,
             ]
             .join("\n"),
             @"
-        2: unknown field `time_zne`, expected one of `sender`, `time_zone`, `store`, `unsubscribe_url`, `mail`, `retention`
+        2: unknown field `time_zne`, expected one of `sender`, `time_zone`, `store`, `unsubscribe_url`, `mail`, `retention`, `caps`
         4: mail.smtp: unknown field `hots`, expected one of `name`, `host`, `port`, `tls`, `username`, `password_env`, `connections`, `rate`
         3: mail.smtp.tls: unknown variant `ssl`, expected one of `none`, `starttls`, `tls`
         3: time_zone: `Berlin` is not a time zone; write for example Europe/Berlin
@@ -426,6 +444,11 @@ mod tests {
         4: retention: unknown field `mails`, expected one of `events`, `decisions`, `mail_bodies`
         3: retention: `long` is not a duration; write for example 30m, 4h, 3d or 2w
         2: retention: `30m` is less than a day
+        3: caps[0]: `soon` is not a duration; write for example 30m, 4h, 3d or 2w
+        3: caps[0]: `at_most: 0` would hold every email back for ever; retire the workflows instead
+        3: caps[0].channel: unknown variant `sms`, expected `email`
+        3: caps[0].class: unknown variant `news`, expected one of `marketing`, `transactional`, `all`
+        3: caps[0]: missing field `in`
         missing field `sender`
         "
         );

@@ -16,12 +16,12 @@ use sqlx::{query, query_as, query_scalar};
 
 use super::{PostgresStore, firings, rows::bind_columns, writer::Writer};
 use crate::{
-    AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, NewFiring, Refusal,
-    Result, Scheduling, ScoreValue, Transaction,
+    ActiveRun, AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Mailed,
+    NewFiring, Refusal, Result, Scheduling, ScoreValue, Transaction,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw, damaged, from_json},
     logic::{
-        apply,
+        apply, distinct,
         enroll::{self, StandingRun},
         limit, load_contacts, maybe_at, ms,
         pending::Pending,
@@ -45,7 +45,7 @@ FROM runs WHERE status = 2 AND ($1::int8 IS NULL OR id = $1) ORDER BY id FOR UPD
 
 /// A contact that is in the workflow again by now stays there once.
 const REVIVE: &str = "
-UPDATE runs SET status = 0, due_at = $2, ended_at = NULL, attempts = 0, hops = 0
+UPDATE runs SET status = 0, due_at = $2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0
 WHERE id = $1 AND NOT EXISTS (
     SELECT 1 FROM runs other
     WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0)";
@@ -79,7 +79,8 @@ ORDER BY id";
 
 /// With its contact, so that two runs of one contact never go on side by side.
 pub(super) const CLAIM_RUNS: &str = "
-SELECT r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attempts, r.hops
+SELECT r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attempts, r.hops,
+    coalesce(r.first_due_at, r.due_at)
 FROM runs r JOIN contacts c ON c.id = r.contact_id
 WHERE r.workflow_id = $1 AND r.due_at <= $2 ORDER BY r.due_at, r.contact_id LIMIT $3
 FOR NO KEY UPDATE OF r, c SKIP LOCKED";
@@ -93,6 +94,16 @@ SELECT r.contact_id, r.id, r.status::int8, r.enrolled_at
 FROM unnest($1::int8[]) AS wanted(id) CROSS JOIN LATERAL (
     SELECT contact_id, id, status, enrolled_at FROM runs WHERE contact_id = wanted.id AND workflow_id = $2
     ORDER BY status = 0 DESC, id DESC LIMIT 1) AS r";
+
+pub(super) const ACTIVE_RUNS: &str = "
+SELECT r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attempts, r.hops,
+    coalesce(r.first_due_at, r.due_at), r.due_at, r.enrolled_at
+FROM unnest($1::int8[]) AS wanted(id) JOIN runs r ON r.contact_id = wanted.id AND r.status = 0";
+
+pub(super) const MAILED: &str = "
+SELECT m.contact_id, m.queued_at, m.transactional
+FROM unnest($1::int8[]) AS wanted(id) JOIN messages m ON m.contact_id = wanted.id AND m.queued_at > $2::int8
+WHERE m.status NOT IN (3, 5) ORDER BY m.contact_id, m.queued_at";
 
 /// A cell has one owner at a time, also before it is there.
 const LOCK_STATE: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(1) || $2, 1))";
@@ -249,6 +260,14 @@ impl Transaction for PostgresTransaction {
         self.latest(workflow, contacts).await.doing("load the latest runs")
     }
 
+    async fn active_runs(&mut self, contacts: &[ContactId]) -> Result<Vec<ActiveRun>> {
+        self.active(contacts).await.doing("load the runs of contacts")
+    }
+
+    async fn mailed(&mut self, contacts: &[ContactId], since: Timestamp) -> Result<Vec<Mailed>> {
+        self.mailed_since(contacts, since).await.doing("load what contacts were mailed")
+    }
+
     async fn contacts_after(
         &mut self,
         segment: Option<&str>,
@@ -302,6 +321,22 @@ impl Transaction for PostgresTransaction {
     }
 }
 
+type RunRow = (i64, i64, i64, i64, i32, i32, i32, i32, i64);
+
+fn claimed((run, contact, workflow, version, node, turn, attempts, hops, due): RunRow) -> Raw<ClaimedRun> {
+    Ok(ClaimedRun {
+        run: RunId(run),
+        contact: ContactId(contact),
+        workflow: WorkflowId(workflow),
+        version: VersionId(version),
+        node: u32::try_from(node).map_err(|error| damaged("run's node", error))?,
+        turn: turn.into(),
+        attempts: attempts.into(),
+        hops: hops.into(),
+        due: from_ms(due),
+    })
+}
+
 impl PostgresTransaction {
     async fn claim_arrived(&mut self, now: Timestamp, count: usize) -> Raw<Vec<ClaimedEvent>> {
         type Row = (i64, i64, String, i64, Option<String>);
@@ -347,25 +382,37 @@ impl PostgresTransaction {
         count: usize,
     ) -> Raw<Vec<ClaimedRun>> {
         self.pending.flush_runs(&mut self.writer).await?;
-        type Row = (i64, i64, i64, i64, i32, i32, i32, i32);
         let claim = query_as(CLAIM_RUNS).bind(workflow.0).bind(ms(now)).bind(limit(count));
-        let rows: Vec<Row> = claim.fetch_all(self.writer.conn().await?).await?;
-        let mut runs = Vec::with_capacity(rows.len());
-        for (run, contact, workflow, version, node, turn, attempts, hops) in rows {
-            runs.push(ClaimedRun {
-                run: RunId(run),
-                contact: ContactId(contact),
-                workflow: WorkflowId(workflow),
-                version: VersionId(version),
-                node: u32::try_from(node).map_err(|error| damaged("run's node", error))?,
-                turn: turn.into(),
-                attempts: attempts.into(),
-                hops: hops.into(),
-            });
-        }
+        let rows: Vec<RunRow> = claim.fetch_all(self.writer.conn().await?).await?;
+        let mut runs = rows.into_iter().map(claimed).collect::<Raw<Vec<_>>>()?;
         // The longest due are the ones chosen; contact order is what makes the rest of the batch fast.
         runs.sort_unstable_by_key(|run| (run.contact, run.run));
         Ok(runs)
+    }
+
+    async fn active(&mut self, contacts: &[ContactId]) -> Raw<Vec<ActiveRun>> {
+        self.pending.flush_runs(&mut self.writer).await?;
+        type Row = (i64, i64, i64, i64, i32, i32, i32, i32, i64, i64, i64);
+        let find = query_as(ACTIVE_RUNS).bind(distinct(contacts));
+        let rows: Vec<Row> = find.fetch_all(self.writer.conn().await?).await?;
+        let active = rows.into_iter().map(
+            |(run, contact, workflow, version, node, turn, attempts, hops, due, at, began)| {
+                let run = claimed((run, contact, workflow, version, node, turn, attempts, hops, due))?;
+                Ok(ActiveRun { run, due_at: from_ms(at), enrolled_at: from_ms(began) })
+            },
+        );
+        active.collect()
+    }
+
+    async fn mailed_since(&mut self, contacts: &[ContactId], since: Timestamp) -> Raw<Vec<Mailed>> {
+        let find = query_as(MAILED).bind(distinct(contacts)).bind(ms(since));
+        let rows: Vec<(i64, i64, bool)> = find.fetch_all(self.writer.conn().await?).await?;
+        let mailed = rows.into_iter().map(|(contact, at, transactional)| Mailed {
+            contact: ContactId(contact),
+            at: from_ms(at),
+            transactional,
+        });
+        Ok(mailed.collect())
     }
 
     async fn latest(

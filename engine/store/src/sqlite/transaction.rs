@@ -20,12 +20,12 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, NewFiring, Refusal,
-    Result, Scheduling, ScoreValue, Transaction,
+    ActiveRun, AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Mailed,
+    NewFiring, Refusal, Result, Scheduling, ScoreValue, Transaction,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw},
     logic::{
-        apply,
+        apply, distinct,
         enroll::{self, StandingRun},
         limit, load_contacts, maybe_at, ms,
         pending::Pending,
@@ -49,7 +49,7 @@ FROM runs WHERE status = 2 AND (?1 IS NULL OR id = ?1)";
 
 /// A contact that is in the workflow again by now stays there once.
 const REVIVE: &str = "
-UPDATE OR IGNORE runs SET status = 0, due_at = ?2, ended_at = NULL, attempts = 0, hops = 0
+UPDATE OR IGNORE runs SET status = 0, due_at = ?2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0
 WHERE id = ?1";
 
 const ACTIVE_RUN: &str =
@@ -75,14 +75,24 @@ WHERE (SELECT min(due_at) FROM runs WHERE workflow_id = workflows.id AND due_at 
 ORDER BY id";
 
 pub(super) const CLAIM_RUNS: &str = "
-SELECT json_group_array(json_array(id, contact_id, workflow_id, version_id, node, turn, attempts, hops)) FROM (
-    SELECT id, contact_id, workflow_id, version_id, node, turn, attempts, hops
+SELECT json_group_array(json_array(id, contact_id, workflow_id, version_id, node, turn, attempts, hops, due)) FROM (
+    SELECT id, contact_id, workflow_id, version_id, node, turn, attempts, hops, coalesce(first_due_at, due_at) AS due
     FROM runs WHERE workflow_id = ?1 AND due_at <= ?2 ORDER BY due_at, contact_id LIMIT ?3)";
 
 pub(super) const LATEST_RUNS: &str = "
 SELECT json_group_array(json_array(r.contact_id, r.id, r.status, r.enrolled_at))
 FROM json_each(?1) wanted CROSS JOIN runs r ON r.id = (
     SELECT id FROM runs WHERE contact_id = wanted.value AND workflow_id = ?2 ORDER BY status = 0 DESC, id DESC LIMIT 1)";
+
+pub(super) const ACTIVE_RUNS: &str = "
+SELECT json_group_array(json_array(json_array(r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn,
+    r.attempts, r.hops, coalesce(r.first_due_at, r.due_at)), r.due_at, r.enrolled_at))
+FROM json_each(?1) wanted CROSS JOIN runs r ON r.contact_id = wanted.value AND r.status = 0";
+
+pub(super) const MAILED: &str = "
+SELECT json_group_array(json_array(m.contact_id, m.queued_at, m.transactional) ORDER BY m.contact_id, m.queued_at)
+FROM json_each(?1) wanted CROSS JOIN messages m ON m.contact_id = wanted.value AND m.queued_at > ?2
+WHERE m.status NOT IN (3, 5)";
 
 const STATE: &str = "SELECT value FROM plugin_state WHERE plugin = ?1 AND key = ?2";
 
@@ -229,6 +239,14 @@ impl Transaction for SqliteTransaction {
         self.latest(workflow, contacts).await.doing("load the latest runs")
     }
 
+    async fn active_runs(&mut self, contacts: &[ContactId]) -> Result<Vec<ActiveRun>> {
+        self.active(contacts).await.doing("load the runs of contacts")
+    }
+
+    async fn mailed(&mut self, contacts: &[ContactId], since: Timestamp) -> Result<Vec<Mailed>> {
+        self.mailed_since(contacts, since).await.doing("load what contacts were mailed")
+    }
+
     async fn contacts_after(
         &mut self,
         segment: Option<&str>,
@@ -286,8 +304,22 @@ impl Transaction for SqliteTransaction {
     }
 }
 
-type RunTuple = (i64, i64, i64, i64, u32, i64, i64, i64);
+type RunTuple = (i64, i64, i64, i64, u32, i64, i64, i64, i64);
 type EventTuple = (i64, i64, String, i64, Option<Map<String, Value>>);
+
+fn claimed((run, contact, workflow, version, node, turn, attempts, hops, due): RunTuple) -> ClaimedRun {
+    ClaimedRun {
+        run: RunId(run),
+        contact: ContactId(contact),
+        workflow: WorkflowId(workflow),
+        version: VersionId(version),
+        node,
+        turn,
+        attempts,
+        hops,
+        due: from_ms(due),
+    }
+}
 
 impl SqliteTransaction {
     async fn events(&mut self, now: Timestamp, count: usize) -> Raw<Vec<ClaimedEvent>> {
@@ -323,22 +355,33 @@ impl SqliteTransaction {
         self.pending.flush_runs(&mut self.writer).await?;
         let query = query_scalar(CLAIM_RUNS).bind(workflow.0).bind(ms(now)).bind(limit(count));
         let rows: Vec<RunTuple> = json_rows(self.writer.conn().await?, query).await?;
-        let mut runs: Vec<ClaimedRun> = rows
-            .into_iter()
-            .map(|(run, contact, workflow, version, node, turn, attempts, hops)| ClaimedRun {
-                run: RunId(run),
-                contact: ContactId(contact),
-                workflow: WorkflowId(workflow),
-                version: VersionId(version),
-                node,
-                turn,
-                attempts,
-                hops,
-            })
-            .collect();
+        let mut runs: Vec<ClaimedRun> = rows.into_iter().map(claimed).collect();
         // The longest due are the ones chosen; contact order is what makes the rest of the batch fast.
         runs.sort_unstable_by_key(|run| (run.contact, run.run));
         Ok(runs)
+    }
+
+    async fn active(&mut self, contacts: &[ContactId]) -> Raw<Vec<ActiveRun>> {
+        self.pending.flush_runs(&mut self.writer).await?;
+        let query = query_scalar(ACTIVE_RUNS).bind(json_ids(distinct(contacts).iter()));
+        let rows: Vec<(RunTuple, i64, i64)> = json_rows(self.writer.conn().await?, query).await?;
+        let active = rows.into_iter().map(|(run, due_at, enrolled_at)| ActiveRun {
+            run: claimed(run),
+            due_at: from_ms(due_at),
+            enrolled_at: from_ms(enrolled_at),
+        });
+        Ok(active.collect())
+    }
+
+    async fn mailed_since(&mut self, contacts: &[ContactId], since: Timestamp) -> Raw<Vec<Mailed>> {
+        let query = query_scalar(MAILED).bind(json_ids(distinct(contacts).iter())).bind(ms(since));
+        let rows: Vec<(i64, i64, i64)> = json_rows(self.writer.conn().await?, query).await?;
+        let mailed = rows.into_iter().map(|(contact, at, transactional)| Mailed {
+            contact: ContactId(contact),
+            at: from_ms(at),
+            transactional: transactional != 0,
+        });
+        Ok(mailed.collect())
     }
 
     async fn latest(

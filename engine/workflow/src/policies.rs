@@ -1,0 +1,136 @@
+//! Reading what bounds a workflow and its steps: quiet hours, priority, expiry, errors.
+
+use dripline_model::policy::{MAX_RETRIES, OnError, Policies, QuietHours, Retry, StepRules};
+
+use crate::{
+    Code,
+    read::entry,
+    source::Report,
+    yaml::{Entry, Node},
+};
+
+/// The keys of `settings` that are read here.
+pub(crate) const SETTINGS: &[&str] = &["quiet_hours", "priority", "on_error", "retry"];
+
+/// The keys of a step that are read here.
+pub(crate) const STEP: &[&str] = &["expires", "on_error", "retry"];
+
+/// What `settings` says of it.
+pub(crate) fn settings(entries: &[Entry], report: &mut Report<'_>) -> Policies {
+    let value = |key| entry(entries, key).map(|entry| &entry.value);
+    Policies {
+        quiet_hours: value("quiet_hours").and_then(|node| quiet_hours(node, report)),
+        priority: value("priority").and_then(|node| priority(node, report)),
+        on_error: value("on_error").and_then(|node| on_error(node, report)),
+        retry: value("retry").and_then(|node| retry(node, report)),
+    }
+}
+
+/// What a step says of it.
+pub(crate) fn step(entries: &[Entry], report: &mut Report<'_>) -> StepRules {
+    let value = |key| entry(entries, key).map(|entry| &entry.value);
+    StepRules {
+        expires: value("expires").and_then(|node| report.read_duration(node, "`expires`")),
+        on_error: value("on_error").and_then(|node| on_error(node, report)),
+        retry: value("retry").and_then(|node| retry(node, report)),
+    }
+}
+
+/// Complains of the keys of a step that cannot fail or be late, because it only says where to go.
+pub(crate) fn not_here(entries: &[Entry], report: &mut Report<'_>) {
+    for entry in entries.iter().filter(|entry| STEP.contains(&entry.key.as_str())) {
+        report
+            .error(Code::StepRule, &entry.key_span, format!("`{}` goes with a step that does something", entry.key))
+            .help("a step that only says where the run goes is never late and cannot fail; remove it, or write it at the steps inside");
+    }
+}
+
+fn quiet_hours(node: &Node, report: &mut Report<'_>) -> Option<QuietHours> {
+    const EXAMPLE: &str = "write for example \"20:00-08:00\", by the contact's clock";
+    let Some(text) = node.scalar().filter(|_| !node.is_null()) else {
+        report.wrong_type(node, "`quiet_hours`", "a part of the day").help(EXAMPLE);
+        return None;
+    };
+    match QuietHours::parse(text) {
+        Ok(hours) => Some(hours),
+        Err(message) => {
+            report.error(Code::QuietHours, &node.span, message).help(EXAMPLE);
+            None
+        }
+    }
+}
+
+fn priority(node: &Node, report: &mut Report<'_>) -> Option<u32> {
+    let number = whole(node).filter(|number| (1..=100).contains(number));
+    if number.is_none() {
+        let message = format!("`priority` cannot be {}", found(node));
+        report.error(Code::Priority, &node.span, message).help(
+            "write a whole number from 1 to 100; the larger goes first, and without it the priority is 10",
+        );
+    }
+    number
+}
+
+fn on_error(node: &Node, report: &mut Report<'_>) -> Option<OnError> {
+    match node.scalar() {
+        Some("retry") => Some(OnError::Retry),
+        Some("skip") => Some(OnError::Skip),
+        Some("stop") => Some(OnError::Stop),
+        _ => {
+            let message = format!("`on_error` cannot be {}", found(node));
+            let diagnostic = report.error(Code::OnError, &node.span, message);
+            match dripline_model::suggest::closest(
+                node.scalar().unwrap_or_default(),
+                ["retry", "skip", "stop"],
+            ) {
+                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                None => diagnostic.help("write retry, skip or stop"),
+            };
+            None
+        }
+    }
+}
+
+fn retry(node: &Node, report: &mut Report<'_>) -> Option<Retry> {
+    const EXAMPLE: &str = "{times: 5, pause: 10m}";
+    let entries = report.read_mapping(node, "`retry`", EXAMPLE)?;
+    report.unknown_keys(entries, &["times", "pause"], "`retry`");
+    let (times, pause) = (entry(entries, "times"), entry(entries, "pause"));
+    if times.is_none() && pause.is_none() {
+        report
+            .error(Code::Retry, &node.span, "`retry` says nothing")
+            .help(format!("write for example {EXAMPLE}"));
+        return None;
+    }
+    let times = match times {
+        None => Some(DEFAULT_TIMES),
+        Some(times) => {
+            let number = whole(&times.value).filter(|number| *number <= MAX_RETRIES);
+            if number.is_none() {
+                let message = format!("`times` cannot be {}", found(&times.value));
+                let help =
+                    format!("write how often it is tried again, from 0 to {MAX_RETRIES}; without it 3 times");
+                report.error(Code::Retry, &times.value.span, message).help(help);
+            }
+            number
+        }
+    };
+    let pause = match pause {
+        None => Some(DEFAULT_PAUSE.to_owned()),
+        Some(pause) => report.read_duration(&pause.value, "`pause`"),
+    };
+    Some(Retry { times: times?, pause: pause? })
+}
+
+/// As where nobody says otherwise.
+const DEFAULT_TIMES: u32 = 3;
+const DEFAULT_PAUSE: &str = "1m";
+
+fn whole(node: &Node) -> Option<u32> {
+    node.value().as_u64().and_then(|number| u32::try_from(number).ok())
+}
+
+/// What stands there, for people.
+fn found(node: &Node) -> String {
+    node.scalar().filter(|_| !node.is_null()).map_or(node.what().to_owned(), |text| format!("`{text}`"))
+}
