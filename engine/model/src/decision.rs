@@ -42,6 +42,8 @@ coded! {
         Failed = "failed",
         /// Ended by a person.
         Cancelled = "cancelled",
+        /// Reached a goal of its workflow.
+        Won = "won",
     }
 }
 
@@ -54,7 +56,7 @@ mod tests {
         for kind in DecisionKind::ALL {
             assert_eq!(DecisionKind::from_code(kind.code()), Some(*kind));
         }
-        assert_eq!((RunStatus::Failed.code(), RunStatus::from_code(4)), (2, None));
+        assert_eq!((RunStatus::Failed.code(), RunStatus::from_code(5)), (2, None));
         assert_eq!(serde_json::to_string(&RunStatus::Failed).unwrap(), "\"failed\"");
     }
 }

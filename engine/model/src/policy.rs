@@ -201,6 +201,23 @@ pub struct Policies {
     /// For steps that do not say themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// What ends a run wherever it stands, as won.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub goals: Vec<Goal>,
+    /// What ends a run wherever it stands, and is no success.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exits: Vec<Goal>,
+}
+
+/// Something that ends a run: an event, a condition, or an event for which a condition holds. One of them is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Goal {
+    /// The event's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// CEL; with an event it sees `event`.
+    #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
 }
 
 /// The priority of a workflow that does not say which.

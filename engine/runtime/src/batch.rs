@@ -78,11 +78,13 @@ impl Engine {
             let scores = tx.apply(&applied, now).await.while_doing("apply a batch")?;
             dripline_model::crash::point("batch.applied");
             people.follow(&applied, scores);
-            for turn in applied {
-                if let Some(run) = carried_on(&turn, now) {
+            for turn in &applied {
+                if let Some(run) = carried_on(turn, now) {
                     frontier.entry((run.version, run.node)).or_default().push(run);
                 }
             }
+            let moving = || frontier.values().flatten().map(|run| run.run).collect();
+            turns += self.reach_by_changes(tx, &applied, moving, now).await?;
         }
         Ok(turns)
     }

@@ -25,6 +25,7 @@ use crate::{
     entrance::Entrance,
     error::{Error, ErrorKind, Result},
     failing::Rules,
+    goals::Goals,
     openings::TIME_ZONE,
 };
 
@@ -35,6 +36,7 @@ pub(crate) struct CompiledProgram {
     pub(crate) share: u32,
     pub(crate) published_at: jiff::Timestamp,
     pub(crate) policies: Policies,
+    pub(crate) goals: Goals,
     nodes: Vec<CompiledNode>,
     /// For each node, whether a run that stands there may mail its contact without waiting before.
     may_mail: Vec<bool>,
@@ -102,16 +104,21 @@ impl CompiledProgram {
             return Err(unusable(format!("its format {} is newer than {}", program.format, program::FORMAT)));
         }
         let entrance = Entrance::new(&program, workflow, version, zone)?;
+        let goals = Goals::new(&program.policies).map_err(&unusable)?;
+        let own_goals = goals.needs(None);
         let ids: Vec<String> = program.nodes.iter().map(|node| node.id.clone()).collect();
-        let nodes = program
+        let mut nodes = program
             .nodes
             .into_iter()
             .map(|node| CompiledNode::new(node, &ids, &program.policies, plugins, grants, teams))
             .collect::<std::result::Result<Vec<_>, _>>()
             .map_err(unusable)?;
+        // They are looked at before each turn.
+        nodes.iter_mut().for_each(|node| node.ahead.merge(&own_goals));
         let nodes = look_ahead(nodes);
         Ok(Self {
             may_mail: may_mail(&nodes),
+            goals,
             policies: program.policies,
             entrance,
             share: program.share.unwrap_or(DEFAULT_SHARE),

@@ -1,7 +1,7 @@
 //! The engine: a store, a sandbox, a clock, and the programs that it has prepared.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -84,6 +84,8 @@ pub(crate) struct Published {
     revision: Option<i64>,
     /// The current version of each workflow: what events and schedules enrol into.
     pub(crate) programs: Vec<Arc<CompiledProgram>>,
+    /// Whether runs may stand on a version that has goals or exits.
+    pub(crate) has_goals: bool,
     teams: BTreeMap<String, serde_json::Value>,
     /// These, and older ones on which runs still stand.
     versions: Mutex<HashMap<VersionId, Arc<CompiledProgram>>>,
@@ -156,6 +158,7 @@ impl Engine {
         let names: BTreeMap<_, _> = reps.into_iter().map(|rep| (rep.key, rep.name)).collect();
         let mut published = Published {
             revision: Some(revision),
+            has_goals: self.store.any_goals().await.while_doing("look for goals")?,
             programs: Vec::with_capacity(current.len()),
             teams: teams.into_iter().map(|team| (team.key.clone(), roster(&team, &names))).collect(),
             versions: Mutex::default(),
@@ -209,6 +212,34 @@ impl Engine {
         let plugin = Arc::new(plugin);
         lock(&self.plugins).insert(digest.clone(), Arc::clone(&plugin));
         Ok(plugin)
+    }
+}
+
+/// The versions on which several runs stand, each looked up once.
+#[derive(Default)]
+pub(crate) struct Versions(BTreeMap<VersionId, Option<Arc<CompiledProgram>>>);
+
+impl Versions {
+    /// The version's program; `None` where this program cannot run it.
+    pub(crate) async fn program(
+        &mut self,
+        engine: &Engine,
+        version: VersionId,
+    ) -> Result<Option<&Arc<CompiledProgram>>> {
+        let program = match self.0.entry(version) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(match engine.version(version).await {
+                Ok(program) => Some(program),
+                Err(error) if matches!(error.kind, ErrorKind::Store(_)) => return Err(error),
+                Err(_) => None,
+            }),
+        };
+        Ok(program.as_ref())
+    }
+
+    /// The version's program, if it was looked up.
+    pub(crate) fn known(&self, version: VersionId) -> Option<&CompiledProgram> {
+        self.0.get(&version)?.as_deref()
     }
 }
 

@@ -21,6 +21,7 @@ mod entrance;
 mod error;
 mod failing;
 mod firing;
+mod goals;
 mod openings;
 mod outage;
 mod people;

@@ -7,7 +7,7 @@ use std::{
 
 use dripline_model::{
     Contact, duration,
-    id::{ContactId, RunId, VersionId},
+    id::{ContactId, RunId},
     policy::{Cap, QuietHours},
 };
 use dripline_store::{ActiveRun, ClaimedRun, Mailed, Transaction};
@@ -15,8 +15,8 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use crate::{
     compiled::CompiledProgram,
-    engine::Engine,
-    error::{ErrorKind, Result, While},
+    engine::{Engine, Versions},
+    error::{Result, While},
 };
 
 /// How long who goes second lets the other have its turn.
@@ -116,6 +116,11 @@ impl<'a> Openings<'a> {
         until.map(|until| Closed { until, why: reasons.join("; ") })
     }
 
+    /// Where days are counted.
+    pub(crate) fn zone(&self) -> &TimeZone {
+        self.zone
+    }
+
     /// Counts emails that have just been let through.
     pub(crate) fn take(&mut self, contact: ContactId, emails: &[bool]) {
         if self.caps.is_empty() {
@@ -164,23 +169,15 @@ async fn wanting(
     now: Timestamp,
 ) -> Result<HashMap<ContactId, Vec<Wanting>>> {
     let own: BTreeMap<RunId, &ClaimedRun> = runs.iter().map(|run| (run.run, *run)).collect();
-    let mut versions = BTreeMap::<VersionId, Option<std::sync::Arc<CompiledProgram>>>::new();
+    let mut versions = Versions::default();
     let mut wanting = HashMap::<ContactId, Vec<Wanting>>::new();
     for ActiveRun { run, due_at, enrolled_at } in active {
         let is_own = own.contains_key(&run.run);
         if !is_own && due_at > now {
             continue;
         }
-        if !versions.contains_key(&run.version) {
-            let program = match engine.version(run.version).await {
-                Ok(program) => Some(program),
-                Err(error) if matches!(error.kind, ErrorKind::Store(_)) => return Err(error),
-                // What cannot be run sends nothing.
-                Err(_) => None,
-            };
-            versions.insert(run.version, program);
-        }
-        let Some(Some(program)) = versions.get(&run.version) else { continue };
+        // What cannot be run sends nothing.
+        let Some(program) = versions.program(engine, run.version).await? else { continue };
         if is_own || program.may_mail_from(run.node) {
             wanting.entry(run.contact).or_default().push(Wanting {
                 priority: Reverse(program.priority()),

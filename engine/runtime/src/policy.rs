@@ -25,7 +25,6 @@ pub(crate) fn decide(
     contact: &Contact,
     outcome: Outcome,
     openings: &mut Openings<'_>,
-    zone: &TimeZone,
     now: Timestamp,
 ) -> AppliedTurn {
     let Outcome { directive, effects, reason } = outcome;
@@ -45,7 +44,7 @@ pub(crate) fn decide(
     let emails: Vec<bool> = effects.iter().filter_map(transactional).collect();
     if !emails.is_empty() {
         if let Some(closed) = openings.look(contact, &run, &emails) {
-            return held(run, node, closed, zone, now);
+            return held(run, node, closed, openings.zone(), now);
         }
         openings.take(contact.id, &emails);
     }

@@ -16,6 +16,7 @@ use crate::{
     engine::Engine,
     error::{Result, While},
     failing::failed,
+    goals,
     openings::Openings,
     people::People,
     policy::{self, MAX_HOPS, plain, to, transactional},
@@ -47,6 +48,10 @@ pub(crate) async fn take(
             applied.push(plain(run, DecisionKind::Cancelled, "the contact is gone".to_owned(), end));
             continue;
         };
+        if let Some(end) = at.program.goals.reached(contact, None, now) {
+            applied.push(goals::ended(run, end));
+            continue;
+        }
         if run.hops >= MAX_HOPS {
             let message = format!("{MAX_HOPS} turns without a wait; the workflow goes round in a loop");
             let failure = Failure { kind: FailureKind::Loop, message, retry_at: None };
@@ -147,9 +152,8 @@ async fn call(
         .filter_map(|((run, ..), outcome)| wants(outcome).then_some(run))
         .collect();
     let mut openings = Openings::load(tx, at.engine, at.program, &mailing, now).await?;
-    let zone = &at.engine.options.time_zone;
     applied.extend(called.into_iter().zip(answer.outcomes).map(|((run, contact, unevaluable), outcome)| {
-        let mut turn = policy::decide(run, node, step, contact, outcome, &mut openings, zone, now);
+        let mut turn = policy::decide(run, node, step, contact, outcome, &mut openings, now);
         if let Some(why) = unevaluable {
             turn.reason = format!("{} (no match: {why})", turn.reason);
         }

@@ -44,6 +44,9 @@ pub trait Catalog: Send + Sync {
     /// what others published.
     async fn revision(&self) -> Result<i64>;
 
+    /// Whether any version that was ever published has goals or exits; a guess that may say yes where there are none.
+    async fn any_goals(&self) -> Result<bool>;
+
     /// A plugin's code.
     async fn plugin(&self, digest: &Digest) -> Result<Option<Vec<u8>>>;
 

@@ -260,6 +260,14 @@ pub struct ScoreValue {
     pub value: i64,
 }
 
+impl AppliedTurn {
+    /// Whether the turn changed something of its contact that a condition may look at.
+    pub fn changes_contact(&self) -> bool {
+        !matches!(self.advance, Advance::Retry { .. } | Advance::Hold { .. })
+            && self.effects.iter().any(|effect| !matches!(effect, Effect::SendEmail(_)))
+    }
+}
+
 /// What becomes of a run after a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advance {

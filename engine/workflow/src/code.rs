@@ -149,6 +149,15 @@ What becomes of a run whose step failed:
 
     retry: {times: 5, pause: 10m}
 ";
+    Goal = "E0234", "`goals` or `exits` name neither an event nor a condition.", r"
+What ends a run wherever it stands, as *won* (`goals`) or simply (`exits`):
+
+    goals:
+      - event: subscription.paid
+      - {event: order.placed, if: event.properties.total >= 100}
+      - if: contact.scores.fit >= 100
+    exits: {event: contact.bounced}
+";
     NoSteps = "E0301", "A list of steps is empty.", r"
 Add a step, or remove the key. A branch may have only `then` or only `else`.
 ";

@@ -1,12 +1,16 @@
 //! Reading what bounds a workflow and its steps: quiet hours, priority, expiry, errors.
 
-use dripline_model::policy::{MAX_RETRIES, OnError, Policies, QuietHours, Retry, StepRules};
+use dripline_expression::Scope;
+use dripline_model::{
+    batch::ColumnType,
+    policy::{Goal, MAX_RETRIES, OnError, Policies, QuietHours, Retry, StepRules},
+};
 
 use crate::{
-    Code,
+    Code, Environment,
     read::entry,
     source::Report,
-    yaml::{Entry, Node},
+    yaml::{Entry, Kind, Node},
 };
 
 /// The keys of `settings` that are read here.
@@ -23,6 +27,57 @@ pub(crate) fn settings(entries: &[Entry], report: &mut Report<'_>) -> Policies {
         priority: value("priority").and_then(|node| priority(node, report)),
         on_error: value("on_error").and_then(|node| on_error(node, report)),
         retry: value("retry").and_then(|node| retry(node, report)),
+        ..Policies::default()
+    }
+}
+
+/// What `goals` or `exits` say: one, or a list of them.
+pub(crate) fn goals(
+    node: &Node,
+    key: &str,
+    environment: &Environment<'_>,
+    report: &mut Report<'_>,
+) -> Vec<Goal> {
+    const EXAMPLE: &str = "[{event: subscription.paid}]";
+    match &node.kind {
+        Kind::List(items) if !items.is_empty() => {
+            items.iter().filter_map(|item| goal(item, key, environment, report)).collect()
+        }
+        Kind::Mapping(_) => goal(node, key, environment, report).into_iter().collect(),
+        _ => {
+            let what = format!("`{key}` needs an event or a condition, but this is {}", found(node));
+            report.error(Code::Goal, &node.span, what).help(format!("write for example {EXAMPLE}"));
+            Vec::new()
+        }
+    }
+}
+
+fn goal(node: &Node, key: &str, environment: &Environment<'_>, report: &mut Report<'_>) -> Option<Goal> {
+    const EXAMPLE: &str = "{event: subscription.paid}";
+    let entries = report.read_mapping(node, &format!("one of `{key}`"), EXAMPLE)?;
+    report.unknown_keys(entries, &["event", "if"], &format!("one of `{key}`"));
+    let (event, condition) = (entry(entries, "event"), entry(entries, "if"));
+    if event.is_none() && condition.is_none() {
+        if entries.is_empty() {
+            let message = format!("one of `{key}` says nothing");
+            let help = format!("write for example {EXAMPLE}, or {{if: contact.scores.fit >= 100}}");
+            report.error(Code::Goal, &node.span, message).help(help);
+        }
+        return None;
+    }
+    let scope = Scope { attributes: environment.attributes, event: event.is_some() };
+    let name = event.map(|entry| report.read_name(&entry.value, "`event`"));
+    let cel = condition.map(|entry| report.read_cel(&entry.value, "`if`", ColumnType::Boolean, &scope));
+    // What is wrong is no goal at all, and has been said.
+    Some(Goal { event: transpose(name)?, condition: transpose(cel)? })
+}
+
+/// What is there and right, or not there; `None` if it is wrong.
+fn transpose(read: Option<Option<String>>) -> Option<Option<String>> {
+    match read {
+        Some(Some(text)) => Some(Some(text)),
+        Some(None) => None,
+        None => Some(None),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     yaml::{self, Entry, Kind, Node},
 };
 
-const KEYS: &[&str] = &["name", "description", "on", "enroll", "settings", "steps"];
+const KEYS: &[&str] = &["name", "description", "on", "enroll", "goals", "exits", "settings", "steps"];
 const TRIGGER_KEYS: &[&str] = &["event", "segment_joined", "schedule", "time_zone"];
 const TRIGGER_EXAMPLE: &str = "{event: trial.started}";
 
@@ -65,8 +65,13 @@ fn document(
         entry(entries, "description").and_then(|entry| report.read_text(&entry.value, "`description`"));
     let (enroll_if, again) = entry(entries, "enroll")
         .map_or((None, Again::Never), |entry| enrolment(&entry.value, environment, report));
-    let (share, policies) =
+    let (share, mut policies) =
         entry(entries, "settings").map(|entry| settings(&entry.value, report)).unwrap_or_default();
+    for (key, goals) in [("goals", &mut policies.goals), ("exits", &mut policies.exits)] {
+        if let Some(entry) = entry(entries, key) {
+            *goals = policies::goals(&entry.value, key, environment, report);
+        }
+    }
     let Some(steps) = required("steps", "`steps:` with at least one step", report) else {
         return (None, Vec::new());
     };

@@ -72,6 +72,7 @@ enum Status {
     Completed,
     Failed,
     Cancelled,
+    Won,
 }
 
 impl From<Status> for RunStatus {
@@ -81,6 +82,7 @@ impl From<Status> for RunStatus {
             Status::Completed => Self::Completed,
             Status::Failed => Self::Failed,
             Status::Cancelled => Self::Cancelled,
+            Status::Won => Self::Won,
         }
     }
 }
@@ -186,7 +188,7 @@ async fn find(store: &dyn Store, run: RunId) -> Result<RunRow, Problem> {
 fn status_cell(status: RunStatus) -> comfy_table::Cell {
     let tone = match status {
         RunStatus::Active => return cell(status.name()),
-        RunStatus::Completed => Tone::Good,
+        RunStatus::Completed | RunStatus::Won => Tone::Good,
         RunStatus::Failed => Tone::Bad,
         RunStatus::Cancelled => Tone::Faint,
     };

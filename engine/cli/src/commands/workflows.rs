@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, io::Write};
 use dripline_model::{
     decision::RunStatus,
     id::{VersionId, WorkflowId},
+    policy::{Goal, Policies},
     program::{Action, Again, Node, Program, Trigger},
 };
 use dripline_store::{Firing, FiringCause, Standing, Store, StoredProgram};
@@ -114,9 +115,18 @@ async fn list(
         writeln!(out, "No workflows. They are the YAML files in workflows/.")?;
         return Ok(());
     }
-    let mut rows =
-        table(["workflow", "version", "starts on", "active", "completed", "failed", "cancelled", "state"]);
-    for (program, [active, completed, failed, cancelled]) in all {
+    let mut rows = table([
+        "workflow",
+        "version",
+        "starts on",
+        "active",
+        "won",
+        "completed",
+        "failed",
+        "cancelled",
+        "state",
+    ]);
+    for (program, [active, completed, failed, cancelled, won]) in all {
         let triggers: Vec<_> = program.program.triggers.iter().map(describe_trigger).collect();
         let state = file_state(program, &files);
         rows.add_row([
@@ -124,6 +134,7 @@ async fn list(
             cell(program.number),
             cell(triggers.join(", ")),
             cell(count(active)),
+            cell(count(won)),
             cell(count(completed)),
             if failed > 0 { toned(count(failed), Tone::Bad) } else { cell(0) },
             cell(count(cancelled)),
@@ -132,7 +143,10 @@ async fn list(
     }
     for name in unpublished {
         let state = toned("not published: dripline run", Tone::Warning);
-        rows.add_row([cell(name), cell(""), cell(""), cell(""), cell(""), cell(""), cell(""), state]);
+        let mut row = vec![cell(name)];
+        row.resize_with(8, || cell(""));
+        row.push(state);
+        rows.add_row(row);
     }
     Ok(write_table(out, &rows)?)
 }
@@ -248,6 +262,19 @@ fn print_version(
         if let Some(share) = program.share {
             writeln!(out, "  share {share}")?;
         }
+        let Policies { quiet_hours, priority, goals, exits, .. } = &program.policies;
+        if let Some(hours) = quiet_hours {
+            writeln!(out, "  quiet from {hours} by the contact's clock")?;
+        }
+        if let Some(priority) = priority {
+            writeln!(out, "  priority {priority}")?;
+        }
+        for (what, goals) in [("won by", goals), ("left by", exits)] {
+            if !goals.is_empty() {
+                let goals: Vec<_> = goals.iter().map(describe_goal).collect();
+                writeln!(out, "  {what} {}", clean(&goals.join(", or ")))?;
+            }
+        }
     }
     let mut rows = table(["step", "does", "only if", "here now", "ended here", "failed here"]);
     for (index, node) in program.nodes.iter().enumerate() {
@@ -258,7 +285,7 @@ fn print_version(
             cell(describe_node(node, program)),
             cell(node.condition.as_deref().unwrap_or_default()),
             cell(count(at(RunStatus::Active))),
-            cell(count(at(RunStatus::Completed) + at(RunStatus::Cancelled))),
+            cell(count(at(RunStatus::Completed) + at(RunStatus::Cancelled) + at(RunStatus::Won))),
             if failed > 0 { toned(count(failed), Tone::Bad) } else { cell(0) },
         ]);
     }
@@ -341,6 +368,14 @@ fn describe_trigger(trigger: &Trigger) -> String {
         Trigger::SegmentJoined(name) => format!("joining {name}"),
         Trigger::Schedule { cron, time_zone } => format!("schedule {cron} ({time_zone})"),
         Trigger::Manual => "dripline enroll".into(),
+    }
+}
+
+fn describe_goal(goal: &Goal) -> String {
+    match (&goal.event, &goal.condition) {
+        (Some(event), Some(condition)) => format!("event {event} if {condition}"),
+        (Some(event), None) => format!("event {event}"),
+        (None, condition) => condition.clone().unwrap_or_default(),
     }
 }
 

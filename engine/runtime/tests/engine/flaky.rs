@@ -103,6 +103,7 @@ pass! { Catalog {
     program(version: VersionId) -> Result<Option<StoredProgram>>;
     current_programs() -> Result<Vec<StoredProgram>>;
     revision() -> Result<i64>;
+    any_goals() -> Result<bool>;
     plugin(digest: &Digest) -> Result<Option<Vec<u8>>>;
     template(digest: &Digest) -> Result<Option<String>>;
 } }

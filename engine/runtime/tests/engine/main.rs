@@ -3,6 +3,7 @@
 
 mod beside;
 mod flaky;
+mod goals;
 mod openings;
 mod prune;
 mod set_clock;

@@ -111,6 +111,11 @@ impl VersionRow {
     }
 }
 
+/// Of the few versions that there are, the text is enough to guess by.
+const ANY_GOALS: &str = "
+SELECT EXISTS (
+    SELECT 1 FROM workflow_versions WHERE program LIKE '%\"goals\":[%' OR program LIKE '%\"exits\":[%')";
+
 #[async_trait]
 impl Catalog for PostgresStore {
     async fn put_teams(&self, reps: &[Representative], teams: &[Team]) -> Result<()> {
@@ -139,6 +144,11 @@ impl Catalog for PostgresStore {
 
     async fn current_programs(&self) -> Result<Vec<StoredProgram>> {
         self.load_current_programs().await.doing("load the workflows")
+    }
+
+    async fn any_goals(&self) -> Result<bool> {
+        let found = query_scalar(ANY_GOALS).fetch_one(&self.shared.readers).await;
+        found.doing("look for workflows with goals")
     }
 
     async fn revision(&self) -> Result<i64> {
