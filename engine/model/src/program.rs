@@ -117,6 +117,20 @@ pub enum Action {
         /// The other way.
         otherwise: Option<NodeIndex>,
     },
+    /// Goes where the case that is the value of the CEL expression leads, else to `otherwise` (`None` ends the run).
+    Switch {
+        /// CEL, of text
+        value: String,
+        /// The cases and where each leads.
+        cases: Vec<(String, Option<NodeIndex>)>,
+        /// The way of every other value, and of none.
+        otherwise: Option<NodeIndex>,
+    },
+    /// Goes one of several ways, by chance, and a contact always the same.
+    Split {
+        /// The ways.
+        arms: Vec<SplitArm>,
+    },
     /// Goes on to `next`, which need not be the step below.
     Goto,
     /// Ends the run with this reason.
@@ -124,6 +138,17 @@ pub enum Action {
         /// For people.
         reason: String,
     },
+}
+
+/// One way of a split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitArm {
+    /// Its name.
+    pub name: String,
+    /// Its part of the contacts in relation to the others'.
+    pub weight: u32,
+    /// Where it leads; `None` ends the run.
+    pub next: Option<NodeIndex>,
 }
 
 /// A plugin's call, prepared when the workflow was published.
@@ -176,7 +201,9 @@ impl Program {
 
     /// The lowest format that says all that is in this program.
     pub fn needed_format(&self) -> u32 {
-        let is_first = self.policies.is_empty() && self.nodes.iter().all(|node| node.rules.is_empty());
+        let is_old = |action: &Action| !matches!(action, Action::Switch { .. } | Action::Split { .. });
+        let is_first = self.policies.is_empty()
+            && self.nodes.iter().all(|node| node.rules.is_empty() && is_old(&node.action));
         if is_first { FIRST_FORMAT } else { FORMAT }
     }
 

@@ -27,6 +27,7 @@ use crate::{
     failing::Rules,
     goals::Goals,
     openings::TIME_ZONE,
+    split::Split,
 };
 
 pub(crate) struct CompiledProgram {
@@ -58,6 +59,12 @@ pub(crate) enum CompiledAction {
         condition: Expression,
         otherwise: Option<NodeIndex>,
     },
+    Switch {
+        value: Expression,
+        cases: Vec<(String, Option<NodeIndex>)>,
+        otherwise: Option<NodeIndex>,
+    },
+    Split(Split),
     /// The id of the node that it goes to.
     Goto(String),
     Exit(String),
@@ -110,7 +117,7 @@ impl CompiledProgram {
         let mut nodes = program
             .nodes
             .into_iter()
-            .map(|node| CompiledNode::new(node, &ids, &program.policies, plugins, grants, teams))
+            .map(|node| CompiledNode::new(node, &name, &ids, &program.policies, plugins, grants, teams))
             .collect::<std::result::Result<Vec<_>, _>>()
             .map_err(unusable)?;
         // They are looked at before each turn.
@@ -153,7 +160,8 @@ fn may_mail(nodes: &[CompiledNode]) -> Vec<bool> {
     loop {
         let mut changed = false;
         for (index, node) in nodes.iter().enumerate().rev() {
-            let leads = node.follows().into_iter().any(|next| may.get(next as usize).copied().unwrap_or(false));
+            let leads =
+                node.follows().into_iter().any(|next| may.get(next as usize).copied().unwrap_or(false));
             if let Some(here) = may.get_mut(index)
                 && leads
                 && !*here
@@ -201,6 +209,10 @@ impl CompiledNode {
             CompiledAction::Plugin(step) if step.plugin.manifest().may_wait => return Vec::new(),
             CompiledAction::Plugin(step) => step.paths.values().copied().collect(),
             CompiledAction::Branch { otherwise, .. } => vec![*otherwise],
+            CompiledAction::Switch { cases, otherwise, .. } => {
+                cases.iter().map(|(_, next)| *next).chain([*otherwise]).collect()
+            }
+            CompiledAction::Split(split) => split.ways().collect(),
             CompiledAction::Goto(_) => Vec::new(),
             CompiledAction::Exit(_) => return Vec::new(),
         };
@@ -209,6 +221,7 @@ impl CompiledNode {
 
     fn new(
         node: program::Node,
+        workflow: &str,
         ids: &[String],
         policies: &Policies,
         plugins: &BTreeMap<Digest, Arc<Plugin>>,
@@ -227,6 +240,10 @@ impl CompiledNode {
             Action::Branch { condition, otherwise } => {
                 CompiledAction::Branch { condition: expression(&condition, ColumnType::Boolean)?, otherwise }
             }
+            Action::Switch { value, cases, otherwise } => {
+                CompiledAction::Switch { value: expression(&value, ColumnType::Text)?, cases, otherwise }
+            }
+            Action::Split { arms } => CompiledAction::Split(Split::new(workflow, &node.id, arms)),
             Action::Goto => {
                 let target = node.next.and_then(|next| ids.get(next as usize)).cloned();
                 CompiledAction::Goto(target.unwrap_or_else(|| "the end".to_owned()))

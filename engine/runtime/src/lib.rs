@@ -29,6 +29,7 @@ mod policy;
 mod presence;
 mod prune;
 mod shares;
+mod split;
 mod step;
 mod turn;
 

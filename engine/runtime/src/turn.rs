@@ -1,6 +1,6 @@
 //! One step for many runs: load, evaluate, call, decide.
 
-use dripline_expression::{Expression, Subject};
+use dripline_expression::{Expression, Subject, Value};
 use dripline_model::{
     Contact, Failure, FailureKind, Outcome,
     batch::{Batch, BatchTurn},
@@ -86,6 +86,27 @@ pub(crate) async fn take(
                 plain(run, DecisionKind::Branched, why, to(target, now, false))
             }));
         }
+        CompiledAction::Switch { value, cases, otherwise } => {
+            applied.extend(ready.into_iter().map(|(run, contact)| {
+                let (target, why) = match value.evaluate(&Subject::new(contact, None, now)) {
+                    Ok(Value::Text(found)) => {
+                        let why = format!("`{}` is `{found}`", value.source());
+                        match cases.iter().find(|(case, _)| *case == found) {
+                            Some((_, target)) => (*target, why),
+                            None => (*otherwise, format!("{why}, which is no case")),
+                        }
+                    }
+                    Ok(_) => (*otherwise, format!("`{}` is no text", value.source())),
+                    Err(error) => (*otherwise, format!("`{}` is no match: {}", value.source(), error.reason)),
+                };
+                plain(run, DecisionKind::Branched, why, to(target, now, false))
+            }));
+        }
+        CompiledAction::Split(split) => applied.extend(ready.into_iter().map(|(run, _)| {
+            let arm = split.of(run.contact);
+            let why = arm.map_or_else(|| "goes on".to_owned(), |arm| format!("goes by `{}`", arm.name));
+            plain(run, DecisionKind::Branched, why, to(arm.map_or(node.next, |arm| arm.next), now, false))
+        })),
         CompiledAction::Goto(target) => applied.extend(ready.into_iter().map(|(run, _)| {
             plain(run, DecisionKind::Branched, format!("goes to `{target}`"), to(node.next, now, false))
         })),

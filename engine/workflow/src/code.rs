@@ -223,6 +223,28 @@ These say how late a step may be done, and what becomes of it when it fails. The
       on_error: skip
       retry: {times: 5, pause: 10m}
 ";
+    Switch = "E0341", "A `switch` has no `cases`, or `cases` and `default` stand where there is no `switch`.", r#"
+A `switch` takes the case that is the value of an expression, and `default` for every other:
+
+    - switch: contact.country
+      cases:
+        DE:
+          - email: {template: trial/welcome, subject: Willkommen}
+        AT:
+          - email: {template: trial/welcome, subject: Servus}
+      default:
+        - email: {template: trial/welcome, subject: Welcome}
+"#;
+    Split = "E0342", "The arms of a `split` cannot be read.", r"
+A `split` sends contacts several ways by chance, in proportion to the weights, and each contact always the same way. `paths` says
+what happens on each; an arm that is not there goes on with the step below:
+
+    - id: offer
+      split: {discount: 20, nothing: 80}
+      paths:
+        discount:
+          - email: {template: trial/nudge, subject: A present}
+";
     UnknownConfigKey = "E0401", "A plugin's configuration has a key that the plugin does not know.", "";
     MissingConfigKey = "E0402", "A plugin's configuration lacks a key that the plugin needs.", "";
     ConfigType = "E0403", "A value in a plugin's configuration is of another type than the plugin needs.", "";

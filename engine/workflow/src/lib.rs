@@ -19,6 +19,7 @@ mod source;
 mod step_reader;
 mod steps;
 pub mod teams;
+mod ways;
 mod workflow;
 mod yaml;
 

@@ -14,6 +14,7 @@ use crate::{
     read::entry,
     source::Report,
     steps::{Block, Kind, Step, Steps},
+    ways,
     workflow::slug,
     yaml::{self, Entry},
 };
@@ -22,10 +23,11 @@ use crate::{
 const MAX_STEPS: usize = 1000;
 
 /// Keys that are not verbs.
-const STEP_KEYS: &[&str] = &["id", "name", "if", "then", "else", "paths", "expires", "on_error", "retry"];
+const STEP_KEYS: &[&str] =
+    &["id", "name", "if", "then", "else", "cases", "default", "paths", "expires", "on_error", "retry"];
 
 /// The language's own verbs.
-const VERBS: &[&str] = &["goto", "exit"];
+const VERBS: &[&str] = &["switch", "split", "goto", "exit"];
 
 /// Reads the steps under `steps:`.
 pub(crate) fn read(
@@ -62,8 +64,8 @@ pub(crate) fn read(
     Steps { steps, top, templates: configs.templates, configs: configs.checked }
 }
 
-struct Reader<'e> {
-    environment: &'e Environment<'e>,
+pub(crate) struct Reader<'e> {
+    pub(crate) environment: &'e Environment<'e>,
     workflow: &'e str,
     steps: Vec<Step>,
     ids: BTreeMap<String, NodeIndex>,
@@ -71,18 +73,18 @@ struct Reader<'e> {
 }
 
 /// What the keys of a step say, before its verb is looked at.
-struct Parts<'n> {
+pub(crate) struct Parts<'n> {
     id: String,
     /// The id made of the place.
-    place: String,
-    pointer: &'n str,
-    entries: &'n [Entry],
+    pub(crate) place: String,
+    pub(crate) pointer: &'n str,
+    pub(crate) entries: &'n [Entry],
     condition: Option<&'n Entry>,
 }
 
 impl Reader<'_> {
     /// A list of steps. `prefix` begins the default ids, `pointer` leads to the list in the file.
-    fn block(
+    pub(crate) fn block(
         &mut self,
         node: &yaml::Node,
         name: &str,
@@ -237,9 +239,14 @@ impl Reader<'_> {
             branch_alone(branch, verbs.first().copied(), parts, report);
         }
         let paths = entry(parts.entries, "paths");
+        if verbs.first().is_none_or(|verb| verb.key != "switch") {
+            ways::cases_alone(parts.entries, report);
+        }
         let kind = match verbs.first() {
             Some(verb) if verb.key == "goto" => goto(&verb.value, report),
             Some(verb) if verb.key == "exit" => exit(&verb.value, report),
+            Some(verb) if verb.key == "switch" => self.switch(verb, parts, report),
+            Some(verb) if verb.key == "split" => return self.split(verb, parts, paths, report),
             Some(verb) => match plugins.get(&verb.key) {
                 Some(info) => return self.plugin(verb, info, parts, paths, index, report),
                 None => Kind::Broken,
@@ -391,7 +398,7 @@ fn branch_alone(branch: &Entry, verb: Option<&Entry>, parts: &Parts<'_>, report:
     };
 }
 
-fn is_id(id: &str) -> bool {
+pub(crate) fn is_id(id: &str) -> bool {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     !id.is_empty() && id.len() <= 100 && id.chars().all(fits)
 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, ops::Range};
 use dripline_model::{
     Digest,
     policy::StepRules,
-    program::{Action, Node, NodeIndex, PluginStep},
+    program::{Action, Node, NodeIndex, PluginStep, SplitArm},
 };
 
 use crate::PluginConfig;
@@ -42,6 +42,17 @@ pub(crate) enum Kind {
     Branch {
         then: Block,
         otherwise: Block,
+    },
+    Switch {
+        /// None if something is wrong with it.
+        value: Option<String>,
+        cases: Vec<(String, Block)>,
+        /// None where the author says nothing: then it is the step below.
+        otherwise: Option<Block>,
+    },
+    Split {
+        /// Name, weight, and the steps; an arm without steps goes on below.
+        arms: Vec<(String, u32, Block)>,
     },
     Goto {
         /// The id as written, and where it leads once that is known.
@@ -88,6 +99,16 @@ impl Steps {
                         let condition = condition.take().unwrap_or_default();
                         (Action::Branch { condition, otherwise: first(&otherwise, next) }, first(&then, next))
                     }
+                    Kind::Switch { value: Some(value), cases, otherwise } => {
+                        let cases = cases.iter().map(|(case, block)| (case.clone(), first(block, next)));
+                        let otherwise = otherwise.map_or(next, |block| first(&block, next));
+                        (Action::Switch { value, cases: cases.collect(), otherwise }, next)
+                    }
+                    Kind::Split { arms } => {
+                        let arm =
+                            |(name, weight, block)| SplitArm { name, weight, next: first(&block, next) };
+                        (Action::Split { arms: arms.into_iter().map(arm).collect() }, next)
+                    }
                     // A jump that is skipped goes on below: `next` and `otherwise` say both ways.
                     Kind::Goto { target, .. } => match condition.take() {
                         Some(condition) => (Action::Branch { condition, otherwise: next }, target),
@@ -95,7 +116,7 @@ impl Steps {
                     },
                     Kind::Exit { reason } => (Action::Exit { reason }, next),
                     // Never run: there is no program where there is an error.
-                    Kind::Plugin { .. } | Kind::Broken => (Action::Goto, next),
+                    Kind::Plugin { .. } | Kind::Switch { .. } | Kind::Broken => (Action::Goto, next),
                 };
                 Node { id, name, line, condition, action, next, rules }
             })
@@ -125,11 +146,15 @@ impl Steps {
 impl Step {
     /// The blocks inside the step.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = &Block> {
-        let (paths, branch) = match &self.kind {
-            Kind::Plugin { paths, .. } => (Some(paths), None),
-            Kind::Branch { then, otherwise } => (None, Some([then, otherwise])),
-            _ => (None, None),
+        let blocks: Vec<&Block> = match &self.kind {
+            Kind::Plugin { paths, .. } => paths.values().collect(),
+            Kind::Branch { then, otherwise } => vec![then, otherwise],
+            Kind::Switch { cases, otherwise, .. } => {
+                cases.iter().map(|(_, block)| block).chain(otherwise).collect()
+            }
+            Kind::Split { arms } => arms.iter().map(|(.., block)| block).collect(),
+            Kind::Goto { .. } | Kind::Exit { .. } | Kind::Broken => Vec::new(),
         };
-        paths.into_iter().flat_map(BTreeMap::values).chain(branch.into_iter().flatten())
+        blocks.into_iter()
     }
 }

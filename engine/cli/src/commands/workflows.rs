@@ -6,7 +6,7 @@ use dripline_model::{
     decision::RunStatus,
     id::{VersionId, WorkflowId},
     policy::{Goal, Policies},
-    program::{Action, Again, Node, Program, Trigger},
+    program::{Action, Again, Node, Program, SplitArm, Trigger},
 };
 use dripline_store::{Firing, FiringCause, Standing, Store, StoredProgram};
 use serde_json::{Value, json};
@@ -395,6 +395,14 @@ fn describe_node(node: &Node, program: &Program) -> String {
         Action::Plugin(step) => step.plugin.clone(),
         Action::Branch { condition, otherwise } => {
             format!("if {condition}: {}, else {}", id_of(node.next), id_of(*otherwise))
+        }
+        Action::Switch { value, cases, otherwise } => {
+            let cases = cases.iter().map(|(case, next)| format!("{case}: {}", id_of(*next)));
+            format!("switch {value}: {}, else {}", cases.collect::<Vec<_>>().join(", "), id_of(*otherwise))
+        }
+        Action::Split { arms } => {
+            let arm = |arm: &SplitArm| format!("{} {}: {}", arm.weight, arm.name, id_of(arm.next));
+            format!("split {}", arms.iter().map(arm).collect::<Vec<_>>().join(", "))
         }
         Action::Goto => format!("goto {}", id_of(node.next)),
         Action::Exit { reason } if reason.is_empty() => "exit".into(),

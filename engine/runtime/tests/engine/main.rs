@@ -8,6 +8,7 @@ mod openings;
 mod prune;
 mod set_clock;
 mod support;
+mod ways;
 
 use std::{sync::Arc, time::Duration};
 
