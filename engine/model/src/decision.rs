@@ -28,6 +28,8 @@ coded! {
         Ended = "ended",
         /// A person ended the run.
         Cancelled = "cancelled",
+        /// A person moved the run to another version of its workflow.
+        Moved = "moved",
     }
 }
 

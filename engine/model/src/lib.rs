@@ -16,6 +16,7 @@ pub mod effect;
 pub mod id;
 pub mod manifest;
 pub mod message;
+pub mod migration;
 pub mod policy;
 pub mod program;
 pub mod random;

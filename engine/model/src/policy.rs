@@ -160,6 +160,19 @@ pub struct Retry {
     pub pause: String,
 }
 
+/// What becomes of what fell due while the workflow was paused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterPause {
+    /// All of it is done at once.
+    #[default]
+    CatchUp,
+    /// It is put off by as long as the pause was, so that it keeps its distances.
+    Spread,
+    /// The steps are skipped, and their runs go on below.
+    Skip,
+}
+
 /// The most further tries that a step may ask for.
 pub const MAX_RETRIES: u32 = 20;
 
@@ -201,6 +214,9 @@ pub struct Policies {
     /// For steps that do not say themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// What becomes of what fell due during a pause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_pause: Option<AfterPause>,
     /// What ends a run wherever it stands, as won.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub goals: Vec<Goal>,

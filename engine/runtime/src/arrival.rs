@@ -63,6 +63,8 @@ impl Engine {
         let ids: Vec<_> = events.iter().map(|event| event.id).collect();
         tx.finish_events(&ids).await.while_doing("finish events")?;
         settled.enrolled = begun.len() as u64;
+        // They are in, and stand at the first step until the workflow is resumed.
+        begun.retain(|run| !published.is_paused(run.workflow));
         // To their rest, however many steps that are, because the next event must not be looked at before. A run that
         // never rests is ended as a loop.
         settled.turns = ended + self.carry_on(tx, begun, usize::MAX, now).await?;

@@ -17,7 +17,7 @@ use dripline_model::{
     team::Team,
 };
 use dripline_plugin_host::{Host, Plugin};
-use dripline_store::{Retention, Store, StoredProgram, Work};
+use dripline_store::{Pause, Retention, Store, StoredProgram, Work};
 use jiff::tz::TimeZone;
 use tokio::sync::Notify;
 
@@ -84,6 +84,8 @@ pub(crate) struct Published {
     revision: Option<i64>,
     /// The current version of each workflow: what events and schedules enrol into.
     pub(crate) programs: Vec<Arc<CompiledProgram>>,
+    /// The last pause of each workflow that was ever paused.
+    pauses: HashMap<WorkflowId, Pause>,
     /// Whether runs may stand on a version that has goals or exits.
     pub(crate) has_goals: bool,
     teams: BTreeMap<String, serde_json::Value>,
@@ -92,6 +94,16 @@ pub(crate) struct Published {
 }
 
 impl Published {
+    /// The last pause of a workflow.
+    pub(crate) fn pause(&self, workflow: WorkflowId) -> Option<Pause> {
+        self.pauses.get(&workflow).copied()
+    }
+
+    /// Whether none of the workflow's runs goes on.
+    pub(crate) fn is_paused(&self, workflow: WorkflowId) -> bool {
+        self.pause(workflow).is_some_and(|pause| pause.until.is_none())
+    }
+
     /// The current version of a workflow that is not retired.
     pub(crate) fn program(&self, workflow: WorkflowId) -> Option<Arc<CompiledProgram>> {
         self.programs.iter().find(|program| program.entrance.workflow == workflow).map(Arc::clone)
@@ -156,7 +168,9 @@ impl Engine {
         let teams = self.store.teams().await.while_doing("read the teams")?;
         let reps = self.store.representatives().await.while_doing("read the representatives")?;
         let names: BTreeMap<_, _> = reps.into_iter().map(|rep| (rep.key, rep.name)).collect();
+        let pauses = self.store.pauses().await.while_doing("read the pauses")?;
         let mut published = Published {
+            pauses: pauses.into_iter().map(|pause| (pause.workflow, pause)).collect(),
             revision: Some(revision),
             has_goals: self.store.any_goals().await.while_doing("look for goals")?,
             programs: Vec::with_capacity(current.len()),

@@ -170,10 +170,11 @@ async fn wanting(
 ) -> Result<HashMap<ContactId, Vec<Wanting>>> {
     let own: BTreeMap<RunId, &ClaimedRun> = runs.iter().map(|run| (run.run, *run)).collect();
     let mut versions = Versions::default();
+    let published = engine.published();
     let mut wanting = HashMap::<ContactId, Vec<Wanting>>::new();
     for ActiveRun { run, due_at, enrolled_at } in active {
         let is_own = own.contains_key(&run.run);
-        if !is_own && due_at > now {
+        if !is_own && (due_at > now || published.is_paused(run.workflow)) {
             continue;
         }
         // What cannot be run sends nothing.

@@ -5,6 +5,7 @@ use dripline_model::{
     Contact, Failure, FailureKind, Outcome,
     batch::{Batch, BatchTurn},
     decision::{DecisionKind, RunStatus},
+    policy::AfterPause,
     random,
 };
 use dripline_store::{Advance, AppliedTurn, ClaimedRun, Transaction};
@@ -42,6 +43,7 @@ pub(crate) async fn take(
 
     let mut applied = Vec::with_capacity(runs.len());
     let mut ready = Vec::with_capacity(runs.len());
+    let pause = skipped_pause(at, runs.first());
     for run in runs {
         let Some(contact) = people.get(run.contact) else {
             let end = Advance::End(RunStatus::Cancelled);
@@ -62,6 +64,17 @@ pub(crate) async fn take(
         if let Some((expiry, text)) = expiry.filter(|(expiry, _)| *expiry < now) {
             let reason =
                 format!("skipped: it was due at {}, and `expires: {text}` ended at {expiry}", run.due);
+            applied.push(plain(run, DecisionKind::Skipped, reason, to(node.next, now, false)));
+            continue;
+        }
+        // Who entered during the pause has missed nothing.
+        if let Some((from, until)) =
+            pause.filter(|(from, until)| run.turn > 0 && (from..until).contains(&&run.due))
+        {
+            let reason = format!(
+                "skipped: it was due at {}, and the workflow was paused from {from} until {until}",
+                run.due
+            );
             applied.push(plain(run, DecisionKind::Skipped, reason, to(node.next, now, false)));
             continue;
         }
@@ -116,6 +129,15 @@ pub(crate) async fn take(
         CompiledAction::Plugin(step) => applied.extend(call(tx, at, step, ready, now).await?),
     }
     Ok(applied)
+}
+
+/// The last pause, where a step that fell due in it is skipped. One that waits is not: what comes behind it would come too
+/// early.
+fn skipped_pause(at: &Step<'_>, run: Option<&ClaimedRun>) -> Option<(Timestamp, Timestamp)> {
+    let is_skipped = at.program.policies.after_pause == Some(AfterPause::Skip);
+    let does = matches!(&at.node.action, CompiledAction::Plugin(step) if !step.plugin.manifest().may_wait);
+    let pause = at.engine.published().pause(run.filter(|_| is_skipped && does)?.workflow)?;
+    Some((pause.from, pause.until?))
 }
 
 async fn call(

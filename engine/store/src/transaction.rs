@@ -45,6 +45,29 @@ pub trait Scheduling: Send + Sync {
     /// Sets failed runs (of `run`, or all) going again at `now`, from the step that failed. Answers how many.
     async fn retry_runs(&self, run: Option<RunId>, now: Timestamp) -> Result<u64>;
 
+    /// Lets failed runs (of `run`, or all) go on at `now` with the step below the one that failed; where there is none they
+    /// are completed. Answers how many.
+    async fn skip_runs(&self, run: Option<RunId>, now: Timestamp) -> Result<u64>;
+
+    /// Moves the active runs that stand at these steps to others, of the version `to` of the same workflow, in one
+    /// transaction; what they wait for stays. Answers how many.
+    async fn migrate_runs(
+        &self,
+        to: VersionId,
+        moves: &[RunMove],
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<u64>;
+
+    /// Ends the active runs of a workflow that stand on other versions than `current`. Answers how many.
+    async fn drain_runs(
+        &self,
+        workflow: WorkflowId,
+        current: VersionId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<u64>;
+
     /// Ends an active run. Answers whether there was one.
     async fn cancel_run(&self, run: RunId, reason: &str, now: Timestamp) -> Result<bool>;
 }
@@ -292,6 +315,17 @@ pub enum Advance {
     },
     /// It has ended.
     End(RunStatus),
+}
+
+/// Where runs are moved from one version of a workflow to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunMove {
+    /// The version on which they stand.
+    pub from: VersionId,
+    /// Where.
+    pub node: NodeIndex,
+    /// Where they shall stand in the other.
+    pub to: NodeIndex,
 }
 
 /// A firing to begin.

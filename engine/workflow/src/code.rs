@@ -158,6 +158,13 @@ What ends a run wherever it stands, as *won* (`goals`) or simply (`exits`):
       - if: contact.scores.fit >= 100
     exits: {event: contact.bounced}
 ";
+    AfterPause = "E0235", "`after_pause` is not one of `catch_up`, `spread` and `skip`.", r"
+What becomes of steps that fell due while the workflow was paused (`dripline workflows pause`):
+
+    settings: {after_pause: catch_up}    # all is done at once; holds without it
+    settings: {after_pause: spread}      # it is put off by as long as the pause was
+    settings: {after_pause: skip}        # they are skipped, and the runs go on below
+";
     NoSteps = "E0301", "A list of steps is empty.", r"
 Add a step, or remove the key. A branch may have only `then` or only `else`.
 ";

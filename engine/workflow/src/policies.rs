@@ -3,7 +3,7 @@
 use dripline_expression::Scope;
 use dripline_model::{
     batch::ColumnType,
-    policy::{Goal, MAX_RETRIES, OnError, Policies, QuietHours, Retry, StepRules},
+    policy::{AfterPause, Goal, MAX_RETRIES, OnError, Policies, QuietHours, Retry, StepRules},
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The keys of `settings` that are read here.
-pub(crate) const SETTINGS: &[&str] = &["quiet_hours", "priority", "on_error", "retry"];
+pub(crate) const SETTINGS: &[&str] = &["quiet_hours", "priority", "on_error", "retry", "after_pause"];
 
 /// The keys of a step that are read here.
 pub(crate) const STEP: &[&str] = &["expires", "on_error", "retry"];
@@ -27,6 +27,7 @@ pub(crate) fn settings(entries: &[Entry], report: &mut Report<'_>) -> Policies {
         priority: value("priority").and_then(|node| priority(node, report)),
         on_error: value("on_error").and_then(|node| on_error(node, report)),
         retry: value("retry").and_then(|node| retry(node, report)),
+        after_pause: value("after_pause").and_then(|node| after_pause(node, report)),
         ..Policies::default()
     }
 }
@@ -140,6 +141,24 @@ fn on_error(node: &Node, report: &mut Report<'_>) -> Option<OnError> {
             ) {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
                 None => diagnostic.help("write retry, skip or stop"),
+            };
+            None
+        }
+    }
+}
+
+fn after_pause(node: &Node, report: &mut Report<'_>) -> Option<AfterPause> {
+    const WORDS: [&str; 3] = ["catch_up", "spread", "skip"];
+    match node.scalar() {
+        Some("catch_up") => Some(AfterPause::CatchUp),
+        Some("spread") => Some(AfterPause::Spread),
+        Some("skip") => Some(AfterPause::Skip),
+        _ => {
+            let message = format!("`after_pause` cannot be {}", found(node));
+            let diagnostic = report.error(Code::AfterPause, &node.span, message);
+            match dripline_model::suggest::closest(node.scalar().unwrap_or_default(), WORDS) {
+                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                None => diagnostic.help("write catch_up, spread or skip"),
             };
             None
         }

@@ -11,6 +11,7 @@ use dripline_model::{
 use dripline_store::{Firing, FiringCause, Standing, Store, StoredProgram};
 use serde_json::{Value, json};
 
+use super::live;
 use crate::{
     args::{Format, Global},
     output::{HEADING, Out, Tone, cell, clean, count, json, plural, table, time, toned, write_table},
@@ -18,7 +19,7 @@ use crate::{
     workspace::Workspace,
 };
 
-/// See the workflows, and how many contacts stand at each step
+/// See the workflows, and how many contacts stand at each step; pause them, and decide about who stands on old versions
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -39,6 +40,32 @@ enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Pause a workflow: nobody in it goes on until it is resumed; who comes meanwhile enters and waits
+    Pause {
+        /// The workflow's name
+        name: String,
+    },
+    /// Let a paused workflow go on; `settings.after_pause` says what becomes of what fell due meanwhile
+    Resume {
+        /// The workflow's name
+        name: String,
+    },
+    /// Move those who stand on older versions of a workflow to the current one, by the ids of the steps
+    Migrate {
+        /// The workflow's name
+        name: String,
+        /// Where those go who stand at a step that has another id now; may be given several times
+        #[arg(long = "map", value_name = "OLD=NEW", value_parser = live::step_pair)]
+        pairs: Vec<(String, String)>,
+        /// Only show who would go where
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// End the runs of those who stand on older versions of a workflow
+    Drain {
+        /// The workflow's name
+        name: String,
+    },
 }
 
 pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Problem> {
@@ -47,6 +74,12 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
     match &args.command {
         Command::List { format } => list(&workspace, store.as_ref(), *format, out).await?,
         Command::Show { name, format } => show(store.as_ref(), name, *format, out).await?,
+        Command::Pause { name } => live::pause(store.as_ref(), name, out).await?,
+        Command::Resume { name } => live::resume(store.as_ref(), name, out).await?,
+        Command::Migrate { name, pairs, dry_run } => {
+            live::migrate(store.as_ref(), name, pairs, *dry_run, out).await?;
+        }
+        Command::Drain { name } => live::drain(store.as_ref(), name, out).await?,
     }
     Ok(Exit::Success)
 }
@@ -69,6 +102,7 @@ async fn list(
     let programs = store.current_programs().await?;
     let standing = store.standing().await?;
     let files = files_by_name(workspace)?;
+    let paused = live::paused(store).await?;
     let unpublished: Vec<_> =
         files.keys().filter(|name| !programs.iter().any(|program| program.program.name == **name)).collect();
     let workflow_of = workflows_of_versions(store, &standing).await?;
@@ -103,6 +137,7 @@ async fn list(
                 "version": program.number,
                 "published_at": program.published_at,
                 "state": file_state(program, &files),
+                "paused": paused.contains_key(&program.workflow),
                 "triggers": program.program.triggers.iter().map(describe_trigger).collect::<Vec<_>>(),
                 "runs": runs,
             })
@@ -128,7 +163,7 @@ async fn list(
     ]);
     for (program, [active, completed, failed, cancelled, won]) in all {
         let triggers: Vec<_> = program.program.triggers.iter().map(describe_trigger).collect();
-        let state = file_state(program, &files);
+        let state = paused.get(&program.workflow).map_or(file_state(program, &files), String::as_str);
         rows.add_row([
             cell(&program.program.name),
             cell(program.number),
@@ -184,17 +219,7 @@ fn files_by_name(workspace: &Workspace) -> Result<BTreeMap<String, String>, Prob
 }
 
 async fn show(store: &dyn Store, name: &str, format: Format, out: &mut Out) -> Result<(), Problem> {
-    let programs = store.current_programs().await?;
-    let current = programs.iter().find(|stored| stored.program.name == name).ok_or_else(|| {
-        let known = programs.iter().map(|stored| stored.program.name.as_str());
-        let problem = Problem::input(format!("no workflow `{name}` is published"));
-        match dripline_model::suggest::closest(name, known) {
-            Some(near) => problem.with_help(format!("did you mean `{near}`?")),
-            None => {
-                problem.with_help("`dripline workflows list` shows them; `dripline run` publishes the files")
-            }
-        }
-    })?;
+    let current = &live::find(store, name).await?;
     let standing = store.standing().await?;
     let mut versions: Vec<VersionId> = standing.iter().map(|place| place.version).collect();
     versions.sort();
@@ -224,8 +249,10 @@ async fn show(store: &dyn Store, name: &str, format: Format, out: &mut Out) -> R
             }),
         )?);
     }
+    let paused = live::paused(store).await?;
     for stored in &shown {
-        print_version(stored, &standing, stored.version == current.version, out)?;
+        let is_current = stored.version == current.version;
+        print_version(stored, &standing, is_current, paused.get(&current.workflow), out)?;
     }
     for firing in &firings {
         print_firing(firing, out)?;
@@ -237,6 +264,7 @@ fn print_version(
     stored: &StoredProgram,
     standing: &[Standing],
     current: bool,
+    paused: Option<&String>,
     out: &mut Out,
 ) -> Result<(), Problem> {
     let program = &stored.program;
@@ -263,6 +291,9 @@ fn print_version(
             writeln!(out, "  share {share}")?;
         }
         let Policies { quiet_hours, priority, goals, exits, .. } = &program.policies;
+        if let Some(since) = paused {
+            writeln!(out, "  {since}")?;
+        }
         if let Some(hours) = quiet_hours {
             writeln!(out, "  quiet from {hours} by the contact's clock")?;
         }

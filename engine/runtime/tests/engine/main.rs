@@ -5,6 +5,7 @@ mod beside;
 mod flaky;
 mod goals;
 mod openings;
+mod pause;
 mod prune;
 mod set_clock;
 mod support;

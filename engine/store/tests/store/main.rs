@@ -4,6 +4,7 @@
 mod apply;
 mod catalog;
 mod ingest;
+mod live;
 mod mailed;
 mod model;
 mod outbox;
