@@ -17,6 +17,8 @@ pub mod field;
 pub mod id;
 pub mod manifest;
 pub mod message;
+pub mod migration;
+pub mod policy;
 pub mod program;
 pub mod random;
 pub mod suggest;

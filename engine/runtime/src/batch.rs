@@ -14,8 +14,9 @@ use crate::{
     drive::Settled,
     engine::Engine,
     error::{ErrorKind, Result, While},
+    failing::{self, Rules},
     people::People,
-    policy, turn,
+    turn,
 };
 
 /// Steps that one transaction carries its runs through; past that they are claimed again, so that a long workflow
@@ -85,19 +86,24 @@ impl Engine {
             };
             let step = match &program {
                 Ok(program) => {
-                    program.node(index).ok_or_else(|| format!("the workflow's version has no step {index}"))
+                    let node = program.node(index).map(|node| (program, node));
+                    node.ok_or_else(|| format!("the workflow's version has no step {index}"))
                 }
                 // One version that this program cannot run holds up no other.
                 Err(error) => Err(error.to_string()),
             };
-            if let Ok(node) = &step {
+            if let Ok((_, node)) = &step {
                 people.load(tx, runs.iter().map(|run| run.contact), &node.ahead).await?;
             }
+            let mut reached = Vec::with_capacity(runs.len());
             let slice =
-                if step.as_ref().is_ok_and(|node| node.goes_in_slices()) { SLICE } else { runs.len() };
+                if step.as_ref().is_ok_and(|(_, node)| node.goes_in_slices()) { SLICE } else { runs.len() };
             for runs in runs.chunks(slice.max(1)) {
                 let applied = match &step {
-                    Ok(node) => turn::take(tx, &people, node, runs, now).await?,
+                    Ok((program, node)) => {
+                        let step = turn::Step { engine: self, program, node };
+                        turn::take(tx, &people, &step, runs, now).await?
+                    }
                     Err(why) => missing(runs, why, now),
                 };
                 let scores = tx.apply(&applied, now).await.while_doing("apply a batch")?;
@@ -106,7 +112,10 @@ impl Engine {
                 for run in applied.iter().filter_map(|turn| carried_on(turn, now)) {
                     frontier.entry((run.version, run.node)).or_default().push(run);
                 }
+                reached.extend(applied);
             }
+            let moving = || frontier.values().flatten().map(|run| run.run).collect();
+            turns += self.reach_by_changes(tx, &reached, moving, now).await?;
             // The runs stand where they are, due, and are claimed again.
             if yields == Yields::ToTheUrgent && tx.is_wanted() {
                 break;
@@ -124,6 +133,7 @@ fn carried_on(turn: &AppliedTurn, now: Timestamp) -> Option<ClaimedRun> {
             turn: turn.run.turn + 1,
             attempts: 0,
             hops: if waited { 0 } else { turn.run.hops + 1 },
+            due: now,
             ..turn.run
         }),
         _ => None,
@@ -132,5 +142,6 @@ fn carried_on(turn: &AppliedTurn, now: Timestamp) -> Option<ClaimedRun> {
 
 fn missing(runs: &[ClaimedRun], message: &str, now: Timestamp) -> Vec<AppliedTurn> {
     let failure = || Failure { kind: FailureKind::Missing, message: message.to_owned(), retry_at: None };
-    runs.iter().map(|run| policy::failed(*run, failure(), now)).collect()
+    let rules = Rules::default();
+    runs.iter().map(|run| failing::failed(*run, failure(), &rules, None, now)).collect()
 }

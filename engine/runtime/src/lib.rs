@@ -19,13 +19,17 @@ mod drive;
 mod engine;
 mod entrance;
 mod error;
+mod failing;
 mod firing;
+mod goals;
+mod openings;
 mod outage;
 mod people;
 mod policy;
 mod presence;
 mod prune;
 mod shares;
+mod split;
 mod step;
 mod turn;
 

@@ -209,6 +209,8 @@ pub(crate) struct MovedRun {
     pub(crate) turn: i64,
     pub(crate) attempts: i64,
     pub(crate) hops: i64,
+    /// When the step was due first, if it was put off.
+    pub(crate) first_due_ms: Option<i64>,
 }
 
 /// How a run ended.

@@ -127,6 +127,44 @@ While several workflows have something to do, each gets a part of the engine's t
 
     settings: {share: 20}        # twice as much as others
 ";
+    QuietHours = "E0230", "Quiet hours are not a part of the day.", r#"
+While it is quiet where the contact lives, marketing mail of the workflow waits. The hours may go over midnight:
+
+    settings: {quiet_hours: "20:00-08:00"}
+"#;
+    Priority = "E0231", "A workflow's priority is not a whole number from 1 to 100.", r"
+Where several workflows want to mail a contact and a cap leaves room for fewer, the one with the larger priority goes first, and of equal ones the contact's older run. Without one the priority is 10.
+
+    settings: {priority: 50}
+";
+    OnError = "E0232", "`on_error` is not one of `retry`, `skip` and `stop`.", r"
+What becomes of a run whose step failed:
+
+    on_error: retry      # what may pass is tried again, then the run has failed; holds without it
+    on_error: skip       # what may pass is tried again, then the step is skipped
+    on_error: stop       # the run has failed at once
+";
+    Retry = "E0233", "`retry` does not say how often, or after which pause.", r"
+`times` is how often a step that failed is tried again, `pause` how long after the first try; each further pause is four times as long, up to a day:
+
+    retry: {times: 5, pause: 10m}
+";
+    Goal = "E0234", "`goals` or `exits` name neither an event nor a condition.", r"
+What ends a run wherever it stands, as *won* (`goals`) or simply (`exits`):
+
+    goals:
+      - event: subscription.paid
+      - {event: order.placed, if: event.properties.total >= 100}
+      - if: contact.scores.fit >= 100
+    exits: {event: contact.bounced}
+";
+    AfterPause = "E0235", "`after_pause` is not one of `catch_up`, `spread` and `skip`.", r"
+What becomes of steps that fell due while the workflow was paused (`dripline workflows pause`):
+
+    settings: {after_pause: catch_up}    # all is done at once; holds without it
+    settings: {after_pause: spread}      # it is put off by as long as the pause was
+    settings: {after_pause: skip}        # they are skipped, and the runs go on below
+";
     NoSteps = "E0301", "A list of steps is empty.", r"
 Add a step, or remove the key. A branch may have only `then` or only `else`.
 ";
@@ -182,7 +220,37 @@ Only plugins with named outputs take `paths`; `segment: {check: …}` has `membe
 Put a step between that waits, or leave the loop with `exit`.
 ";
     UnknownStepKey = "E0313", "A step has a key that means nothing there.", r"
-Beside its verb a step may have `id`, `name` and `if`; a branch `then` and `else`; a plugin with named outputs `paths`.
+Beside its verb a step may have `id`, `name` and `if`; a plugin also `expires`, `on_error` and `retry`; a branch `then` and `else`; a plugin with named outputs `paths`.
+";
+    StepRule = "E0340", "A step that only says where the run goes has `expires`, `on_error` or `retry`.", r"
+These say how late a step may be done, and what becomes of it when it fails. They go with a plugin's step:
+
+    - email: {template: trial/welcome, subject: Welcome}
+      expires: 2d
+      on_error: skip
+      retry: {times: 5, pause: 10m}
+";
+    Switch = "E0341", "A `switch` has no `cases`, or `cases` and `default` stand where there is no `switch`.", r#"
+A `switch` takes the case that is the value of an expression, and `default` for every other:
+
+    - switch: contact.country
+      cases:
+        DE:
+          - email: {template: trial/welcome, subject: Willkommen}
+        AT:
+          - email: {template: trial/welcome, subject: Servus}
+      default:
+        - email: {template: trial/welcome, subject: Welcome}
+"#;
+    Split = "E0342", "The arms of a `split` cannot be read.", r"
+A `split` sends contacts several ways by chance, in proportion to the weights, and each contact always the same way. `paths` says
+what happens on each; an arm that is not there goes on with the step below:
+
+    - id: offer
+      split: {discount: 20, nothing: 80}
+      paths:
+        discount:
+          - email: {template: trial/nudge, subject: A present}
 ";
     UnknownConfigKey = "E0401", "A plugin's configuration has a key that the plugin does not know.", "";
     MissingConfigKey = "E0402", "A plugin's configuration lacks a key that the plugin needs.", "";

@@ -115,6 +115,19 @@ fn ways(steps: &Steps, index: usize, next: Option<NodeIndex>) -> Vec<NodeIndex> 
     match &step.kind {
         Kind::Branch { then, otherwise } => [first(then), first(otherwise)].into_iter().flatten().collect(),
         Kind::Plugin { paths, .. } => paths.values().filter_map(first).chain(next).collect(),
+        Kind::Switch { cases, otherwise, .. } => cases
+            .iter()
+            .filter_map(|(_, block)| first(block))
+            .chain(otherwise.as_ref().map_or(next, first))
+            .chain(next.filter(|_| step.guarded))
+            .collect(),
+        Kind::Split { arms } => {
+            // Where no contact goes any way, one complaint is enough.
+            let goes = |weight: u32| weight > 0 || arms.iter().all(|(_, weight, _)| *weight == 0);
+            let ways =
+                arms.iter().filter(|(_, weight, _)| goes(*weight)).filter_map(|(.., block)| first(block));
+            ways.chain(next.filter(|_| step.guarded)).collect()
+        }
         Kind::Goto { target, .. } => target.iter().copied().chain(next.filter(|_| step.guarded)).collect(),
         Kind::Exit { .. } => next.filter(|_| step.guarded).into_iter().collect(),
         // A step that could not be read may have been anything: what follows it is reached.

@@ -15,6 +15,7 @@ pub mod fields;
 mod flow;
 pub mod json_schema;
 mod marks;
+mod policies;
 mod read;
 pub mod samples;
 mod scalar;
@@ -26,6 +27,7 @@ mod step_reader;
 mod steps;
 pub mod teams;
 mod templates;
+mod ways;
 mod workflow;
 mod yaml;
 

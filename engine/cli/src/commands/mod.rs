@@ -10,6 +10,7 @@ pub(crate) mod explain;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod leads;
+mod live;
 pub(crate) mod mail;
 pub(crate) mod migrate;
 pub(crate) mod plugin;

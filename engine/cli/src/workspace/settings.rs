@@ -19,6 +19,7 @@ use serde::{
 use serde_json::{Value, json};
 
 use super::{
+    caps::{self, CapSettings},
     retention::{self, RetentionSettings},
     store::{self, StoreSettings},
 };
@@ -48,6 +49,9 @@ pub(crate) struct Settings {
     /// How long what is kept.
     #[serde(default)]
     pub(crate) retention: RetentionSettings,
+    /// How many emails a contact gets at most, from all campaigns together.
+    #[serde(default)]
+    pub(crate) caps: Vec<CapSettings>,
 }
 
 /// From whom mails come.
@@ -230,6 +234,7 @@ const FORMATS: &[Format] = &[
         Err(_) => Err(format!("`{text}` is not a time zone; write for example Europe/Berlin")),
     }),
     ("rate", |text| parse_rate(text).map(drop)),
+    ("cap-window", |text| caps::parse_window(text).map(drop)),
     ("retention", |text| retention::parse(text).map(drop)),
     ("postgres-url", |text| store::check_url(text)),
     ("timeout", |text| store::parse_timeout(text).map(drop)),
@@ -289,6 +294,7 @@ impl Settings {
             unsubscribe_url: None,
             mail: MailSettings::default(),
             retention: RetentionSettings::default(),
+            caps: Vec::new(),
         }
     }
 
@@ -555,6 +561,16 @@ mod tests {
     }
 
     #[test]
+    fn a_cap_is_about_marketing_unless_it_says_otherwise() {
+        let text = format!(
+            "{SENDER}caps: [{{at_most: 3, in: 7d}}, {{channel: email, class: all, at_most: 1, in: 12h}}]\n"
+        );
+        let caps = parse(&text).unwrap().caps;
+        let said: Vec<_> = caps.iter().map(|cap| cap.cap().to_string()).collect();
+        assert_eq!(said, ["at most 3 marketing emails in 7d", "at most 1 emails in 12h"]);
+    }
+
+    #[test]
     fn mistakes_are_named_with_their_line() {
         insta::assert_snapshot!(
             [
@@ -577,6 +593,11 @@ mod tests {
                 complaint("retention:\n  events: 2y\n  mails: 90d\n"),
                 complaint("retention:\n  events: 2y\n  decisions: long\n"),
                 complaint("retention: {mail_bodies: 30m}\n"),
+                complaint("caps:\n  - {at_most: 3, in: soon}\n"),
+                complaint("caps:\n  - {at_most: 0, in: 7d}\n"),
+                complaint("caps:\n  - {channel: sms, at_most: 1, in: 7d}\n"),
+                complaint("caps:\n  - {class: news, at_most: 1, in: 0d}\n"),
+                complaint("caps:\n  - {at_most: 3}\n"),
                 parse("{}").unwrap_err().iter().map(|mistake| mistake.message.clone()).collect(),
                 complaint(
                     "time_zone: Berlin\nstore: {postgres: {url: x, workers: many}}\nmail:\n  smtp: {host: x, username: me, tls: ssl}\nunsubscribe_url: 3\nretention: {mail_bodies: 30m}\n",

@@ -56,8 +56,10 @@ struct Handover<'a> {
 impl<'a> Effects<'a> {
     fn of(turns: &'a [AppliedTurn]) -> Self {
         let mut all = Self::default();
-        // A turn that is to be tried again has not done anything yet.
-        for turn in turns.iter().filter(|turn| !matches!(turn.advance, Advance::Retry { .. })) {
+        // A turn that is to be taken again has not done anything yet.
+        let is_done =
+            |turn: &&AppliedTurn| !matches!(turn.advance, Advance::Retry { .. } | Advance::Hold { .. });
+        for turn in turns.iter().filter(is_done) {
             for (position, effect) in (0..).zip(&turn.effects) {
                 all.add(turn, position, effect);
             }

@@ -73,6 +73,7 @@ impl Pending {
                 turn,
                 attempts: 0,
                 hops: if waited { 0 } else { run.hops + 1 },
+                first_due_ms: None,
             }),
             Advance::Retry { due } => Place::At(MovedRun {
                 run: id,
@@ -81,6 +82,16 @@ impl Pending {
                 turn: run.turn,
                 attempts: run.attempts + 1,
                 hops: run.hops,
+                first_due_ms: Some(ms(run.due)),
+            }),
+            Advance::Hold { due } => Place::At(MovedRun {
+                run: id,
+                node,
+                due_ms: ms(due),
+                turn,
+                attempts: run.attempts,
+                hops: 0,
+                first_due_ms: Some(ms(run.due)),
             }),
             Advance::End(status) => Place::Ended(EndedRun {
                 run: id,

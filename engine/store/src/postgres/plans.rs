@@ -73,6 +73,7 @@ const HOT: &[&str] = &[
     sets::SCORES,
     sets::STANDING_ENTRIES,
     sets::UPDATE_CONTACTS,
+    transaction::ACTIVE_RUNS,
     transaction::CLAIM_EVENTS,
     transaction::CLAIM_RUNS,
     transaction::DUE_WORKFLOWS,
@@ -80,6 +81,7 @@ const HOT: &[&str] = &[
     transaction::HAS_ARRIVALS,
     transaction::LATEST_RUNS,
     transaction::LOCK_CONTACTS,
+    transaction::MAILED,
     transaction::NEXT_DUE,
 ];
 

@@ -181,9 +181,10 @@ FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[]) AS t
 ON CONFLICT DO NOTHING RETURNING id, workflow_id, version_id, contact_id, event_id";
 
 pub(super) const MOVE_RUNS: &str = "
-UPDATE runs SET node = t.node, due_at = t.due_at, turn = t.turn, attempts = t.attempts, hops = t.hops
-FROM unnest($1::int8[], $2::int4[], $3::int8[], $4::int4[], $5::int4[], $6::int4[])
-    AS t(id, node, due_at, turn, attempts, hops)
+UPDATE runs SET node = t.node, due_at = t.due_at, turn = t.turn, attempts = t.attempts, hops = t.hops,
+    first_due_at = t.first_due_at
+FROM unnest($1::int8[], $2::int4[], $3::int8[], $4::int4[], $5::int4[], $6::int4[], $7::int8[])
+    AS t(id, node, due_at, turn, attempts, hops, first_due_at)
 WHERE runs.id = t.id";
 
 pub(super) const END_RUNS: &str = "
@@ -592,6 +593,7 @@ impl Sets for Writer {
             small(run.turn),
             small(run.attempts),
             small(run.hops),
+            run.first_due_ms,
         );
         self.run_behind(moved).await;
         Ok(())

@@ -307,6 +307,7 @@ impl Sets for Writer {
     async fn move_runs(&mut self, rows: &[MovedRun]) -> Raw<()> {
         let moved = MOVE_RUNS.over(rows, |binds, run| {
             binds.add(run.run).add(run.node).add(run.due_ms).add(run.turn).add(run.attempts).add(run.hops);
+            binds.add(run.first_due_ms);
         });
         self.put_behind(moved).await
     }

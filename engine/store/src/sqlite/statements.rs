@@ -190,10 +190,10 @@ pub(super) const INSERT_RUNS: RowsSql = RowsSql {
 
 /// No `status` among what is set: that would write three more indexes.
 pub(super) const MOVE_RUNS: RowsSql = RowsSql {
-    head: "WITH moved(id, node, due_at, turn, attempts, hops) AS (VALUES",
-    row: "(?, ?, ?, ?, ?, ?)",
+    head: "WITH moved(id, node, due_at, turn, attempts, hops, first_due_at) AS (VALUES",
+    row: "(?, ?, ?, ?, ?, ?, ?)",
     tail: ") UPDATE runs SET node = moved.node, due_at = moved.due_at, turn = moved.turn,
-        attempts = moved.attempts, hops = moved.hops
+        attempts = moved.attempts, hops = moved.hops, first_due_at = moved.first_due_at
         FROM moved WHERE runs.id = moved.id",
 };
 
