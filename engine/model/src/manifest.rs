@@ -40,7 +40,8 @@ pub struct NamedOutput {
 /// A contact field that a plugin wants to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Read {
-    /// As in an expression: `contact.time_zone`.
+    /// As in an expression: `contact.title`. `contact.time_zone` is delivered as the zone in which the contact lives, also
+    /// where only its country says so ([`crate::zone`]).
     pub field: String,
     /// How it is delivered; a value of another type counts as absent.
     pub column: ColumnType,
@@ -103,6 +104,7 @@ impl Grant {
 /// | `segment` | a static segment's name | the name |
 /// | `email-template` | a template's name | the name |
 /// | `duration` | `3d`, `2h 30m` | the text, checked |
+/// | `time-zone` | an IANA name | the name, checked; where the configuration has none, that of the workspace |
 ///
 /// The schema's root may carry `"x-dripline-shorthand": "FIELD"`: a scalar in place of the mapping means that field.
 pub mod mark {

@@ -15,7 +15,7 @@ use crate::{
     engine::Engine,
     error::{ErrorKind, Result, While},
     people::People,
-    policy, turn,
+    policy, triggers, turn,
 };
 
 /// Steps that one transaction carries its runs through; past that they are claimed again, so that a long workflow
@@ -76,10 +76,14 @@ impl Engine {
             let Some(((version, index), runs)) = frontier.pop_first() else { break };
             turns += runs.len() as u64;
             let applied = match self.version(version).await {
-                Ok(program) => match program.node(index) {
-                    Some(node) => turn::take(tx, &mut people, node, runs, now).await?,
-                    None => missing(runs, &format!("the workflow's version has no step {index}"), now),
-                },
+                Ok(program) => {
+                    let applied = match program.node(index) {
+                        Some(node) => turn::take(tx, &mut people, node, runs, now).await?,
+                        None => missing(runs, &format!("the workflow's version has no step {index}"), now),
+                    };
+                    self.announce_ends(tx, &program.name, &applied, now).await?;
+                    applied
+                }
                 // One version that this program cannot run holds up no other.
                 Err(error) if !matches!(error.kind, ErrorKind::Store(_)) => {
                     missing(runs, &error.to_string(), now)
@@ -103,14 +107,34 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Makes events of the runs of this workflow that end, where that starts another.
+    pub(crate) async fn announce_ends(
+        &self,
+        tx: &mut dyn Transaction,
+        workflow: &str,
+        applied: &[AppliedTurn],
+        now: Timestamp,
+    ) -> Result<()> {
+        let published = self.published();
+        let listeners = published.programs.iter().map(|program| &program.entrance.triggers);
+        let events = triggers::ends(workflow, applied, listeners);
+        if events.is_empty() {
+            return Ok(());
+        }
+        tx.emit(&events, now).await.while_doing("make events of ended runs")
+    }
+}
+
 /// The run as the turn left it, if it goes on at once.
-fn carried_on(turn: &AppliedTurn, now: Timestamp) -> Option<ClaimedRun> {
+pub(crate) fn carried_on(turn: &AppliedTurn, now: Timestamp) -> Option<ClaimedRun> {
     match turn.advance {
         Advance::To { node, due, waited } if due <= now => Some(ClaimedRun {
             node,
             turn: turn.run.turn + 1,
             attempts: 0,
             hops: if waited { 0 } else { turn.run.hops + 1 },
+            waiting: None,
             ..turn.run
         }),
         _ => None,

@@ -9,10 +9,11 @@ use dripline_expression::{Expression, Scope};
 use dripline_model::{
     Digest, Manifest,
     batch::ColumnType,
-    contact::Needs,
+    contact::{EventView, Needs},
     effect::EffectKind,
     manifest::Grant,
     program::{self, Action, ColumnSource, DEFAULT_SHARE, NodeIndex, PluginStep, Trigger, ValueSource},
+    zone,
 };
 use dripline_plugin_host::Plugin;
 use dripline_store::StoredProgram;
@@ -23,12 +24,14 @@ use serde_json::Value;
 use crate::{
     entrance::Entrance,
     error::{Error, ErrorKind, Result},
+    waiting::CompiledWait,
 };
 
 pub(crate) struct CompiledProgram {
     pub(crate) entrance: Entrance,
     pub(crate) name: String,
-    pub(crate) triggers: Vec<Trigger>,
+    /// Its schedules, each a cron expression and a time zone.
+    pub(crate) schedules: Vec<(String, String)>,
     pub(crate) share: u32,
     pub(crate) published_at: jiff::Timestamp,
     nodes: Vec<CompiledNode>,
@@ -49,6 +52,7 @@ pub(crate) enum CompiledAction {
         condition: Expression,
         otherwise: Option<NodeIndex>,
     },
+    WaitFor(CompiledWait),
     /// The id of the node that it goes to.
     Goto(String),
     Exit(String),
@@ -75,6 +79,8 @@ pub(crate) enum CompiledValue {
     Cel(Expression),
     Template(Inline),
     Member(String),
+    /// The name of the zone in which the contact lives.
+    Zone,
 }
 
 impl CompiledProgram {
@@ -99,18 +105,25 @@ impl CompiledProgram {
         let nodes = program
             .nodes
             .into_iter()
-            .map(|node| CompiledNode::new(node, &ids, plugins, grants, teams))
+            .map(|node| CompiledNode::new(node, &ids, plugins, grants, teams, zone))
             .collect::<std::result::Result<Vec<_>, _>>()
             .map_err(unusable)?;
         let nodes = look_ahead(nodes);
         Ok(Self {
             entrance,
             share: program.share.unwrap_or(DEFAULT_SHARE),
-            triggers: program.triggers,
+            schedules: program.triggers.into_iter().filter_map(schedule).collect(),
             name: program.name,
             published_at,
             nodes,
         })
+    }
+
+    /// Whether a step of this version may wait for the event.
+    pub(crate) fn awaits(&self, event: &EventView) -> bool {
+        self.nodes
+            .iter()
+            .any(|node| matches!(&node.action, CompiledAction::WaitFor(wait) if wait.hears(event)))
     }
 
     pub(crate) fn node(&self, index: NodeIndex) -> Option<&CompiledNode> {
@@ -151,6 +164,7 @@ impl CompiledNode {
             CompiledAction::Plugin(step) if step.plugin.manifest().may_wait => return Vec::new(),
             CompiledAction::Plugin(step) => step.paths.values().copied().collect(),
             CompiledAction::Branch { otherwise, .. } => vec![*otherwise],
+            CompiledAction::WaitFor(wait) => wait.ways().to_vec(),
             CompiledAction::Goto(_) => Vec::new(),
             CompiledAction::Exit(_) => return Vec::new(),
         };
@@ -163,6 +177,7 @@ impl CompiledNode {
         plugins: &BTreeMap<Digest, Arc<Plugin>>,
         grants: &BTreeMap<String, Grant>,
         teams: &BTreeMap<String, Value>,
+        zone: &TimeZone,
     ) -> std::result::Result<Self, String> {
         let mut needs = Needs::default();
         let mut expression = |source: &str, column| -> std::result::Result<Expression, String> {
@@ -174,6 +189,11 @@ impl CompiledNode {
         let action = match node.action {
             Action::Branch { condition, otherwise } => {
                 CompiledAction::Branch { condition: expression(&condition, ColumnType::Boolean)?, otherwise }
+            }
+            Action::WaitFor(wait) => {
+                let wait = CompiledWait::new(wait, zone)?;
+                needs.merge(&wait.needs());
+                CompiledAction::WaitFor(wait)
             }
             Action::Goto => {
                 let target = node.next.and_then(|next| ids.get(next as usize)).cloned();
@@ -230,6 +250,7 @@ impl CompiledStep {
                 CompiledValue::Cel(expression) => needs.merge(expression.needs()),
                 CompiledValue::Template(template) => needs.merge(template.needs()),
                 CompiledValue::Member(_) => needs.segments = true,
+                CompiledValue::Zone => needs.attributes.extend(zone::ATTRIBUTES.map(str::to_owned)),
             }
         }
         // The engine itself decides about consent, whatever the plugin looks at.
@@ -245,8 +266,16 @@ impl CompiledColumn {
                 CompiledValue::Template(Inline::compile(&text).map_err(|problem| problem.message)?)
             }
             ValueSource::Member(segment) => CompiledValue::Member(segment),
+            ValueSource::Zone => CompiledValue::Zone,
         };
         Ok(Self { name: source.name, column: source.column, value })
+    }
+}
+
+fn schedule(trigger: Trigger) -> Option<(String, String)> {
+    match trigger {
+        Trigger::Schedule { cron, time_zone } => Some((cron, time_zone)),
+        _ => None,
     }
 }
 

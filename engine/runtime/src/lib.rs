@@ -27,7 +27,9 @@ mod presence;
 mod prune;
 mod shares;
 mod step;
+mod triggers;
 mod turn;
+mod waiting;
 
 pub use drive::{Moment, Settled};
 pub use engine::{Engine, Options};

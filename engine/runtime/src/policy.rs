@@ -154,6 +154,7 @@ mod tests {
             turn: 0,
             attempts,
             hops: 0,
+            waiting: None,
         }
     }
 

@@ -16,6 +16,7 @@ use crate::{
     error::{Result, While},
     people::People,
     policy::{self, MAX_HOPS, plain, to},
+    waiting,
 };
 
 /// Takes every run's turn at `node`. The answer has one entry for each run, in no particular order.
@@ -36,6 +37,10 @@ pub(crate) async fn take(
             applied.push(plain(run, DecisionKind::Cancelled, "the contact is gone".to_owned(), end));
             continue;
         };
+        if run.waiting.is_some() {
+            ready.push((run, contact));
+            continue;
+        }
         if run.hops >= MAX_HOPS {
             let message = format!("{MAX_HOPS} turns without a wait; the workflow goes round in a loop");
             applied.push(policy::failed(
@@ -65,6 +70,9 @@ pub(crate) async fn take(
                 let target = if holds { node.next } else { *otherwise };
                 plain(run, DecisionKind::Branched, why, to(target, now, false))
             }));
+        }
+        CompiledAction::WaitFor(wait) => {
+            applied.extend(waiting::take(tx, wait, ready, now).await?);
         }
         CompiledAction::Goto(target) => applied.extend(ready.into_iter().map(|(run, _)| {
             plain(run, DecisionKind::Branched, format!("goes to `{target}`"), to(node.next, now, false))

@@ -16,7 +16,7 @@ pub(crate) fn check(steps: &Steps, report: &mut Report<'_>) {
     let rests = |index: NodeIndex| {
         matches!(
             steps.steps.get(index as usize).map(|step| &step.kind),
-            Some(Kind::Plugin { may_wait: true, .. })
+            Some(Kind::Plugin { may_wait: true, .. } | Kind::WaitFor { .. })
         )
     };
     for (index, step) in steps.steps.iter().enumerate() {
@@ -56,6 +56,10 @@ fn ways(steps: &Steps, index: usize, next: Option<NodeIndex>) -> Vec<NodeIndex> 
     let first = |block: &Vec<NodeIndex>| block.first().copied().or(next);
     match &step.kind {
         Kind::Branch { then, otherwise } => [first(then), first(otherwise)].into_iter().flatten().collect(),
+        Kind::WaitFor { then, otherwise, .. } => {
+            let skipped = next.filter(|_| step.guarded);
+            [first(then), first(otherwise), skipped].into_iter().flatten().collect()
+        }
         Kind::Plugin { paths, .. } => paths.values().filter_map(first).chain(next).collect(),
         Kind::Goto { target, .. } => target.iter().copied().chain(next.filter(|_| step.guarded)).collect(),
         Kind::Exit { .. } => next.filter(|_| step.guarded).into_iter().collect(),

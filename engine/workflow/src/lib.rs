@@ -18,6 +18,8 @@ mod source;
 mod step_reader;
 mod steps;
 pub mod teams;
+mod triggers;
+mod wait_for;
 mod workflow;
 mod yaml;
 

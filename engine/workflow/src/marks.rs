@@ -13,6 +13,7 @@ pub(crate) enum Mark {
     Segment,
     EmailTemplate,
     Duration,
+    TimeZone,
     /// A mark that this version does not know.
     Unknown(String),
 }
@@ -124,6 +125,11 @@ fn seems(schema: &Value, value: &Value) -> bool {
     type_fits && required.all(|name| value.get(name).is_some())
 }
 
+/// Whether a field's schema marks it as a time zone.
+pub(crate) fn is_time_zone(schema: &Value) -> bool {
+    schema.get(mark::KEY).is_some_and(|mark| read(mark) == Mark::TimeZone)
+}
+
 fn read(mark: &Value) -> Mark {
     let text = |key: &str| mark.get(key).and_then(Value::as_str).unwrap_or_default();
     match text("kind") {
@@ -137,6 +143,7 @@ fn read(mark: &Value) -> Mark {
         "segment" => Mark::Segment,
         "email-template" => Mark::EmailTemplate,
         "duration" => Mark::Duration,
+        "time-zone" => Mark::TimeZone,
         other => Mark::Unknown(other.to_owned()),
     }
 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use dripline_model::{
     Digest,
-    program::{Action, Node, NodeIndex, PluginStep},
+    program::{Action, Node, NodeIndex, PluginStep, WaitFor},
 };
 
 use crate::PluginConfig;
@@ -38,6 +38,12 @@ pub(crate) enum Kind {
         paths: BTreeMap<String, Block>,
     },
     Branch {
+        then: Block,
+        otherwise: Block,
+    },
+    WaitFor {
+        /// None if something is wrong with it; where it leads is settled at the end.
+        what: Option<WaitFor>,
         then: Block,
         otherwise: Block,
     },
@@ -86,6 +92,10 @@ impl Steps {
                         let condition = condition.take().unwrap_or_default();
                         (Action::Branch { condition, otherwise: first(&otherwise, next) }, first(&then, next))
                     }
+                    Kind::WaitFor { what: Some(what), then, otherwise } => {
+                        let (then, otherwise) = (first(&then, next), first(&otherwise, next));
+                        (Action::WaitFor(WaitFor { then, otherwise, ..what }), next)
+                    }
                     // A jump that is skipped goes on below: `next` and `otherwise` say both ways.
                     Kind::Goto { target, .. } => match condition.take() {
                         Some(condition) => (Action::Branch { condition, otherwise: next }, target),
@@ -93,7 +103,7 @@ impl Steps {
                     },
                     Kind::Exit { reason } => (Action::Exit { reason }, next),
                     // Never run: there is no program where there is an error.
-                    Kind::Plugin { .. } | Kind::Broken => (Action::Goto, next),
+                    Kind::Plugin { .. } | Kind::WaitFor { .. } | Kind::Broken => (Action::Goto, next),
                 };
                 Node { id, name, line, condition, action, next }
             })
@@ -125,7 +135,9 @@ impl Step {
     pub(crate) fn blocks(&self) -> impl Iterator<Item = &Block> {
         let (paths, branch) = match &self.kind {
             Kind::Plugin { paths, .. } => (Some(paths), None),
-            Kind::Branch { then, otherwise } => (None, Some([then, otherwise])),
+            Kind::Branch { then, otherwise } | Kind::WaitFor { then, otherwise, .. } => {
+                (None, Some([then, otherwise]))
+            }
             _ => (None, None),
         };
         paths.into_iter().flat_map(BTreeMap::values).chain(branch.into_iter().flatten())

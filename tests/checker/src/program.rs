@@ -54,8 +54,18 @@ pub(crate) struct Node {
 
 #[derive(Debug)]
 enum Action {
-    Plugin { name: String, paths: Vec<Way> },
-    Branch { otherwise: Way },
+    Plugin {
+        name: String,
+        paths: Vec<Way>,
+    },
+    Branch {
+        otherwise: Way,
+    },
+    /// Goes to either, at once or when it has waited.
+    WaitFor {
+        then: Way,
+        otherwise: Way,
+    },
     Goto,
     Exit,
 }
@@ -65,7 +75,10 @@ impl Program {
     pub(crate) fn of(program: &Value) -> Option<Self> {
         let nodes = program.get("nodes")?.as_array()?.iter().map(Node::of).collect::<Option<_>>()?;
         let triggers = program.get("triggers")?.as_array()?.iter();
-        let events = triggers.filter_map(|trigger| trigger.get("event")?.as_str().map(str::to_owned));
+        let events = triggers.filter_map(|trigger| {
+            let event = trigger.get("event").or_else(|| trigger.pointer("/when/what/event"))?;
+            event.as_str().map(str::to_owned)
+        });
         Some(Self { nodes, events: events.collect() })
     }
 
@@ -87,6 +100,9 @@ impl Node {
             Action::Plugin { name: plugin.get("plugin")?.as_str()?.to_owned(), paths }
         } else if let Some(branch) = action.get("branch") {
             Action::Branch { otherwise: branch.get("otherwise")?.as_i64() }
+        } else if let Some(wait) = action.get("wait_for") {
+            let way = |key| wait.get(key).and_then(Value::as_i64);
+            Action::WaitFor { then: way("then"), otherwise: way("otherwise") }
         } else if action.get("exit").is_some() {
             Action::Exit
         } else if action.as_str() == Some("goto") {
@@ -102,12 +118,15 @@ impl Node {
         matches!(&self.action, Action::Plugin { name, .. } if name == plugin)
     }
 
-    /// Where a run may go on after a turn here that ended so; nowhere if it cannot have ended so.
-    pub(crate) fn ways(&self, kind: i64) -> Vec<Way> {
+    /// Where a run may go on after a turn here, at `index`, that ended so; nowhere if it cannot have ended so.
+    pub(crate) fn ways(&self, index: i64, kind: i64) -> Vec<Way> {
         match (kind, &self.action) {
             (kind::SKIPPED, _) | (kind::BRANCHED, Action::Goto) | (kind::WAITING, Action::Plugin { .. }) => {
                 vec![self.next]
             }
+            // What it waits for is decided at the same step, by the turn after.
+            (kind::WAITING, Action::WaitFor { .. }) => vec![Some(index)],
+            (kind::BRANCHED, Action::WaitFor { then, otherwise }) => vec![*then, *otherwise],
             (kind::BRANCHED, Action::Branch { otherwise }) => vec![self.next, *otherwise],
             (kind::DONE | kind::SUPPRESSED, Action::Plugin { paths, .. }) => {
                 let mut ways = paths.clone();

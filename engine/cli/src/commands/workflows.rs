@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Write};
 use dripline_model::{
     decision::RunStatus,
     id::{VersionId, WorkflowId},
-    program::{Action, Again, Node, Program, Trigger},
+    program::{Action, Again, Node, Occasion, Program, Trigger, When},
 };
 use dripline_store::{Firing, FiringCause, Standing, Store, StoredProgram};
 use serde_json::{Value, json};
@@ -341,6 +341,16 @@ fn describe_trigger(trigger: &Trigger) -> String {
         Trigger::SegmentJoined(name) => format!("joining {name}"),
         Trigger::Schedule { cron, time_zone } => format!("schedule {cron} ({time_zone})"),
         Trigger::Manual => "dripline enroll".into(),
+        Trigger::When(When { what, condition, .. }) => {
+            let what = match what {
+                Occasion::Event(name) => format!("event {name}"),
+                Occasion::SegmentJoined(name) => format!("joining {name}"),
+                Occasion::SegmentLeft(name) => format!("leaving {name}"),
+                Occasion::Changed { attribute, .. } => format!("change of {attribute}"),
+                Occasion::WorkflowEnded { workflow, .. } => format!("end of {workflow}"),
+            };
+            condition.as_ref().map_or(what.clone(), |condition| format!("{what} if {condition}"))
+        }
     }
 }
 
@@ -360,6 +370,12 @@ fn describe_node(node: &Node, program: &Program) -> String {
         Action::Plugin(step) => step.plugin.clone(),
         Action::Branch { condition, otherwise } => {
             format!("if {condition}: {}, else {}", id_of(node.next), id_of(*otherwise))
+        }
+        Action::WaitFor(wait) => {
+            let what = [wait.event.as_deref(), wait.condition.as_deref()];
+            let what: Vec<&str> = what.into_iter().flatten().collect();
+            let (then, otherwise) = (id_of(wait.then), id_of(wait.otherwise));
+            format!("wait for {} within {}: {then}, else {otherwise}", what.join(" with "), wait.within)
         }
         Action::Goto => format!("goto {}", id_of(node.next)),
         Action::Exit { reason } if reason.is_empty() => "exit".into(),

@@ -6,6 +6,8 @@ mod flaky;
 mod prune;
 mod set_clock;
 mod support;
+mod triggers;
+mod waiting;
 
 use std::{sync::Arc, time::Duration};
 
