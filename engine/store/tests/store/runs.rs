@@ -176,8 +176,8 @@ stores! {
         // Put back, it waits on as before; nothing is recorded.
         let mut batch = store.begin().await.unwrap();
         let claimed = batch.claim_runs(version.workflow, at(45), 10).await.unwrap();
-        assert_eq!(claimed, [standing[1].clone()]);
-        batch.put_back(&[(claimed[0].clone(), at(60))]).await.unwrap();
+        assert_eq!(claimed, [standing[1]]);
+        batch.put_back(&[(claimed[0], at(60))]).await.unwrap();
         batch.commit().await.unwrap();
         let mut batch = store.begin().await.unwrap();
         assert_eq!(batch.waiting_runs(&[ids[1]]).await.unwrap(), claimed);
