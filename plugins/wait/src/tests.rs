@@ -158,7 +158,7 @@ fn an_opening_that_spring_swallows_is_none_and_one_that_autumn_repeats_is_one() 
     let config = json!({"between": "02:00-03:00"});
     assert_snapshot!(wait("2024-03-30T22:00:00Z", config.clone(), &berlin), @"0 waits until 2024-04-01T00:00:00Z: waits until 2024-04-01 02:00 Europe/Berlin");
     let config = json!({"between": "02:00-03:00", "spread": "3h"});
-    assert_snapshot!(wait("2024-10-26T22:00:00Z", config, &berlin), @"0 waits until 2024-10-27T01:45:59.836Z: waits until 2024-10-27 02:00 Europe/Berlin, spread over 2 hours");
+    assert_snapshot!(wait("2024-10-26T22:00:00Z", config, &berlin), @"0 waits until 2024-10-27T01:45:59.837Z: waits until 2024-10-27 02:00 Europe/Berlin, spread over 2 hours");
 }
 
 #[test]
