@@ -67,7 +67,7 @@ fn a_new_workspace_is_well() {
     [exit 0]
     ok       settings   dripline.yaml can be read
     ok       store      it opens, and every page of the file is whole
-    ok       schema     version 5 is up to date
+    ok       schema     version 6 is up to date
     ok       indexes    all are there
     ok       disk       [room] free beside .dripline/dripline.db
     ok       processes  0 processes are there
