@@ -161,7 +161,7 @@ fn a_schema_of_another_release() {
     sql(&url, "UPDATE dripline SET oldest_program = 1; DELETE FROM _sqlx_migrations");
     assert_snapshot!(list(&workspace, &url).shown(), @"
     [exit 1]
-    error: failed to open the store postgres://127.0.0.1:[port]/[database]: `[database]` has schema version 0, older than this program's 1; `dripline migrate` brings it up to date
+    error: failed to open the store postgres://127.0.0.1:[port]/[database]: `[database]` has schema version 0, older than this program's 6; `dripline migrate` brings it up to date
     ");
     assert!(sql(&url, "SELECT count(*) FROM contacts") > Some("0".into()), "nothing is lost");
 }
