@@ -181,6 +181,10 @@ impl Source {
         }
     }
 
+    pub(crate) fn reads_now(&self) -> bool {
+        matches!(self, Self::Path(Path::Now) | Self::Has(Path::Now, _) | Self::Optional(Path::Now))
+    }
+
     /// Why the subject has no value here.
     pub(crate) fn missing(&self) -> String {
         match self {

@@ -8,6 +8,7 @@ pub mod batch;
 pub mod clock;
 mod coded;
 pub mod contact;
+mod countries;
 pub mod crash;
 pub mod decision;
 pub mod digest;
@@ -23,6 +24,7 @@ pub mod program;
 pub mod random;
 pub mod suggest;
 pub mod team;
+pub mod zone;
 
 pub use clock::{Clock, DrivenClock, SystemClock};
 pub use contact::Contact;

@@ -31,7 +31,9 @@ mod prune;
 mod shares;
 mod split;
 mod step;
+mod triggers;
 mod turn;
+mod waiting;
 
 pub use drive::{Moment, Settled};
 pub use engine::{Engine, Options};

@@ -155,8 +155,8 @@ impl<W: Sets + Commit> Import for ImportInProgress<W> {
         import_contacts::upsert(&mut self.writer, rows, now).await.doing("import contacts")
     }
 
-    async fn insert_events(&mut self, rows: &[EventRow], _now: Timestamp) -> Result<Vec<RowResult>> {
-        import_events::insert(&mut self.writer, &mut self.named, rows).await.doing("import events")
+    async fn insert_events(&mut self, rows: &[EventRow], now: Timestamp) -> Result<Vec<RowResult>> {
+        import_events::insert(&mut self.writer, &mut self.named, rows, now).await.doing("import events")
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {

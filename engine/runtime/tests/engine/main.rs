@@ -9,6 +9,8 @@ mod pause;
 mod prune;
 mod set_clock;
 mod support;
+mod triggers;
+mod waiting;
 mod ways;
 
 use std::{sync::Arc, time::Duration};

@@ -3,6 +3,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod attributes;
+pub(crate) mod changes;
 pub(crate) mod enroll;
 pub(crate) mod firings;
 pub(crate) mod import_contacts;
@@ -64,6 +65,19 @@ pub(crate) async fn load_contacts(
 ) -> Raw<Vec<Contact>> {
     let loaded = sets.contacts(&distinct(ids), needs).await?;
     Ok(in_order(ids, loaded))
+}
+
+/// Contacts have changed outside of a batch: their runs that wait for a condition are looked at again. The contacts are
+/// locked, because a batch that is under way may have looked at one before it changed.
+pub(crate) async fn wake(
+    sets: &mut impl Sets,
+    contacts: impl Iterator<Item = ContactId>,
+    now: Timestamp,
+) -> Raw<()> {
+    let contacts: Vec<ContactId> = contacts.collect();
+    let contacts = distinct(&contacts);
+    sets.lock(&contacts).await?;
+    sets.wake_runs(&contacts, ms(now)).await
 }
 
 /// An instant as the stores keep it.

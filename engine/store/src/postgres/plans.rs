@@ -67,12 +67,14 @@ const HOT: &[&str] = &[
     sets::LEAVE,
     sets::MEMBERSHIPS,
     sets::MOVE_RUNS,
+    sets::MOVE_WAITING_RUNS,
     sets::PUT_ATTRIBUTES,
     sets::QUEUE_MESSAGES,
     sets::REMOVE_TAGS,
     sets::SCORES,
     sets::STANDING_ENTRIES,
     sets::UPDATE_CONTACTS,
+    sets::WAKE_RUNS,
     transaction::ACTIVE_RUNS,
     transaction::CLAIM_EVENTS,
     transaction::CLAIM_RUNS,
@@ -83,6 +85,9 @@ const HOT: &[&str] = &[
     transaction::LOCK_CONTACTS,
     transaction::MAILED,
     transaction::NEXT_DUE,
+    transaction::PAST_EVENTS,
+    transaction::PENDING_EVENTS,
+    transaction::WAITING_RUNS,
 ];
 
 /// How many values a statement takes: the largest of `$1`, `$2`, …

@@ -8,6 +8,7 @@ use crate::Scheduling as _;
 
 const ROWS: &[RowsSql] = &[
     statements::MOVE_RUNS,
+    statements::MOVE_WAITING_RUNS,
     statements::END_RUNS,
     statements::PUT_ATTRIBUTES,
     statements::REMOVE_TAGS,
@@ -50,6 +51,7 @@ const STATEMENTS: &[&str] = &[
     statements::STANDING_ENTRIES,
     statements::SCORES,
     statements::MEMBERSHIPS,
+    statements::WAKE_RUNS,
     transaction::ACTIVE_RUNS,
     transaction::CLAIM_EVENTS,
     transaction::CLAIM_RUNS,
@@ -59,6 +61,9 @@ const STATEMENTS: &[&str] = &[
     transaction::LATEST_RUNS,
     transaction::MAILED,
     transaction::NEXT_DUE,
+    transaction::PAST_EVENTS,
+    transaction::PENDING_EVENTS,
+    transaction::WAITING_RUNS,
 ];
 
 /// What SQLite says that it will do, one line for each table.
