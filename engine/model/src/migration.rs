@@ -8,7 +8,8 @@ use crate::program::{Action, Node, NodeIndex, Program};
 const PLACE: &str = "step-";
 
 /// For each step of `old` the one of `new` to which its runs move: the one that `map` names by their ids, else the one with
-/// the same id, if its author gave it one or it does the very same. `None` where there is none.
+/// the same id, if its author gave it one or it does the very same. `None` where there is none, and where one waits for
+/// something to happen and the other does not.
 ///
 /// # Errors
 /// A sentence, when `map` names a step that `new` does not have.
@@ -23,13 +24,21 @@ pub fn plan(
         return Err(format!("the new version has no step `{missing}`"));
     }
     let target = |node: &Node| {
-        if let Some(mapped) = map.get(&node.id) {
-            return by_id.get(mapped.as_str()).map(|(index, _)| *index);
-        }
-        let (index, same) = by_id.get(node.id.as_str())?;
-        (!node.id.starts_with(PLACE) || does_the_same(node, same)).then_some(*index)
+        let mapped = map.get(&node.id);
+        let (index, other) = by_id.get(mapped.unwrap_or(&node.id).as_str())?;
+        let is_meant = mapped.is_some() || !node.id.starts_with(PLACE) || does_the_same(node, other);
+        (is_meant && awaits(node) == awaits(other)).then_some(*index)
     };
     Ok(old.nodes.iter().map(target).collect())
+}
+
+/// Whether a run stands there until an event comes, or a condition holds. What it waits for moves with it, so that it only
+/// moves to a step of the same kind.
+fn awaits(node: &Node) -> Option<bool> {
+    match &node.action {
+        Action::WaitFor(wait) => Some(wait.event.is_some()),
+        _ => None,
+    }
 }
 
 /// Whether two steps do the same, wherever they lead.
