@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     check, contacts, demo, doctor, enroll, events, explain, import, init, leads, mail, migrate, plugin,
-    prune, run, runs, worker, workflows,
+    prune, run, runs, simulate, test, worker, workflows,
 };
 
 /// Marketing automation from YAML files: campaigns whose steps are sandboxed plugins, in one database file.
@@ -32,6 +32,8 @@ Begin with:
   dripline demo                see the whole product in small, with sample contacts
   dripline init campaigns      make a workspace with a small campaign that works
   dripline check               find what is wrong in it
+  dripline test                run the tests of the campaigns
+  dripline simulate            see what the campaigns would do over the next 60 days
   dripline doctor              find what is wrong around it: store, mail servers, processes, plugins
 
 Environment:
@@ -51,6 +53,8 @@ pub(crate) enum Command {
     Init(init::Args),
     Check(check::Args),
     Explain(explain::Args),
+    Simulate(simulate::Args),
+    Test(test::Args),
     Import(import::Args),
     Events(events::Args),
     Run(run::Args),

@@ -3,8 +3,11 @@
 //!
 //! [`check`] reads a workflow. It never panics and never overflows the stack, whatever the text: nesting, size and
 //! aliases are limited before anything is built. [`teams`] reads `teams.yaml`, [`schedule`] is five-field cron as
-//! people expect it. Nothing here does I/O; what a workflow may refer to comes in with the [`Environment`].
+//! people expect it; [`behaviour`] reads what contacts are assumed to do in a simulation, [`campaign_test`] the tests of
+//! campaigns. Nothing here does I/O; what a workflow may refer to comes in with the [`Environment`].
 
+pub mod behaviour;
+pub mod campaign_test;
 mod code;
 mod config;
 mod diagnostic;

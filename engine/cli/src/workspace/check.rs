@@ -13,7 +13,7 @@ use dripline_model::{
 use dripline_template::Templates;
 use dripline_workflow::{Diagnostic, Environment, PluginConfig, PluginInfo, Severity, Source, teams};
 
-use super::{LoadedPlugin, Workspace};
+use super::{CheckedTests, LoadedPlugin, Workspace, tests::is_test};
 use crate::{output::plural, problem::Problem};
 
 /// A workspace's files, checked.
@@ -27,6 +27,8 @@ pub(crate) struct CheckedWorkspace {
     pub(crate) representatives: Vec<Representative>,
     /// The teams.
     pub(crate) teams: Vec<Team>,
+    /// The tests of campaigns, as far as they were asked for.
+    pub(crate) tests: Vec<CheckedTests>,
     /// Complaints about all of that.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -70,7 +72,8 @@ impl Workspace {
         &self,
         plugins: &BTreeMap<String, LoadedPlugin>,
     ) -> Result<CheckedWorkspace, Problem> {
-        let files = self.workflow_files()?;
+        let mut files = self.workflow_files()?;
+        files.extend(self.test_files()?);
         self.check_files(&files, plugins).await
     }
 
@@ -103,6 +106,7 @@ impl Workspace {
             default_time_zone: &self.settings().time_zone,
         };
         let mut workflows: Vec<CheckedFile> = Vec::with_capacity(files.len());
+        let (test_files, files): (Vec<&PathBuf>, Vec<&PathBuf>) = files.iter().partition(|file| is_test(file));
         for file in files {
             let source = self.read_source(file)?;
             let mut checked = dripline_workflow::check(&source, &environment);
@@ -118,13 +122,32 @@ impl Workspace {
             }
             workflows.push(CheckedFile { source, program: checked.program });
         }
-        Ok(CheckedWorkspace { workflows, templates, representatives, teams, diagnostics })
+        let mut checked = CheckedWorkspace {
+            workflows,
+            templates: templates.clone(),
+            representatives,
+            teams,
+            tests: Vec::new(),
+            diagnostics,
+        };
+        self.check_tests(&test_files, &environment, &mut checked)?;
+        Ok(checked)
     }
 
-    /// The files in `workflows/`, folders within it included, in the order of their names.
+    /// The workflow files in `workflows/`, folders within it included, in the order of their names.
     pub(crate) fn workflow_files(&self) -> Result<Vec<PathBuf>, Problem> {
+        self.yaml_files(|file| !is_test(file))
+    }
+
+    /// The files of tests there.
+    pub(crate) fn test_files(&self) -> Result<Vec<PathBuf>, Problem> {
+        self.yaml_files(is_test)
+    }
+
+    fn yaml_files(&self, is_wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, Problem> {
         let mut files = Vec::new();
         collect_yaml(&self.path("workflows"), &mut files)?;
+        files.retain(|file| is_wanted(file));
         files.sort();
         Ok(files)
     }

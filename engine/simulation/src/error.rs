@@ -1,0 +1,52 @@
+//! What can go wrong with a simulation itself.
+
+use thiserror::Error;
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A simulation's failure: what it was doing, and why that failed.
+#[derive(Debug, Error)]
+#[error("failed to {doing}: {kind}")]
+pub struct Error {
+    /// What was being done, as it reads after "failed to".
+    pub doing: &'static str,
+    /// Why it failed.
+    pub kind: ErrorKind,
+}
+
+/// Why a simulation failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The store said so.
+    #[error("{0}")]
+    Store(#[from] dripline_store::Error),
+    /// The engine said so.
+    #[error("{0}")]
+    Engine(#[from] dripline_runtime::Error),
+    /// The sender's settings are not what they should be.
+    #[error("{0}")]
+    Delivery(#[from] dripline_delivery::DeliveryError),
+    /// A workflow that was to be simulated is not published.
+    #[error("there is no workflow `{0}`")]
+    NoWorkflow(String),
+    /// Something that was given cannot be taken.
+    #[error("{0}")]
+    Given(String),
+    /// The page could not be made.
+    #[error("{0}")]
+    Page(String),
+}
+
+/// Says what was being done when something failed.
+pub(crate) trait While<T> {
+    /// `doing` reads after "failed to".
+    fn while_doing(self, doing: &'static str) -> Result<T>;
+}
+
+impl<T, E: Into<ErrorKind>> While<T> for std::result::Result<T, E> {
+    fn while_doing(self, doing: &'static str) -> Result<T> {
+        self.map_err(|kind| Error { doing, kind: kind.into() })
+    }
+}
