@@ -140,6 +140,8 @@ pub(crate) async fn funnels(
         let Some(program) = versions.read(reason.version).await? else { continue };
         let workflow = counted.entry(program.name.clone()).or_default();
         let reasons = match reason.node {
+            // Where a jump leads, and why an exit ends, stands in the workflow.
+            Some(node) if program.node(node).is_some_and(|node| is_fixed(&node.action)) => continue,
             Some(node) => &mut workflow.step(program, node).reasons,
             None if reason.kind == DecisionKind::NotEnrolled => &mut workflow.funnel.refusals,
             None => continue,
@@ -189,7 +191,7 @@ impl Counted {
     fn step(&mut self, program: &Program, node: NodeIndex) -> &mut Step {
         let id = id_of(program, node);
         self.steps.entry(id.clone()).or_insert_with(|| match program.node(node) {
-            Some(node) => Step::of(node),
+            Some(node) => Step::of(node, program),
             None => Step { id, ..Step::default() },
         })
     }
@@ -198,7 +200,10 @@ impl Counted {
         let nodes = program.map(|program| program.nodes.as_slice()).unwrap_or_default();
         let mut steps: Vec<Step> = nodes
             .iter()
-            .map(|node| self.steps.remove(&node.id).unwrap_or_else(|| Step::of(node)))
+            .filter_map(|node| {
+                let step = self.steps.remove(&node.id);
+                step.or_else(|| Some(Step::of(node, program?)))
+            })
             .collect();
         let mut older: Vec<Step> = self.steps.into_values().collect();
         older.sort_by(|one, other| one.id.cmp(&other.id));
@@ -221,9 +226,9 @@ impl Counted {
 }
 
 impl Step {
-    fn of(node: &Node) -> Self {
+    fn of(node: &Node, program: &Program) -> Self {
         let verb = verb(node);
-        let name = node.name.clone().unwrap_or_else(|| what(node, &verb));
+        let name = node.name.clone().unwrap_or_else(|| what(node, program, &verb));
         Self { id: node.id.clone(), name, verb, ..Self::default() }
     }
 }
@@ -242,17 +247,35 @@ fn verb(node: &Node) -> String {
 }
 
 /// What a step does, in a few words.
-fn what(node: &Node, verb: &str) -> String {
+fn what(node: &Node, program: &Program, verb: &str) -> String {
     match &node.action {
         Action::Plugin(step) => {
-            let told = ["template", "team", "join", "leave", "check", "name", "for", "until", "weekday"];
-            let value = told.iter().find_map(|key| step.config.get(*key)?.as_str());
-            value.map_or_else(|| verb.to_owned(), |value| format!("{verb} {value}"))
+            let told = |key: &&str| Some((*key, step.config.get(*key)?.as_str()?));
+            let plain = ["template", "name", "for", "until", "weekday"].iter().find_map(told);
+            let worded = ["join", "leave", "check"].iter().find_map(told);
+            match (plain, worded, step.teams.first()) {
+                (Some((_, value)), ..) => format!("{verb} {value}"),
+                (None, Some((key, value)), _) => format!("{verb} {key} {value}"),
+                (None, None, Some(_)) => {
+                    let team = step.config.get("team").and_then(|team| team.as_str()).unwrap_or_default();
+                    format!("{verb} {team}").trim_end().to_owned()
+                }
+                _ => verb.to_owned(),
+            }
         }
         Action::Branch { condition, .. } => format!("if {condition}"),
         Action::Exit { reason } if !reason.is_empty() => format!("exit: {reason}"),
+        Action::Goto => match node.next {
+            Some(next) => format!("{verb} {}", id_of(program, next)),
+            None => verb.to_owned(),
+        },
         _ => verb.to_owned(),
     }
+}
+
+/// Whether a step does the same for everybody.
+fn is_fixed(action: &Action) -> bool {
+    matches!(action, Action::Goto | Action::Exit { .. })
 }
 
 fn id_of(program: &Program, node: NodeIndex) -> String {

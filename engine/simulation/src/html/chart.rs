@@ -29,7 +29,7 @@ pub(super) fn days(days: &[Day], workflows: &[String]) -> String {
     let step = width / days.len().max(1) as f64;
     let bar = (step * 0.8).min(48.0);
     let mut svg = format!(
-        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Mails by day\" preserveAspectRatio=\"none\">"
+        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Mails by day\">"
     );
     for part in 0..=4_u64 {
         let y = ABOVE + room - room * part as f64 / 4.0;

@@ -4,4 +4,5 @@
 mod diagnostics;
 mod programs;
 mod robustness;
+mod simulation;
 mod support;
