@@ -57,8 +57,7 @@ impl Assembly {
             .with_help("mend them and run `dripline check`"));
         }
         store.put_teams(&checked.representatives, &checked.teams).await?;
-        let published = 
-            publish(store.as_ref(), &checked, plugins.values(), clock.as_ref(), |_| true).await?;
+        let published = publish(store.as_ref(), &checked, plugins.values(), clock.as_ref(), |_| true).await?;
         let names: BTreeSet<&str> = checked.programs().map(|(_, program)| program.name.as_str()).collect();
         let retired = store.retire_all_but(&names, clock.now()).await?;
 

@@ -58,8 +58,7 @@ mod tests {
     #[test]
     fn chances_and_delays_are_as_they_were_asked_for() {
         let start = Timestamp::UNIX_EPOCH;
-        let delay =
-            Delay { least: SignedDuration::from_mins(1), most: SignedDuration::from_hours(24) };
+        let delay = Delay { least: SignedDuration::from_mins(1), most: SignedDuration::from_hours(24) };
         let act = Act { chance: 0.3, after: delay };
         let drawn: Vec<_> = (0..20_000)
             .filter_map(|number| Subject::new(7).of("ada").number(number).act(&act, start))
@@ -77,7 +76,8 @@ mod tests {
         let at = |chance| {
             let after = Delay { least: SignedDuration::from_hours(2), most: SignedDuration::from_hours(2) };
             let act = Act { chance, after };
-            let hits = (0..500).filter_map(|number| Subject::new(1).number(number).act(&act, Timestamp::UNIX_EPOCH));
+            let hits =
+                (0..500).filter_map(|number| Subject::new(1).number(number).act(&act, Timestamp::UNIX_EPOCH));
             hits.map(|at| at.as_second()).collect::<Vec<_>>()
         };
         assert_eq!(at(1.0), [7_200; 500]);

@@ -212,7 +212,9 @@ impl Counted {
             let node = nodes.iter().find(|node| node.id == id);
             match node.map(|node| &node.action) {
                 Some(Action::Exit { reason }) if !reason.is_empty() => reason.clone(),
-                _ => steps.iter().find(|step| step.id == id).map(|step| step.name.clone()).unwrap_or_default(),
+                _ => {
+                    steps.iter().find(|step| step.id == id).map(|step| step.name.clone()).unwrap_or_default()
+                }
             }
         };
         let mut ends: Vec<End> = self

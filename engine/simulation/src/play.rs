@@ -141,7 +141,8 @@ impl Stage {
             let upcoming = self.engine.upcoming(now).await.while_doing("ask what is due next")?;
             let act = acts.first_key_value().map(|(at, _)| *at);
             let Some(next) = [upcoming, act].into_iter().flatten().min() else { break };
-            let next = if is_stuck { now.saturating_add(STUCK).unwrap_or(plan.until).max(next) } else { next };
+            let next =
+                if is_stuck { now.saturating_add(STUCK).unwrap_or(plan.until).max(next) } else { next };
             if next > plan.until {
                 break;
             }

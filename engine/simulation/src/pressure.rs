@@ -56,9 +56,9 @@ impl Pressure {
                 pressure.contacts.push(OverLimit { contact: (*contact).to_owned(), mails, from, until });
             }
         }
-        pressure.contacts.sort_by(|one, other| {
-            other.mails.cmp(&one.mails).then_with(|| one.contact.cmp(&other.contact))
-        });
+        pressure
+            .contacts
+            .sort_by(|one, other| other.mails.cmp(&one.mails).then_with(|| one.contact.cmp(&other.contact)));
         pressure.contacts.truncate(MOST_NAMED);
         pressure
     }
@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn a_week_is_any_seven_days() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        let times = ["2024-01-01T09:00:00Z", "2024-01-05T09:00:00Z", "2024-01-08T08:59:59Z", "2024-01-08T09:00:00Z"];
+        let times =
+            ["2024-01-01T09:00:00Z", "2024-01-05T09:00:00Z", "2024-01-08T08:59:59Z", "2024-01-08T09:00:00Z"];
         let times = times.map(at);
         assert_eq!(fullest(&times), Some((3, times[0], times[2])));
         assert_eq!(fullest(&[]), None);

@@ -103,9 +103,10 @@ impl Reactions {
     fn rule(&self, message: &DueMessage, at: Timestamp) -> Option<&MailRule> {
         let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|name| name == found);
         self.behaviour.mails.iter().zip(&self.conditions).find_map(|(rule, condition)| {
-            let is_contact = rule.contact.as_ref().is_none_or(|name| {
-                self.names.get(name).is_some_and(|key| *key == key_of(&message.contact))
-            });
+            let is_contact = rule
+                .contact
+                .as_ref()
+                .is_none_or(|name| self.names.get(name).is_some_and(|key| *key == key_of(&message.contact)));
             let holds = || {
                 // What cannot be worked out does not hold, as everywhere.
                 let evaluated = Evaluated::new(&message.contact, None, at);

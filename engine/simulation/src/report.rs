@@ -203,7 +203,8 @@ impl Stage {
         for mail in &played.mails {
             mails.entry(mail.contact).or_insert((0_u64, mail.to.as_str())).0 += 1;
         }
-        let mut order: Vec<_> = mails.into_iter().map(|(id, (number, to))| (number, to.to_owned(), id)).collect();
+        let mut order: Vec<_> =
+            mails.into_iter().map(|(id, (number, to))| (number, to.to_owned(), id)).collect();
         order.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
         if order.len() < most {
             // Those whom nobody writes to are of interest as well: why not?
@@ -227,7 +228,8 @@ fn assumptions(plan: &Plan, stage: &Stage) -> Vec<String> {
     let mut said = Vec::new();
     let minutes = plan.tick.as_mins();
     if plan.tick > SignedDuration::ZERO {
-        let tick = if minutes > 0 { format!("{minutes} minutes") } else { format!("{} s", plan.tick.as_secs()) };
+        let tick =
+            if minutes > 0 { format!("{minutes} minutes") } else { format!("{} s", plan.tick.as_secs()) };
         said.push(format!(
             "The engine looks every {tick}; what falls due in between is done at the end of it. A schedule that fires \
              more often fires once in that time."
@@ -313,8 +315,7 @@ fn failures(reasons: &[dripline_store::ReasonCount], mails: &[Mail]) -> Vec<Reas
             *counted.entry(format!("mail `{}`: {why}", mail.template)).or_default() += 1;
         }
     }
-    let mut reasons: Vec<_> =
-        counted.into_iter().map(|(reason, times)| Reason { reason, times }).collect();
+    let mut reasons: Vec<_> = counted.into_iter().map(|(reason, times)| Reason { reason, times }).collect();
     reasons.sort_by_key(|reason| std::cmp::Reverse(reason.times));
     reasons.truncate(MOST_FAILURES);
     reasons

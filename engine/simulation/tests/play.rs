@@ -71,7 +71,8 @@ async fn play(order: impl Iterator<Item = u32>, batch_size: usize, seed: u64) ->
         codes.push((digest.clone(), manifest.name.clone(), manifest.version.clone(), bundled.wasm));
         infos.insert(manifest.name.clone(), PluginInfo { manifest, digest, grant });
     }
-    let sources = ["welcome", "more"].map(|name| (format!("{name}.txt"), format!("{name} {{{{contact.number}}}}")));
+    let sources =
+        ["welcome", "more"].map(|name| (format!("{name}.txt"), format!("{name} {{{{contact.number}}}}")));
     let templates = Templates::from_sources(sources.into());
     let environment = Environment {
         plugins: &infos,
@@ -193,7 +194,11 @@ async fn contacts_react_as_the_behaviour_says() {
     let welcomes = of("welcome");
     assert!(welcomes.iter().all(|mail| mail.failure.is_none()));
     let opened = welcomes.iter().filter(|mail| mail.opened.is_some()).count();
-    assert!(opened * 10 > welcomes.len() * 5 && opened * 10 < welcomes.len() * 9, "{opened} of {}", welcomes.len());
+    assert!(
+        opened * 10 > welcomes.len() * 5 && opened * 10 < welcomes.len() * 9,
+        "{opened} of {}",
+        welcomes.len()
+    );
     for number in 0..3 {
         let address = format!("c{number}@dripline.example");
         assert!(welcomes.iter().filter(|mail| mail.to == address).all(|mail| mail.opened.is_none()));

@@ -8,8 +8,8 @@ use dripline_model::{
 use jiff::{Timestamp, civil::Date};
 
 use crate::{
-    Activity, ContactFilter, ContactRow, Counts, EventRow, Import, Ingest, Lead, MessageFilter, MessageRow, Prunable,
-    Pruned, Pruning, Reports, Result, RowResult, RunFilter, RunRow, Standing, TimelineEntry,
+    Activity, ContactFilter, ContactRow, Counts, EventRow, Import, Ingest, Lead, MessageFilter, MessageRow,
+    Prunable, Pruned, Pruning, Reports, Result, RowResult, RunFilter, RunRow, Standing, TimelineEntry,
     answers::Answers,
     error::{Doing as _, Raw},
     logic::{

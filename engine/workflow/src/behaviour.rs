@@ -145,7 +145,11 @@ pub(crate) fn read(node: &Node, known: &Known<'_>, contacts: &[&str], report: &m
         behaviour.mails.push(mail_rule(entries, node, known, contacts, report));
     }
     for (entries, node) in rules(entries, "events", "{on: a, event: b, chance: 5%}", report) {
-        report.unknown_keys(entries, &["on", "event", "properties", "chance", "after"], "a rule about events");
+        report.unknown_keys(
+            entries,
+            &["on", "event", "properties", "chance", "after"],
+            "a rule about events",
+        );
         let on = named(entries, "on", node, "{on: a, event: b, chance: 5%}", report);
         let event = named(entries, "event", node, "{on: a, event: b, chance: 5%}", report);
         let act = fields(entries, node, DOES, report);
@@ -164,12 +168,11 @@ fn rules<'n>(
     report: &mut Report<'_>,
 ) -> Vec<(&'n [Entry], &'n Node)> {
     let Some(list) = entry(entries, key).filter(|entry| !entry.value.is_null()) else { return Vec::new() };
-    let items = report.read_list(&list.value, &format!("`{key}`"), &format!("[{example}]")).unwrap_or_default();
+    let items =
+        report.read_list(&list.value, &format!("`{key}`"), &format!("[{example}]")).unwrap_or_default();
     items
         .iter()
-        .filter_map(|item| {
-            Some((report.read_mapping(item, &format!("an item of `{key}`"), example)?, item))
-        })
+        .filter_map(|item| Some((report.read_mapping(item, &format!("an item of `{key}`"), example)?, item)))
         .collect()
 }
 
@@ -197,15 +200,15 @@ fn mail_rule(
             .error(Code::NoContact, &entry.value.span, format!("no contact is called `{name}`"))
             .suggest(name, contacts.iter().copied());
     }
-    rule.condition = entry(entries, "if").and_then(|entry| {
-        report.read_cel(&entry.value, "`if`", ColumnType::Boolean, &Scope::default())
-    });
+    rule.condition = entry(entries, "if")
+        .and_then(|entry| report.read_cel(&entry.value, "`if`", ColumnType::Boolean, &Scope::default()));
     let mut act = |key: &str, delay| entry(entries, key).and_then(|entry| act(entry, delay, report));
     rule.open = act("open", OPENS);
     rule.click = act("click", CLICKS);
     rule.reply = act("reply", REPLIES);
     rule.unsubscribe = act("unsubscribe", UNSUBSCRIBES);
-    for (entries, node) in self::rules(entries, "events", "{event: visit.pricing_page, chance: 10%}", report) {
+    for (entries, node) in self::rules(entries, "events", "{event: visit.pricing_page, chance: 10%}", report)
+    {
         rule.events.extend(own_event(entries, node, report));
     }
     let says = |key: &&str| entry(entries, key).is_some();
@@ -295,9 +298,11 @@ fn delay(node: &Node, report: &mut Report<'_>) -> Option<Delay> {
     match read {
         Ok(delay) if delay.least <= delay.most => return Some(delay),
         Ok(_) => {
-            report
-                .error(Code::Delay, &node.span, format!("`{text}` ends before it begins"))
-                .help(format!("write `{}..{}`", most.trim(), least.trim()));
+            report.error(Code::Delay, &node.span, format!("`{text}` ends before it begins")).help(format!(
+                "write `{}..{}`",
+                most.trim(),
+                least.trim()
+            ));
         }
         Err(message) => {
             report.error(Code::Delay, &node.span, message).help("write for example `2h`, or `5m..2d`");

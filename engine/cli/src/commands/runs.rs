@@ -10,8 +10,8 @@ use super::find_contact;
 use crate::{
     args::{Format, Global, Listing},
     output::{
-        FAINT, HEADING, JsonList, Out, Tone, cell, clean, json, plural, run_json, time, timeline_json,
-        toned, write_rows,
+        FAINT, HEADING, JsonList, Out, Tone, cell, clean, json, plural, run_json, time, timeline_json, toned,
+        write_rows,
     },
     problem::{Exit, Problem},
     workspace::Workspace,

@@ -106,7 +106,8 @@ impl Workspace {
             default_time_zone: &self.settings().time_zone,
         };
         let mut workflows: Vec<CheckedFile> = Vec::with_capacity(files.len());
-        let (test_files, files): (Vec<&PathBuf>, Vec<&PathBuf>) = files.iter().partition(|file| is_test(file));
+        let (test_files, files): (Vec<&PathBuf>, Vec<&PathBuf>) =
+            files.iter().partition(|file| is_test(file));
         for file in files {
             let source = self.read_source(file)?;
             let mut checked = dripline_workflow::check(&source, &environment);

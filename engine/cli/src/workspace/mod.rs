@@ -21,8 +21,8 @@ use dripline_store::{Migrated, Store, sqlite::SqliteStore};
 use crate::problem::Problem;
 pub(crate) use check::{CheckedWorkspace, summarise};
 pub(crate) use plugins::{LoadedPlugin, Lock, LockedPlugin, Origin, load_file};
-pub(crate) use tests::CheckedTests;
 pub(crate) use settings::{FILE as SETTINGS_FILE, Settings, SmtpSettings};
+pub(crate) use tests::CheckedTests;
 
 /// A workspace on disk.
 #[derive(Debug, Clone)]

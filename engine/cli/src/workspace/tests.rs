@@ -49,8 +49,7 @@ impl Workspace {
         }
         let others = self.other_programs(environment, checked)?;
         let is_broken = checked.workflows.iter().any(|workflow| workflow.program.is_none());
-        let programs: Vec<&Program> =
-            checked.programs().map(|(_, program)| program).chain(&others).collect();
+        let programs: Vec<&Program> = checked.programs().map(|(_, program)| program).chain(&others).collect();
         let templates = checked.templates.email_names();
         let templates: Vec<&str> = templates.iter().map(String::as_str).collect();
         let representatives: BTreeSet<String> =

@@ -74,8 +74,21 @@ fn a_simulation_shows_what_would_happen_and_changes_nothing() {
         "contact,event,at\nc-001,signed_up,2024-02-01\nc-002,signed_up,2024-02-02\nc-003,signed_up,2023-02-02\n",
     );
     let args = [
-        "simulate", "--contacts", "contacts.csv", "--events", "events.csv", "--from", "2024-02-01", "--for", "10d",
-        "--behaviour", "behaviour.yaml", "--contact", "c-002", "--html", "page.html",
+        "simulate",
+        "--contacts",
+        "contacts.csv",
+        "--events",
+        "events.csv",
+        "--from",
+        "2024-02-01",
+        "--for",
+        "10d",
+        "--behaviour",
+        "behaviour.yaml",
+        "--contact",
+        "c-002",
+        "--html",
+        "page.html",
     ];
     assert_snapshot!(workspace.run(&args).shown(), @"");
     assert!(!workspace.path(".dripline/dripline.db").exists(), "the store is not even made");
@@ -148,7 +161,16 @@ fn the_examples_of_the_documentation_are_right() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let contacts = format!("{root}/tests/data/b2b-saas/contacts.csv");
     let answer = workspace.run(&[
-        "simulate", "--workspace", root, "--contacts", &contacts, "--from", "2024-01-01", "--for", "1d", "--behaviour",
+        "simulate",
+        "--workspace",
+        root,
+        "--contacts",
+        &contacts,
+        "--from",
+        "2024-01-01",
+        "--for",
+        "1d",
+        "--behaviour",
         "behaviour.yaml",
     ]);
     assert_eq!(answer.code, 0, "{}", answer.err);

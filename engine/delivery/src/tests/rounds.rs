@@ -12,7 +12,9 @@ use super::{
     over_smtp,
     server::MailServer,
 };
-use crate::{Abandoned, Delivered, DeliveryConfig, OnUncertain, SmtpConfig, Tls, Rehearsal, Transport, UncertainRule};
+use crate::{
+    Abandoned, Delivered, DeliveryConfig, OnUncertain, Rehearsal, SmtpConfig, Tls, Transport, UncertainRule,
+};
 
 #[tokio::test]
 async fn every_message_is_accepted_once_over_few_connections() {

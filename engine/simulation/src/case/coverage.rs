@@ -89,7 +89,9 @@ impl Coverage {
     pub fn of(&self, program: &Program) -> WorkflowCoverage {
         let none = Visits::default();
         let visits = self.visits.get(&program.name).unwrap_or(&none);
-        let id_of = |index: Option<NodeIndex>| index.and_then(|index| program.node(index)).map(|node| node.id.clone());
+        let id_of = |index: Option<NodeIndex>| {
+            index.and_then(|index| program.node(index)).map(|node| node.id.clone())
+        };
         let steps = program.nodes.iter().map(|node| StepCoverage {
             step: node.id.clone(),
             line: node.line,

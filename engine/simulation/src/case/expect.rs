@@ -52,15 +52,16 @@ impl Facts<'_> {
         match &expected.what {
             Expectation::Mail(_) => None,
             Expectation::NoMails(templates) => {
-                let is_unwanted =
-                    |mail: &&&Mail| templates.is_empty() || templates.contains(&mail.template);
+                let is_unwanted = |mail: &&&Mail| templates.is_empty() || templates.contains(&mail.template);
                 let unwanted: Vec<&&Mail> = self.mails.iter().filter(is_unwanted).collect();
                 let what = if templates.is_empty() {
                     "no mails".to_owned()
                 } else {
                     format!("no mail {}", quoted(templates))
                 };
-                self.unless(unwanted.is_empty(), || fail(what, self.shown(&unwanted), self.sent_by(&unwanted)))
+                self.unless(unwanted.is_empty(), || {
+                    fail(what, self.shown(&unwanted), self.sent_by(&unwanted))
+                })
             }
             Expectation::NoOtherMails => {
                 let others: Vec<&&Mail> = left.iter().collect();
@@ -78,18 +79,17 @@ impl Facts<'_> {
             Expectation::Owner(keys) => {
                 let owner = self.contact.owner.as_ref();
                 let is_so = owner.map_or(keys.is_empty(), |owner| keys.contains(owner));
-                let what = if keys.is_empty() { "no owner".to_owned() } else { format!("owner {}", quoted(keys)) };
+                let what =
+                    if keys.is_empty() { "no owner".to_owned() } else { format!("owner {}", quoted(keys)) };
                 let found = owner.map_or("nobody owns the contact".to_owned(), |owner| format!("`{owner}`"));
                 self.unless(is_so, || {
                     let assigned = self.lines(|what| matches!(what, TimelineWhat::Assigned { .. }));
                     fail(what, vec![found], if assigned.is_empty() { self.why(|_| true) } else { assigned })
                 })
             }
-            Expectation::Tag(tag, wanted) => {
-                self.unless(self.contact.tags.contains(tag) == *wanted, || {
-                    fail(there(*wanted, "tag", tag), vec![list(&self.contact.tags)], self.why(|_| true))
-                })
-            }
+            Expectation::Tag(tag, wanted) => self.unless(self.contact.tags.contains(tag) == *wanted, || {
+                fail(there(*wanted, "tag", tag), vec![list(&self.contact.tags)], self.why(|_| true))
+            }),
             Expectation::Segment(segment, wanted) => {
                 self.unless(self.contact.segments.contains(segment) == *wanted, || {
                     let moved = self.lines(|what| matches!(what, TimelineWhat::Segment { .. }));
@@ -119,7 +119,9 @@ impl Facts<'_> {
             Expectation::Enrolled(wanted) => {
                 let what = if *wanted { "to be enrolled" } else { "not to be enrolled" };
                 let happened = match self.runs.first() {
-                    Some(run) => format!("entered `{}` at {}", run.workflow, time(run.enrolled_at, self.zone)),
+                    Some(run) => {
+                        format!("entered `{}` at {}", run.workflow, time(run.enrolled_at, self.zone))
+                    }
                     None => "never entered".to_owned(),
                 };
                 self.unless(self.runs.is_empty() != *wanted, || {
@@ -138,8 +140,8 @@ impl Facts<'_> {
     fn score(&self, name: &str, wanted: Comparison, expected: &Expected) -> Option<Failure> {
         let found = self.contact.scores.get(name).copied().unwrap_or(0);
         self.unless(wanted.holds(found), || {
-            let entries = self
-                .lines(|what| matches!(what, TimelineWhat::Score { score, .. } if score == name));
+            let entries =
+                self.lines(|what| matches!(what, TimelineWhat::Score { score, .. } if score == name));
             let why = if entries.is_empty() { self.why(|_| true) } else { entries };
             Some(self.fail(expected, format!("score `{name}` {wanted}"), vec![found.to_string()], why))
         })
@@ -201,7 +203,9 @@ impl Facts<'_> {
     fn shown(&self, mails: &[&&Mail]) -> Vec<String> {
         mails
             .iter()
-            .map(|mail| format!("mail `{}` at {} \"{}\"", mail.template, time(mail.at, self.zone), mail.subject))
+            .map(|mail| {
+                format!("mail `{}` at {} \"{}\"", mail.template, time(mail.at, self.zone), mail.subject)
+            })
             .collect()
     }
 

@@ -9,7 +9,8 @@ use dripline_model::{
     program::{FORMAT, Program},
 };
 use dripline_store::{
-    Advance, AppliedTurn, ClaimedRun, ContactRow, Enrolment, EventRow, NewVersion, Published, RowResult, Store,
+    Advance, AppliedTurn, ClaimedRun, ContactRow, Enrolment, EventRow, NewVersion, Published, RowResult,
+    Store,
 };
 use dripline_workflow::campaign_test::{GivenContact, Test};
 use jiff::{SignedDuration, Timestamp};

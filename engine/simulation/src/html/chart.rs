@@ -28,9 +28,7 @@ pub(super) fn days(days: &[Day], workflows: &[String]) -> String {
     let (room, width) = (HEIGHT - ABOVE - BELOW, WIDTH - LEFT);
     let step = width / days.len().max(1) as f64;
     let bar = (step * 0.8).min(48.0);
-    let mut svg = format!(
-        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Mails by day\">"
-    );
+    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Mails by day\">");
     for part in 0..=4_u64 {
         let y = ABOVE + room - room * part as f64 / 4.0;
         let value = top as f64 * part as f64 / 4.0;
@@ -80,7 +78,9 @@ pub(super) fn days(days: &[Day], workflows: &[String]) -> String {
 pub(super) fn sparks(numbers: &[u64], most: u64) -> String {
     let (bar, height) = (8.0, 24.0);
     let width = (bar + 2.0) * numbers.len() as f64;
-    let mut svg = format!("<svg class=\"sparks\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">");
+    let mut svg = format!(
+        "<svg class=\"sparks\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">"
+    );
     for (place, number) in numbers.iter().enumerate() {
         let tall = (height - 2.0) * *number as f64 / most.max(1) as f64;
         let _ = write!(

@@ -31,7 +31,9 @@ pub fn page(report: &Report) -> Result<String> {
 fn view(report: &Report) -> Value {
     let mut workflows: Vec<String> = report.funnels.iter().map(|funnel| funnel.workflow.clone()).collect();
     for day in &report.days {
-        workflows.extend(day.by_workflow.keys().filter(|name| !workflows.contains(name)).cloned().collect::<Vec<_>>());
+        workflows.extend(
+            day.by_workflow.keys().filter(|name| !workflows.contains(name)).cloned().collect::<Vec<_>>(),
+        );
     }
     let totals = &report.totals;
     let most_leads = report.representatives.iter().map(|rep| rep.leads).max().unwrap_or_default();

@@ -15,8 +15,8 @@ use jiff::{Timestamp, civil::Date, tz::Offset};
 
 use super::{distinct, everything, in_order, limit, maybe_at, ms};
 use crate::{
-    Activity, AssignmentCount, ContactFilter, Counts, DecisionCount, Lead, LeadReason, MOST_REASONS, MessageFilter,
-    MessageRow, ReasonCount, RunFilter, RunRow, Standing, VisitCount,
+    Activity, AssignmentCount, ContactFilter, Counts, DecisionCount, Lead, LeadReason, MOST_REASONS,
+    MessageFilter, MessageRow, ReasonCount, RunFilter, RunRow, Standing, VisitCount,
     answers::{Answers, MessageFields},
     error::{Raw, damaged},
 };

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, query, query_as, query_scalar, sqlite::SqliteSynchronous};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, query, query_as, query_scalar,
+    sqlite::SqliteSynchronous,
+};
 
 use super::{SqliteStore, open};
 use crate::{

@@ -7,8 +7,8 @@ use dripline_model::{
     message::MessageStatus,
 };
 use dripline_store::{
-    Activity, Advance, ContactFilter, Delivery, DeliveryResult, MessageFilter, Outgoing, RunFilter, Standing, Store,
-    TimelineWhat,
+    Activity, Advance, ContactFilter, Delivery, DeliveryResult, MessageFilter, Outgoing, RunFilter, Standing,
+    Store, TimelineWhat,
 };
 use jiff::civil::date;
 use serde_json::json;

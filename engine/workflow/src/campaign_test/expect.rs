@@ -19,8 +19,20 @@ use crate::{
 };
 
 const KEYS: &[&str] = &[
-    "mails", "no_mails", "no_other_mails", "scores", "attributes", "owner", "tags", "no_tags", "segments",
-    "no_segments", "steps", "never", "enrolled", "end",
+    "mails",
+    "no_mails",
+    "no_other_mails",
+    "scores",
+    "attributes",
+    "owner",
+    "tags",
+    "no_tags",
+    "segments",
+    "no_segments",
+    "steps",
+    "never",
+    "enrolled",
+    "end",
 ];
 const EXAMPLE: &str = "{mia: {mails: [welcome], end: completed}}";
 const MAIL_EXAMPLE: &str = "{template: welcome, within: 1d}";
@@ -38,7 +50,9 @@ pub(super) fn read(
     for of_contact in entries {
         let place = Node { span: of_contact.key_span.clone(), kind: Kind::List(Vec::new()) };
         check_contact(of_contact.key.clone(), &place, contacts, report);
-        let Some(keys) = report.read_mapping(&of_contact.value, "what is expected", EXAMPLE) else { continue };
+        let Some(keys) = report.read_mapping(&of_contact.value, "what is expected", EXAMPLE) else {
+            continue;
+        };
         report.unknown_keys(keys, KEYS, "what is expected of a contact");
         if keys.is_empty() {
             report
@@ -72,7 +86,9 @@ impl Expectations<'_> {
         let node = &entry.value;
         match entry.key.as_str() {
             "mails" => {
-                for item in report.read_list(node, "`mails`", &format!("[{MAIL_EXAMPLE}]")).unwrap_or_default() {
+                for item in
+                    report.read_list(node, "`mails`", &format!("[{MAIL_EXAMPLE}]")).unwrap_or_default()
+                {
                     if let Some(mail) = self.mail(item, report) {
                         self.push(item, Expectation::Mail(mail), report);
                     }
@@ -238,7 +254,8 @@ impl Expectations<'_> {
             None => (None, text.clone()),
         };
         let programs = &self.context.programs;
-        let of = || programs.iter().filter(|program| workflow.as_ref().is_none_or(|name| *name == program.name));
+        let of =
+            || programs.iter().filter(|program| workflow.as_ref().is_none_or(|name| *name == program.name));
         let ids = || of().flat_map(|program| program.nodes.iter().map(|node| node.id.as_str()));
         // Where the workflow is unknown, that has been said.
         if !programs.is_empty() && !ids().any(|id| id == step) {
@@ -280,8 +297,7 @@ impl Expectations<'_> {
             }
             Some(status)
         });
-        let reason =
-            entry(entries, "reason").and_then(|entry| report.read_text(&entry.value, "`reason`"));
+        let reason = entry(entries, "reason").and_then(|entry| report.read_text(&entry.value, "`reason`"));
         let step = entry(entries, "step").and_then(|entry| self.step(&entry.value, "`step`", report));
         Some(ExpectedEnd { status, reason, step })
     }

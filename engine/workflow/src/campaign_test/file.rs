@@ -17,8 +17,7 @@ use crate::{
     yaml::{self, Entry, Kind, Node},
 };
 
-const KEYS: &[&str] =
-    &["workflow", "time_zone", "from", "for", "contacts", "behaviour", "seed", "tests"];
+const KEYS: &[&str] = &["workflow", "time_zone", "from", "for", "contacts", "behaviour", "seed", "tests"];
 const TEST_KEYS: &[&str] =
     &["name", "from", "for", "contacts", "events", "enroll", "behaviour", "seed", "expect"];
 
@@ -39,10 +38,7 @@ pub(super) struct Context<'a> {
     seed: u64,
 }
 
-pub(super) fn parse(
-    source: &Source,
-    environment: &TestEnvironment<'_>,
-) -> Result<TestFile, Vec<Diagnostic>> {
+pub(super) fn parse(source: &Source, environment: &TestEnvironment<'_>) -> Result<TestFile, Vec<Diagnostic>> {
     let mut report = Report::new(source);
     let tree = yaml::parse(source, &mut report);
     let file = tree.as_ref().and_then(|tree| document(tree, environment, &mut report));
@@ -353,6 +349,8 @@ fn check_manual(workflow: &str, item: &Node, context: &Context<'_>, report: &mut
     if !program.triggers.contains(&Trigger::Manual) {
         report
             .error(Code::Trigger, &item.span, format!("the workflow `{workflow}` has no `manual` trigger"))
-            .help("nobody can be enrolled in it by hand; add `manual` to its `on`, or give the test an event");
+            .help(
+                "nobody can be enrolled in it by hand; add `manual` to its `on`, or give the test an event",
+            );
     }
 }

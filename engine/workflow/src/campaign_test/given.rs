@@ -45,7 +45,9 @@ fn contact(
     for entry in entries {
         let value = &entry.value;
         match entry.key.as_str() {
-            "external_id" => contact.external_id = report.read_name(value, "`external_id`").unwrap_or_default(),
+            "external_id" => {
+                contact.external_id = report.read_name(value, "`external_id`").unwrap_or_default()
+            }
             "email" if value.is_null() => {}
             "email" => contact.email = email(value, report),
             "consent" => contact.consents = consents(value, report),
@@ -87,9 +89,9 @@ pub(super) fn check_keys(contacts: &BTreeMap<String, GivenContact>, test: &Node,
 
 fn email(node: &Node, report: &mut Report<'_>) -> Option<String> {
     let text = report.read_name(node, "`email`")?;
-    let is_address = text
-        .split_once('@')
-        .is_some_and(|(user, domain)| !user.is_empty() && domain.contains('.') && !text.contains(char::is_whitespace));
+    let is_address = text.split_once('@').is_some_and(|(user, domain)| {
+        !user.is_empty() && domain.contains('.') && !text.contains(char::is_whitespace)
+    });
     if !is_address {
         report
             .error(Code::GivenContact, &node.span, format!("`{text}` is not an email address"))

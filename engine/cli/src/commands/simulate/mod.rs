@@ -225,15 +225,17 @@ fn tick(text: &str) -> Result<SignedDuration, Problem> {
     let span = duration::parse(text).map_err(|error| Problem::input(format!("--tick: {error}")))?;
     let tick = span.to_duration(SpanRelativeTo::days_are_24_hours());
     tick.ok().filter(|tick| *tick <= SignedDuration::from_hours(24)).ok_or_else(|| {
-        Problem::input(format!("--tick: `{text}` is longer than a day")).with_help("write for example --tick 15m")
+        Problem::input(format!("--tick: `{text}` is longer than a day"))
+            .with_help("write for example --tick 15m")
     })
 }
 
 /// The store and everybody in it.
 async fn cast(args: &Args, workspace: &Workspace, from: Timestamp) -> Result<Cast, Problem> {
     if args.contacts.is_none() && !args.store {
-        return Err(Problem::input("there is nobody to simulate with")
-            .with_help("name a file of contacts (--contacts contacts.csv), or take those of the store (--store)"));
+        return Err(Problem::input("there is nobody to simulate with").with_help(
+            "name a file of contacts (--contacts contacts.csv), or take those of the store (--store)",
+        ));
     }
     let mut assumptions = Vec::new();
     let store: Arc<dyn Store> = if args.store {
@@ -255,13 +257,15 @@ async fn cast(args: &Args, workspace: &Workspace, from: Timestamp) -> Result<Cas
         help: error.help(),
     };
     if let Some(file) = &args.contacts {
-        let summary = import::import(store.as_ref(), &Contacts, file, &[], from, &hidden).await.map_err(failed)?;
+        let summary =
+            import::import(store.as_ref(), &Contacts, file, &[], from, &hidden).await.map_err(failed)?;
         assumptions.push(taken(file, summary.taken(), summary.rejected, "contact"));
     }
     let mut events = Vec::new();
     if let Some(file) = &args.events {
         let entity = Events { live_from: Some(from), arriving: Some(RefCell::default()) };
-        let summary = import::import(store.as_ref(), &entity, file, &[], from, &hidden).await.map_err(failed)?;
+        let summary =
+            import::import(store.as_ref(), &entity, file, &[], from, &hidden).await.map_err(failed)?;
         let arriving = entity.arriving.unwrap_or_default().into_inner();
         assumptions.push(format!(
             "{} Those before the start are history.",
@@ -275,8 +279,11 @@ async fn cast(args: &Args, workspace: &Workspace, from: Timestamp) -> Result<Cas
 }
 
 fn taken(file: &Path, taken: u64, rejected: u64, noun: &str) -> String {
-    let left_out =
-        if rejected > 0 { format!("; {} could not be taken", plural(rejected, "row")) } else { String::new() };
+    let left_out = if rejected > 0 {
+        format!("; {} could not be taken", plural(rejected, "row"))
+    } else {
+        String::new()
+    };
     format!("{} from {}{left_out}.", plural(taken, noun), file.display())
 }
 
@@ -304,7 +311,8 @@ fn enrolments(
         let names = || checked.programs().map(|(_, program)| program.name.as_str());
         if !names().any(|known| known == name) {
             let near = dripline_model::suggest::closest(name, names());
-            let problem = Problem::input(format!("--enroll: there is no workflow `{name}` among those simulated"));
+            let problem =
+                Problem::input(format!("--enroll: there is no workflow `{name}` among those simulated"));
             return Err(match near {
                 Some(near) => problem.with_help(format!("did you mean `{near}`?")),
                 None => problem,
@@ -319,7 +327,9 @@ fn enrolments(
         }
     }
     assumptions.extend(
-        all.iter().map(|name| format!("`{name}` is offered to everybody at the start, as `dripline enroll` would.")),
+        all.iter().map(|name| {
+            format!("`{name}` is offered to everybody at the start, as `dripline enroll` would.")
+        }),
     );
     Ok(all)
 }

@@ -5,7 +5,10 @@ use std::io::Write;
 use dripline_simulation::{Funnel, MailSum, Report};
 
 use crate::{
-    output::{BarChart, FAINT, HEADING, Out, Tone, WARNING, cell, clean, count, plural, table, time, toned, write_table},
+    output::{
+        BarChart, FAINT, HEADING, Out, Tone, WARNING, cell, clean, count, plural, table, time, toned,
+        write_table,
+    },
     problem::Problem,
 };
 
@@ -58,7 +61,13 @@ pub(super) fn print(report: &Report, is_short: bool, seconds: f64, out: &mut Out
         for story in &report.contacts {
             writeln!(out, "{HEADING}{}{HEADING:#} (UTC)", clean(&story.contact))?;
             for line in &story.lines {
-                writeln!(out, "  {FAINT}{}{FAINT:#}  {:<12} {}", time(line.at), line.kind, clean(&line.text))?;
+                writeln!(
+                    out,
+                    "  {FAINT}{}{FAINT:#}  {:<12} {}",
+                    time(line.at),
+                    line.kind,
+                    clean(&line.text)
+                )?;
             }
             if story.lines.is_empty() {
                 writeln!(out, "  nothing happens")?;
@@ -82,7 +91,8 @@ fn mails(mails: &[MailSum], out: &mut Out) -> Result<(), Problem> {
     if mails.is_empty() {
         return Ok(());
     }
-    let mut rows = table(["mail", "workflow", "step", "sent", "opened", "clicked", "replied", "unsubscribed"]);
+    let mut rows =
+        table(["mail", "workflow", "step", "sent", "opened", "clicked", "replied", "unsubscribed"]);
     for mail in mails {
         rows.add_row([
             cell(&mail.template),
@@ -145,7 +155,13 @@ fn ends(funnel: &Funnel, out: &mut Out) -> Result<(), Problem> {
     }
     for end in &funnel.ends {
         let word = if end.status == "active" { "still there" } else { end.status };
-        writeln!(out, "  {:>7}  {word:<11}  {}  {FAINT}{}{FAINT:#}", count(end.runs), end.step, clean(&end.reason))?;
+        writeln!(
+            out,
+            "  {:>7}  {word:<11}  {}  {FAINT}{}{FAINT:#}",
+            count(end.runs),
+            end.step,
+            clean(&end.reason)
+        )?;
     }
     writeln!(out)?;
     Ok(())
@@ -191,7 +207,11 @@ fn pressure(report: &Report, out: &mut Out) -> Result<(), Problem> {
         )?;
     }
     if pressure.over > NAMED as u64 {
-        writeln!(out, "  {FAINT}… and {} more; --json and --html name them{FAINT:#}", count(pressure.over - NAMED as u64))?;
+        writeln!(
+            out,
+            "  {FAINT}… and {} more; --json and --html name them{FAINT:#}",
+            count(pressure.over - NAMED as u64)
+        )?;
     }
     writeln!(out)?;
     Ok(())

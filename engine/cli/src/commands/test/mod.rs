@@ -78,7 +78,8 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
     files.extend(if args.files.is_empty() { workspace.test_files()? } else { args.files.clone() });
     let checked = workspace.check_files(&files, &plugins).await?;
     print::complaints(&checked, args.format, out)?;
-    if let (Some(what), 1..) = (summarise(checked.count(Severity::Error), 0), checked.count(Severity::Error)) {
+    if let (Some(what), 1..) = (summarise(checked.count(Severity::Error), 0), checked.count(Severity::Error))
+    {
         return Err(Problem::input(format!("there are mistakes in the files: {what}; no test was run"))
             .with_help("mend them and run `dripline check`"));
     }
@@ -122,7 +123,9 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
     }
     let is_well = ran.iter().all(|one| one.outcome.failures.is_empty());
     if ran.is_empty() && (args.filter.is_some() || !args.files.is_empty()) {
-        return Err(Problem::input("no test was run").with_help("--filter takes a part of a test's name or file"));
+        return Err(
+            Problem::input("no test was run").with_help("--filter takes a part of a test's name or file")
+        );
     }
     Ok(if is_well { Exit::Success } else { Exit::Problems })
 }

@@ -59,7 +59,10 @@ fn print_failure(file: &str, failure: &Failure, out: &mut Out) -> Result<(), Pro
 /// Prints how many passed.
 pub(super) fn summary(ran: &[Ran], left_out: u64, out: &mut Out) -> Result<(), Problem> {
     if ran.is_empty() && left_out == 0 {
-        writeln!(out, "There are no tests. A test of workflows/welcome.yaml stands in workflows/welcome.test.yaml:")?;
+        writeln!(
+            out,
+            "There are no tests. A test of workflows/welcome.yaml stands in workflows/welcome.test.yaml:"
+        )?;
         writeln!(out, "dripline init writes one, and docs/simulation.md says what tests can say.")?;
         return Ok(());
     }
