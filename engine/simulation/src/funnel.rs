@@ -252,11 +252,14 @@ fn verb(node: &Node) -> String {
 fn what(node: &Node, program: &Program, verb: &str) -> String {
     match &node.action {
         Action::Plugin(step) => {
-            let told = |key: &&str| Some((*key, step.config.get(*key)?.as_str()?));
-            let plain = ["template", "name", "for", "until", "weekday"].iter().find_map(told);
-            let worded = ["join", "leave", "check"].iter().find_map(told);
+            let plain = ["template", "name", "for", "until", "weekday"]
+                .into_iter()
+                .find_map(|key| step.config.get(key)?.as_str());
+            let worded = ["join", "leave", "check"]
+                .into_iter()
+                .find_map(|key| Some((key, step.config.get(key)?.as_str()?)));
             match (plain, worded, step.teams.first()) {
-                (Some((_, value)), ..) => format!("{verb} {value}"),
+                (Some(value), ..) => format!("{verb} {value}"),
                 (None, Some((key, value)), _) => format!("{verb} {key} {value}"),
                 (None, None, Some(_)) => {
                     let team = step.config.get("team").and_then(|team| team.as_str()).unwrap_or_default();

@@ -108,10 +108,8 @@ impl Expectations<'_> {
                     }
                 }
             },
-            "no_other_mails" => {
-                if self.is_yes(entry, report) {
-                    self.push(node, Expectation::NoOtherMails, report);
-                }
+            "no_other_mails" if self.is_yes(entry, report) => {
+                self.push(node, Expectation::NoOtherMails, report);
             }
             "scores" => self.scores(node, report),
             "attributes" => {
