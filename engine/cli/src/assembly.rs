@@ -45,7 +45,8 @@ impl Assembly {
         let lock = RunLock::where_alone(workspace)?;
         let host = workspace.host()?;
         let plugins = workspace.plugins(&host).await?;
-        let checked = workspace.check_all(&plugins).await?;
+        // A mistake in a test keeps nobody from running what is right.
+        let checked = workspace.check_files(&workspace.workflow_files()?, &plugins).await?;
         for diagnostic in &checked.diagnostics {
             writeln!(out, "{}\n", diagnostic.render().trim_end())?;
         }

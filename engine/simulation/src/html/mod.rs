@@ -43,8 +43,8 @@ fn view(report: &Report) -> Value {
     json!({
         "style": STYLE,
         "script": SCRIPT,
-        "from": day(report.from),
-        "until": day(report.until),
+        "from": report.days.first().map(|day| date(day.day)),
+        "until": report.days.last().map(|day| date(day.day)),
         "time_zone": report.time_zone,
         "tiles": [
             tile("mails", totals.mails, &format!("to {} of {} contacts", count(totals.receivers), count(totals.contacts))),
@@ -145,6 +145,10 @@ fn stories(report: &Report) -> String {
         })
         .collect();
     Value::Array(stories).to_string().replace('<', "\\u003c").replace('\u{2028}', "\\u2028")
+}
+
+fn date(day: jiff::civil::Date) -> String {
+    day.strftime("%-d %B %Y").to_string()
 }
 
 fn day(at: jiff::Timestamp) -> String {

@@ -24,8 +24,8 @@ pub(super) fn print(report: &Report, is_short: bool, seconds: f64, out: &mut Out
     writeln!(
         out,
         "{HEADING}Simulated{HEADING:#} {} to {} ({}) in {seconds:.1} s: {} over {}",
-        day(report.from),
-        day(report.until),
+        report.days.first().map(|day| day.day.to_string()).unwrap_or_default(),
+        report.days.last().map(|day| day.day.to_string()).unwrap_or_default(),
         report.time_zone,
         plural(totals.contacts, "contact"),
         plural(days as u64, "day"),

@@ -47,11 +47,14 @@ fn sums(ran: &[Ran]) -> String {
 }
 
 fn told(file: &str, failure: &Failure) -> String {
-    let (happened, why) = (failure.happened.join("\n  "), failure.why.join("\n  "));
-    format!(
-        "{file}:{}: {}\nexpected: {}\nhappened:\n  {happened}\nwhy:\n  {why}\n",
-        failure.line, failure.contact, failure.expected
-    )
+    let mut told =
+        format!("{file}:{}: {}\nexpected: {}\nhappened:\n", failure.line, failure.contact, failure.expected);
+    failure.happened.iter().for_each(|line| told.push_str(&format!("  {line}\n")));
+    if !failure.why.is_empty() {
+        told.push_str("why:\n");
+        failure.why.iter().for_each(|line| told.push_str(&format!("  {line}\n")));
+    }
+    told
 }
 
 /// The text in XML. What XML cannot hold (XML 1.0 §2.2) becomes the character for what cannot be read.
@@ -95,6 +98,20 @@ mod tests {
             outcome: Outcome { failures, mails: 0 },
             took: Duration::from_millis(1500),
         };
-        insta::assert_snapshot!(report(&[ran("one", Vec::new()), ran("<two>", vec![failure])]), @"");
+        insta::assert_snapshot!(report(&[ran("one", Vec::new()), ran("<two>", vec![failure])]), @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <testsuites name="dripline test" tests="2" failures="1" errors="0" time="3.000">
+          <testsuite name="w/a.test.yaml" tests="2" failures="1" errors="0" time="3.000">
+            <testcase name="one" classname="w/a.test.yaml" time="1.500"/>
+            <testcase name="&lt;two&gt;" classname="w/a.test.yaml" time="1.500">
+              <failure message="mia: expected mail `a&lt;b&gt;`">w/a.test.yaml:7: mia
+        expected: mail `a&lt;b&gt;`
+        happened:
+          no &quot;mails&quot; &amp; more�
+        </failure>
+            </testcase>
+          </testsuite>
+        </testsuites>
+        "#);
     }
 }
