@@ -21,13 +21,13 @@ pub struct Error {
 pub enum ErrorKind {
     /// The store said so.
     #[error("{0}")]
-    Store(#[from] dripline_store::Error),
+    Store(#[source] Box<dripline_store::Error>),
     /// The engine said so.
     #[error("{0}")]
-    Engine(#[from] dripline_runtime::Error),
+    Engine(#[source] Box<dripline_runtime::Error>),
     /// The sender's settings are not what they should be.
     #[error("{0}")]
-    Delivery(#[from] dripline_delivery::DeliveryError),
+    Delivery(#[source] Box<dripline_delivery::DeliveryError>),
     /// A workflow that was to be simulated is not published.
     #[error("there is no workflow `{0}`")]
     NoWorkflow(String),
@@ -37,6 +37,24 @@ pub enum ErrorKind {
     /// The page could not be made.
     #[error("{0}")]
     Page(String),
+}
+
+impl From<dripline_store::Error> for ErrorKind {
+    fn from(error: dripline_store::Error) -> Self {
+        Self::Store(Box::new(error))
+    }
+}
+
+impl From<dripline_runtime::Error> for ErrorKind {
+    fn from(error: dripline_runtime::Error) -> Self {
+        Self::Engine(Box::new(error))
+    }
+}
+
+impl From<dripline_delivery::DeliveryError> for ErrorKind {
+    fn from(error: dripline_delivery::DeliveryError) -> Self {
+        Self::Delivery(Box::new(error))
+    }
 }
 
 /// Says what was being done when something failed.

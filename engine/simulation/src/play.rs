@@ -129,7 +129,7 @@ impl Stage {
             acts.entry(*at).or_default().push(act);
         }
         let following: Vec<EventRow> =
-            plan.events.iter().flat_map(|given| reactions.to_event(given)).collect();
+            plan.events.iter().flat_map(|given| reactions.after_event(given)).collect();
         played.reactions += self.insert(&following, plan.from).await?;
         for workflow in &plan.enroll_all {
             self.offer_to_all(workflow, plan.from).await?;
@@ -158,7 +158,7 @@ impl Stage {
             let mut following = Vec::new();
             for mail in mails {
                 let mut reaction =
-                    if mail.failure.is_none() { reactions.to_mail(&mail) } else { Reaction::default() };
+                    if mail.failure.is_none() { reactions.after_mail(&mail) } else { Reaction::default() };
                 following.append(&mut reaction.events);
                 if let Some((at, row)) = reaction.withdrawal.take() {
                     acts.entry(at).or_default().push(Act::Withdraw(row));

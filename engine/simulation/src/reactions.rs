@@ -69,7 +69,7 @@ impl Reactions {
     }
 
     /// What the receiver of a mail does with it.
-    pub(crate) fn to_mail(&mut self, Rehearsed { message, at, .. }: &Rehearsed) -> Reaction {
+    pub(crate) fn after_mail(&mut self, Rehearsed { message, at, .. }: &Rehearsed) -> Reaction {
         let key = key_of(&message.contact);
         let place = (key.clone(), message.workflow.clone(), message.step.clone());
         let times = self.mails.entry(place).or_default();
@@ -92,7 +92,7 @@ impl Reactions {
     }
 
     /// What follows from an event that was given.
-    pub(crate) fn to_event(&self, given: &GivenEvent) -> Vec<EventRow> {
+    pub(crate) fn after_event(&self, given: &GivenEvent) -> Vec<EventRow> {
         let mut events = Vec::new();
         let subject = self.subject.of(&given.contact).of("given");
         self.after(&given.contact, &given.event, given.at, subject, LONGEST_CHAIN, &mut events);
