@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     check, contacts, demo, doctor, enroll, events, explain, import, init, leads, mail, migrate, plugin,
-    prune, run, runs, simulate, test, worker, workflows,
+    prune, run, runs, schema, simulate, test, worker, workflows,
 };
 
 /// Marketing automation from YAML files: campaigns whose steps are sandboxed plugins, in one database file.
@@ -53,6 +53,7 @@ pub(crate) enum Command {
     Init(init::Args),
     Check(check::Args),
     Explain(explain::Args),
+    Schema(schema::Args),
     Simulate(simulate::Args),
     Test(test::Args),
     Import(import::Args),

@@ -113,6 +113,7 @@ pub(crate) fn options(
     Ok(Options {
         grants: plugins.iter().map(|(name, loaded)| (name.clone(), loaded.grant.clone())).collect(),
         time_zone: TimeZone::get(&workspace.settings().time_zone).map_err(Problem::input)?,
+        caps: workspace.settings().caps.iter().map(|cap| cap.cap()).collect(),
         workers: workspace.settings().store.workers(),
         retention: workspace.settings().retention.retention(),
         work,

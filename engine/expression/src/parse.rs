@@ -9,7 +9,7 @@ use cel::{
 };
 
 use crate::{
-    Problem, library,
+    Problem, ProblemKind, library,
     token::{self, Kind, Tokens},
 };
 
@@ -42,6 +42,7 @@ pub(crate) fn parse(source: &str) -> Result<Parsed<'_>, Problem> {
 fn syntax_problem(tokens: &Tokens<'_>, errors: ParseErrors) -> Problem {
     let Some(error) = errors.errors.into_iter().next() else {
         return Problem {
+            kind: ProblemKind::Syntax,
             message: "this is not an expression".to_owned(),
             span: 0..tokens.source.len(),
             help: None,
@@ -52,6 +53,7 @@ fn syntax_problem(tokens: &Tokens<'_>, errors: ParseErrors) -> Problem {
         let last = tokens.last().map(|token| (token.span.clone(), tokens.text(token)));
         let (span, text) = last.unwrap_or_default();
         return Problem {
+            kind: ProblemKind::Syntax,
             message: format!("something is missing after `{text}`"),
             span,
             help: Some("an operator needs a value on both of its sides".to_owned()),
@@ -92,7 +94,7 @@ fn syntax_problem(tokens: &Tokens<'_>, errors: ParseErrors) -> Problem {
     } else {
         (format!("`{text}` is not expected here"), None)
     };
-    Problem { message, span: token.span.clone(), help }
+    Problem { kind: ProblemKind::Syntax, message, span: token.span.clone(), help }
 }
 
 /// The byte at which a complaint stands; the parser counts lines from 1 and columns in characters from 1.

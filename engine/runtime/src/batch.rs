@@ -14,13 +14,18 @@ use crate::{
     drive::Settled,
     engine::Engine,
     error::{ErrorKind, Result, While},
+    failing::{self, Rules},
     people::People,
-    policy, turn,
+    turn,
 };
 
 /// Steps that one transaction carries its runs through; past that they are claimed again, so that a long workflow
 /// does not hold the store for long.
 const ROUNDS: usize = 64;
+
+/// Runs for which a plugin is called at a time, where it may be called several times for a batch: while one call is under
+/// way, what came of the one before is written.
+const SLICE: usize = 256;
 
 /// So many runs are through sooner than anybody notices.
 const SMALL: usize = 64;
@@ -75,25 +80,42 @@ impl Engine {
         for _ in 0..rounds {
             let Some(((version, index), runs)) = frontier.pop_first() else { break };
             turns += runs.len() as u64;
-            let applied = match self.version(version).await {
-                Ok(program) => match program.node(index) {
-                    Some(node) => turn::take(tx, &mut people, node, runs, now).await?,
-                    None => missing(runs, &format!("the workflow's version has no step {index}"), now),
-                },
-                // One version that this program cannot run holds up no other.
-                Err(error) if !matches!(error.kind, ErrorKind::Store(_)) => {
-                    missing(runs, &error.to_string(), now)
-                }
-                Err(error) => return Err(error),
+            let program = match self.version(version).await {
+                Err(error) if matches!(error.kind, ErrorKind::Store(_)) => return Err(error),
+                program => program,
             };
-            let scores = tx.apply(&applied, now).await.while_doing("apply a batch")?;
-            dripline_model::crash::point("batch.applied");
-            people.follow(&applied, scores);
-            for turn in applied {
-                if let Some(run) = carried_on(&turn, now) {
+            let step = match &program {
+                Ok(program) => {
+                    let node = program.node(index).map(|node| (program, node));
+                    node.ok_or_else(|| format!("the workflow's version has no step {index}"))
+                }
+                // One version that this program cannot run holds up no other.
+                Err(error) => Err(error.to_string()),
+            };
+            if let Ok((_, node)) = &step {
+                people.load(tx, runs.iter().map(|run| run.contact), &node.ahead).await?;
+            }
+            let mut reached = Vec::with_capacity(runs.len());
+            let slice =
+                if step.as_ref().is_ok_and(|(_, node)| node.goes_in_slices()) { SLICE } else { runs.len() };
+            for runs in runs.chunks(slice.max(1)) {
+                let applied = match &step {
+                    Ok((program, node)) => {
+                        let step = turn::Step { engine: self, program, node };
+                        turn::take(tx, &people, &step, runs, now).await?
+                    }
+                    Err(why) => missing(runs, why, now),
+                };
+                let scores = tx.apply(&applied, now).await.while_doing("apply a batch")?;
+                dripline_model::crash::point("batch.applied");
+                people.follow(&applied, scores);
+                for run in applied.iter().filter_map(|turn| carried_on(turn, now)) {
                     frontier.entry((run.version, run.node)).or_default().push(run);
                 }
+                reached.extend(applied);
             }
+            let moving = || frontier.values().flatten().map(|run| run.run).collect();
+            turns += self.reach_by_changes(tx, &reached, moving, now).await?;
             // The runs stand where they are, due, and are claimed again.
             if yields == Yields::ToTheUrgent && tx.is_wanted() {
                 break;
@@ -111,13 +133,15 @@ fn carried_on(turn: &AppliedTurn, now: Timestamp) -> Option<ClaimedRun> {
             turn: turn.run.turn + 1,
             attempts: 0,
             hops: if waited { 0 } else { turn.run.hops + 1 },
+            due: now,
             ..turn.run
         }),
         _ => None,
     }
 }
 
-fn missing(runs: Vec<ClaimedRun>, message: &str, now: Timestamp) -> Vec<AppliedTurn> {
+fn missing(runs: &[ClaimedRun], message: &str, now: Timestamp) -> Vec<AppliedTurn> {
     let failure = || Failure { kind: FailureKind::Missing, message: message.to_owned(), retry_at: None };
-    runs.into_iter().map(|run| policy::failed(run, failure(), now)).collect()
+    let rules = Rules::default();
+    runs.iter().map(|run| failing::failed(*run, failure(), &rules, None, now)).collect()
 }

@@ -78,7 +78,9 @@ impl People {
                 None => drop(known.contact.scores.insert(score.to_string(), value)),
             }
         }
-        for turn in turns.iter().filter(|turn| !matches!(turn.advance, Advance::Retry { .. })) {
+        for turn in
+            turns.iter().filter(|turn| !matches!(turn.advance, Advance::Retry { .. } | Advance::Hold { .. }))
+        {
             for effect in &turn.effects {
                 let Some(known) = self.known.get_mut(&turn.run.contact) else { break };
                 match effect {

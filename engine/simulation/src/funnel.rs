@@ -269,6 +269,7 @@ fn what(node: &Node, program: &Program, verb: &str) -> String {
             }
         }
         Action::Branch { condition, .. } => format!("if {condition}"),
+        Action::Switch { value, .. } => format!("{verb} {value}"),
         Action::Exit { reason } if !reason.is_empty() => format!("exit: {reason}"),
         Action::Goto => match node.next {
             Some(next) => format!("{verb} {}", id_of(program, next)),

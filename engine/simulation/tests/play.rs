@@ -79,6 +79,7 @@ async fn play(order: impl Iterator<Item = u32>, batch_size: usize, seed: u64) ->
         templates: &templates,
         teams: &BTreeSet::from(["sales".to_owned()]),
         attributes: None,
+        now: None,
         default_time_zone: "UTC",
     };
     let checked = dripline_workflow::check(&Source { path: "w".into(), text: CAMPAIGN.into() }, &environment);

@@ -48,8 +48,8 @@ pub(crate) trait Answers: Send {
     async fn runs_by_status(&mut self) -> Raw<Vec<(i64, i64)>>;
     /// Status, and how many messages.
     async fn messages_by_status(&mut self) -> Raw<Vec<(i64, i64)>>;
-    /// Names of attributes, in their order.
-    async fn attribute_names(&mut self) -> Raw<Vec<String>>;
+    /// Names of attributes in their order, and the types that their values had.
+    async fn attribute_types(&mut self) -> Raw<Vec<(String, i64)>>;
 
     /// Since an instant: version, node, kind, how many decisions.
     async fn decision_counts(&mut self, since: i64) -> Raw<Vec<(i64, Option<i64>, i64, i64)>>;

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use dripline_model::{
     Contact,
+    field::ValueTypes,
     id::{ContactId, MessageId, RunId},
 };
 use jiff::{Timestamp, civil::Date};
@@ -105,9 +106,10 @@ impl<B: Backend> Reports for B {
         activity.await.doing("sum up what happened")
     }
 
-    async fn known_attributes(&self) -> Result<Vec<String>> {
-        let names = async { self.reader().await?.attribute_names().await };
-        names.await.doing("list the attributes of contacts")
+    async fn known_attributes(&self) -> Result<Vec<(String, ValueTypes)>> {
+        let types = async { self.reader().await?.attribute_types().await };
+        let types = types.await.doing("list the attributes of contacts")?;
+        Ok(types.into_iter().map(|(name, bits)| (name, ValueTypes::from_bits(bits))).collect())
     }
 }
 

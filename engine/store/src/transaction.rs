@@ -45,6 +45,29 @@ pub trait Scheduling: Send + Sync {
     /// Sets failed runs (of `run`, or all) going again at `now`, from the step that failed. Answers how many.
     async fn retry_runs(&self, run: Option<RunId>, now: Timestamp) -> Result<u64>;
 
+    /// Lets failed runs (of `run`, or all) go on at `now` with the step below the one that failed; where there is none they
+    /// are completed. Answers how many.
+    async fn skip_runs(&self, run: Option<RunId>, now: Timestamp) -> Result<u64>;
+
+    /// Moves the active runs that stand at these steps to others, of the version `to` of the same workflow, in one
+    /// transaction; what they wait for stays. Answers how many.
+    async fn migrate_runs(
+        &self,
+        to: VersionId,
+        moves: &[RunMove],
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<u64>;
+
+    /// Ends the active runs of a workflow that stand on other versions than `current`. Answers how many.
+    async fn drain_runs(
+        &self,
+        workflow: WorkflowId,
+        current: VersionId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<u64>;
+
     /// Ends an active run. Answers whether there was one.
     async fn cancel_run(&self, run: RunId, reason: &str, now: Timestamp) -> Result<bool>;
 }
@@ -91,6 +114,13 @@ pub trait Transaction: Send {
         workflow: WorkflowId,
         contacts: &[ContactId],
     ) -> Result<BTreeMap<ContactId, LatestRun>>;
+
+    /// The active runs of these contacts, in whichever workflow, due or not.
+    async fn active_runs(&mut self, contacts: &[ContactId]) -> Result<Vec<ActiveRun>>;
+
+    /// The emails to these contacts that were queued after `since`, in the order of the contacts and then of their times,
+    /// except those that failed or were dropped.
+    async fn mailed(&mut self, contacts: &[ContactId], since: Timestamp) -> Result<Vec<Mailed>>;
 
     /// Up to `limit` contacts with ids above `after`, in their order: all, or the members of a segment.
     async fn contacts_after(
@@ -164,6 +194,30 @@ pub struct ClaimedRun {
     pub attempts: i64,
     /// Turns since it last waited.
     pub hops: i64,
+    /// When the step where it stands was due first, however often it was put off since.
+    pub due: Timestamp,
+}
+
+/// A run that is on its way, due or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveRun {
+    /// The run.
+    pub run: ClaimedRun,
+    /// When it goes on.
+    pub due_at: Timestamp,
+    /// When it began.
+    pub enrolled_at: Timestamp,
+}
+
+/// An email that a contact was sent, or soon will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mailed {
+    /// To whom.
+    pub contact: ContactId,
+    /// When its step queued it.
+    pub at: Timestamp,
+    /// Whether it answers something that the contact did.
+    pub transactional: bool,
 }
 
 /// The run that a contact had last.
@@ -233,6 +287,14 @@ pub struct ScoreValue {
     pub value: i64,
 }
 
+impl AppliedTurn {
+    /// Whether the turn changed something of its contact that a condition may look at.
+    pub fn changes_contact(&self) -> bool {
+        !matches!(self.advance, Advance::Retry { .. } | Advance::Hold { .. })
+            && self.effects.iter().any(|effect| !matches!(effect, Effect::SendEmail(_)))
+    }
+}
+
 /// What becomes of a run after a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advance {
@@ -250,8 +312,24 @@ pub enum Advance {
         /// When.
         due: Timestamp,
     },
+    /// It stays where it is and comes to the same step again at `due`, as often as it takes: nothing was tried.
+    Hold {
+        /// When.
+        due: Timestamp,
+    },
     /// It has ended.
     End(RunStatus),
+}
+
+/// Where runs are moved from one version of a workflow to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunMove {
+    /// The version on which they stand.
+    pub from: VersionId,
+    /// Where.
+    pub node: NodeIndex,
+    /// Where they shall stand in the other.
+    pub to: NodeIndex,
 }
 
 /// A firing to begin.

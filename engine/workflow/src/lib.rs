@@ -3,30 +3,41 @@
 //!
 //! [`check`] reads a workflow. It never panics and never overflows the stack, whatever the text: nesting, size and
 //! aliases are limited before anything is built. [`teams`] reads `teams.yaml`, [`schedule`] is five-field cron as
-//! people expect it; [`behaviour`] reads what contacts are assumed to do in a simulation, [`campaign_test`] the tests of
-//! campaigns. Nothing here does I/O; what a workflow may refer to comes in with the [`Environment`].
+//! people expect it; [`fields`] reads `fields.yaml`, [`samples`] renders what a workflow sends for sample contacts,
+//! [`behaviour`] reads what contacts are assumed to do in a simulation, [`campaign_test`] the tests of campaigns,
+//! [`document`] fits any other file to a schema, and [`json_schema`] describes all of them for editors. Nothing here does
+//! I/O; what a workflow may refer to comes in with the [`Environment`].
 
 pub mod behaviour;
 pub mod campaign_test;
 mod code;
 mod config;
 mod diagnostic;
+pub mod document;
+pub mod fields;
 mod flow;
+pub mod json_schema;
 mod marks;
+mod policies;
 mod read;
+pub mod samples;
 mod scalar;
 pub mod schedule;
 mod schema;
+pub mod segments;
 mod source;
 mod step_reader;
 mod steps;
 pub mod teams;
+mod templates;
+mod ways;
 mod workflow;
 mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dripline_model::{Digest, Manifest, manifest::Grant, program::Program};
+use dripline_model::{Digest, Manifest, field::Fields, manifest::Grant, program::Program};
+use jiff::Timestamp;
 
 pub use code::{Code, codes, explain};
 pub use config::{PluginConfig, plugin_problem};
@@ -43,10 +54,12 @@ pub struct Environment<'a> {
     pub templates: &'a dripline_template::Templates,
     /// Keys of the teams.
     pub teams: &'a BTreeSet<String>,
-    /// Names of the attributes that contacts have; `None` where they are not known, and then any is accepted.
-    pub attributes: Option<&'a BTreeSet<String>>,
+    /// What is known of contacts' attributes, topics and segments; `None` where nothing is, and then any is accepted.
+    pub attributes: Option<&'a Fields>,
     /// Time zone of a schedule that names none; an IANA name.
     pub default_time_zone: &'a str,
+    /// When the check is made, so that a date can be said to have passed; without it none has.
+    pub now: Option<Timestamp>,
 }
 
 /// An installed plugin.

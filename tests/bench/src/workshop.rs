@@ -67,6 +67,7 @@ impl Workshop {
             teams: &BTreeSet::from([TEAM.to_owned()]),
             attributes: None,
             default_time_zone: "UTC",
+            now: None,
         };
         let checked = dripline_workflow::check(&source, &environment);
         let Some(program) = checked.program else {

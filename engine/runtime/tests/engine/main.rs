@@ -3,9 +3,13 @@
 
 mod beside;
 mod flaky;
+mod goals;
+mod openings;
+mod pause;
 mod prune;
 mod set_clock;
 mod support;
+mod ways;
 
 use std::{sync::Arc, time::Duration};
 

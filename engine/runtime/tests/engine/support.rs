@@ -83,6 +83,7 @@ impl TestApp {
             teams: &BTreeSet::from(["sales".to_owned()]),
             attributes: None,
             default_time_zone: "UTC",
+            now: None,
         };
         let checked = dripline_workflow::check(&source, &environment);
         let said: String = checked.diagnostics.iter().map(|diagnostic| diagnostic.render()).collect();

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use dripline_model::{
-    decision::{DecisionKind, RunStatus},
+    decision::RunStatus,
     id::RunId,
     program::{Action, Node, NodeIndex, Program},
 };
-use dripline_store::{RunRow, TimelineEntry, TimelineWhat};
+use dripline_store::{RunRow, TimelineEntry};
 use serde::Serialize;
+
+use super::passed::{How, Passed, passed};
 
 /// Where runs came by, of any number of tests.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +56,7 @@ pub struct WayCoverage {
     pub step: String,
     /// Its line in the workflow's file.
     pub line: u32,
-    /// `then`, `else`, or a named output.
+    /// `then`, `else`, the case of a switch (`default` is every other), the way of a split, or a named output.
     pub way: String,
     /// Whether any run went it.
     pub covered: bool,
@@ -63,24 +65,20 @@ pub struct WayCoverage {
 impl Coverage {
     /// Adds what happened to one contact.
     pub(super) fn add(&mut self, timeline: &[TimelineEntry], runs: &[RunRow]) {
-        let mut last: HashMap<RunId, (&str, &str)> = HashMap::new();
-        for entry in timeline {
-            let TimelineWhat::Decision { run: Some(run), workflow, step: Some(step), kind, .. } = &entry.what
-            else {
-                continue;
-            };
-            let visits = self.visits.entry(workflow.clone()).or_default();
-            if *kind != DecisionKind::Skipped {
-                visits.steps.insert(step.clone());
+        let mut last: HashMap<RunId, Passed<'_>> = HashMap::new();
+        for passed in passed(timeline, runs) {
+            let visits = self.visits.entry(passed.workflow.to_owned()).or_default();
+            if passed.how == How::Taken {
+                visits.steps.insert(passed.step.to_owned());
             }
-            if let Some((_, before)) = last.insert(*run, (workflow, step)) {
-                visits.edges.insert((before.to_owned(), Some(step.clone())));
+            if let Some(before) = last.insert(passed.run, passed) {
+                visits.edges.insert((before.step.to_owned(), Some(passed.step.to_owned())));
             }
         }
         for run in runs.iter().filter(|run| run.status == RunStatus::Completed) {
-            if let Some((workflow, step)) = last.get(&run.run) {
-                let visits = self.visits.entry((*workflow).to_owned()).or_default();
-                visits.edges.insert(((*step).to_owned(), None));
+            if let Some(last) = last.get(&run.run).filter(|last| last.how != How::Untaken) {
+                let visits = self.visits.entry(last.workflow.to_owned()).or_default();
+                visits.edges.insert((last.step.to_owned(), None));
             }
         }
     }
@@ -125,7 +123,11 @@ fn ways(node: &Node) -> Vec<(String, Option<NodeIndex>)> {
         Action::Branch { otherwise, .. } => {
             vec![("then".to_owned(), node.next), ("else".to_owned(), *otherwise)]
         }
+        Action::Switch { cases, otherwise, .. } => {
+            cases.iter().cloned().chain([("default".to_owned(), *otherwise)]).collect()
+        }
+        Action::Split { arms } => arms.iter().map(|arm| (arm.name.clone(), arm.next)).collect(),
         Action::Plugin(step) => step.paths.iter().map(|(output, target)| (output.clone(), *target)).collect(),
-        _ => Vec::new(),
+        Action::Goto | Action::Exit { .. } => Vec::new(),
     }
 }

@@ -8,7 +8,10 @@ use dripline_workflow::campaign_test::{
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde_json::Value;
 
-use super::{Facts, Failure};
+use super::{
+    Facts, Failure,
+    passed::{How, Passed, passed},
+};
 use crate::play::Mail;
 
 /// How many decisions explain a failure at most.
@@ -178,19 +181,13 @@ impl Facts<'_> {
         })
     }
 
-    /// The steps that were taken, with their times; one that was skipped was not.
+    /// The steps that were taken, with their times; one that was skipped, or not come to pass yet, was not.
     fn taken(&self) -> Vec<(Timestamp, (String, String))> {
-        self.timeline
-            .iter()
-            .filter_map(|entry| match &entry.what {
-                TimelineWhat::Decision { workflow, step: Some(step), kind, .. }
-                    if *kind != DecisionKind::Skipped && self.workflows.contains(workflow) =>
-                {
-                    Some((entry.at, (workflow.clone(), step.clone())))
-                }
-                _ => None,
-            })
-            .collect()
+        let is_taken = |passed: &Passed<'_>| {
+            passed.how == How::Taken && self.workflows.iter().any(|workflow| workflow == passed.workflow)
+        };
+        let taken = passed(&self.timeline, &self.runs).into_iter().filter(is_taken);
+        taken.map(|passed| (passed.at, (passed.workflow.to_owned(), passed.step.to_owned()))).collect()
     }
 
     fn mails(&self) -> Vec<String> {

@@ -132,6 +132,7 @@ async fn give(store: &dyn Store, effects: Vec<(ContactId, Vec<Effect>)>, from: T
                 turn: 0,
                 attempts: 0,
                 hops: 0,
+                due: before,
             };
             Some(AppliedTurn {
                 run,

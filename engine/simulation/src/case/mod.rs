@@ -6,6 +6,7 @@
 mod coverage;
 mod expect;
 mod given;
+mod passed;
 
 use std::collections::BTreeMap;
 

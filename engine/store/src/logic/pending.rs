@@ -1,4 +1,5 @@
-//! What a transaction owes to the tables and nobody reads before it ends: where runs have gone, and why.
+//! What a transaction owes to the tables and nobody reads before it ends: where runs have gone, and why; and what it knows of
+//! them.
 //!
 //! A batch that runs on through several steps moves the same runs again and again, and only the last place counts; its
 //! decisions are only ever appended. Both are written once, as large sets, at the latest at the commit.
@@ -6,12 +7,14 @@
 use std::collections::BTreeMap;
 
 use dripline_model::{
+    Contact,
+    contact::Needs,
     decision::{DecisionKind, RunStatus},
     id::{ContactId, EventId, RunId, VersionId},
 };
 use jiff::Timestamp;
 
-use super::ms;
+use super::{ms, scores};
 use crate::{
     Advance, AppliedTurn,
     error::Raw,
@@ -26,6 +29,8 @@ const AT_ONCE: usize = 1024;
 pub(crate) struct Pending {
     runs: BTreeMap<RunId, Place>,
     decisions: Vec<Decision>,
+    /// What it knows without reading.
+    pub(crate) scores: scores::Known,
 }
 
 /// Where a run has gone.
@@ -49,6 +54,13 @@ pub(crate) struct NewDecision<'a> {
 }
 
 impl Pending {
+    /// Takes in contacts that were loaded.
+    pub(crate) fn know(&mut self, contacts: &[Contact], needs: &Needs) {
+        if needs.scores {
+            self.scores.take_in(contacts);
+        }
+    }
+
     /// Notes where a turn sends its run.
     pub(crate) fn advance(&mut self, AppliedTurn { run, advance, .. }: &AppliedTurn, now: Timestamp) {
         let id = run.run.0;
@@ -61,6 +73,7 @@ impl Pending {
                 turn,
                 attempts: 0,
                 hops: if waited { 0 } else { run.hops + 1 },
+                first_due_ms: None,
             }),
             Advance::Retry { due } => Place::At(MovedRun {
                 run: id,
@@ -69,6 +82,16 @@ impl Pending {
                 turn: run.turn,
                 attempts: run.attempts + 1,
                 hops: run.hops,
+                first_due_ms: Some(ms(run.due)),
+            }),
+            Advance::Hold { due } => Place::At(MovedRun {
+                run: id,
+                node,
+                due_ms: ms(due),
+                turn,
+                attempts: run.attempts,
+                hops: 0,
+                first_due_ms: Some(ms(run.due)),
             }),
             Advance::End(status) => Place::Ended(EndedRun {
                 run: id,

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use dripline_model::id::ContactId;
+use dripline_model::{Contact, id::ContactId};
 
 use foldhash::fast::RandomState;
 use jiff::Timestamp;
@@ -19,6 +19,25 @@ use crate::{
     error::Raw,
     sets::{ScoreEntry, Sets, StepScore},
 };
+
+/// The scores of the contacts that a transaction has loaded: nobody else changes them before it ends.
+#[derive(Debug, Default)]
+pub(crate) struct Known(HashMap<i64, BTreeMap<String, i64>, RandomState>);
+
+impl Known {
+    /// Takes in contacts that were loaded with their scores.
+    pub(crate) fn take_in(&mut self, contacts: &[Contact]) {
+        self.0.extend(contacts.iter().map(|contact| (contact.id.0, contact.scores.clone())));
+    }
+
+    fn follow(&mut self, changed: &[ScoreValue]) {
+        for ScoreValue { contact, score, value } in changed {
+            if let Some(scores) = self.0.get_mut(&contact.0) {
+                scores.insert(score.to_string(), *value);
+            }
+        }
+    }
+}
 
 /// What a turn does to a score.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +122,7 @@ impl Ledger {
 /// Applies the changes, in order.
 pub(crate) async fn change(
     sets: &mut impl Sets,
+    known: &mut Known,
     changes: &[Wanted<'_, Change<'_>>],
     now: Timestamp,
 ) -> Raw<Vec<ScoreValue>> {
@@ -119,7 +139,12 @@ pub(crate) async fn change(
         Change::Add { score, because, .. } => [score, because],
         Change::Clear { score } => [score, score],
     });
-    sets.intern(words.chain(steps.values().map(String::as_str)).collect()).await?;
+    let scored: BTreeSet<&str> = changes
+        .iter()
+        .filter_map(|change| known.0.get(&change.turn.run.contact.0))
+        .flat_map(|scores| scores.keys().map(String::as_str))
+        .collect();
+    sets.intern(words.chain(steps.values().map(String::as_str)).chain(scored).collect()).await?;
 
     let mut parts = Vec::with_capacity(changes.len());
     let (mut contacts, mut cleared) = (BTreeSet::new(), BTreeSet::new());
@@ -137,8 +162,20 @@ pub(crate) async fn change(
     let contacts: Vec<i64> = contacts.into_iter().collect();
 
     let mut ledger = Ledger::default();
-    let values = sets.scores(&contacts).await?;
-    ledger.values.extend(values.into_iter().map(|(contact, score, value)| ((contact, score), value)));
+    let mut unknown = Vec::new();
+    for contact in &contacts {
+        let Some(scores) = known.0.get(contact) else {
+            unknown.push(*contact);
+            continue;
+        };
+        for (score, value) in scores {
+            ledger.values.insert((*contact, sets.word(score)?), *value);
+        }
+    }
+    if !unknown.is_empty() {
+        let values = sets.scores(&unknown).await?;
+        ledger.values.extend(values.into_iter().map(|(contact, score, value)| ((contact, score), value)));
+    }
     // A batch is the turns of one step, so there is one round as a rule.
     for of in cleared {
         // Who never had the score has no entries either; in a first campaign that is nearly everybody.
@@ -179,6 +216,7 @@ pub(crate) async fn change(
         names.entry(sets.word(score)?).or_insert_with(|| score.into());
     }
     let changed = ledger.changed(&names);
+    known.follow(&changed);
     write(sets, ledger, now).await?;
     Ok(changed)
 }

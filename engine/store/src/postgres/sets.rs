@@ -1,12 +1,12 @@
 //! Sets of rows, as PostgreSQL takes and gives them fastest.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use async_trait::async_trait;
-use dripline_model::{Contact, clock::from_ms, contact::Needs, id::VersionId};
+use dripline_model::{Contact, clock::from_ms, contact::Needs, field::ValueTypes, id::VersionId};
 use sqlx::{query, query_as, query_scalar};
 use ulid::Ulid;
 
@@ -58,10 +58,15 @@ UPDATE contacts SET attributes = t.attributes::jsonb, updated_at = $3
 FROM unnest($1::int8[], $2::text[]) AS t(id, attributes)
 WHERE contacts.id = t.id";
 
-const KNOWN_ATTRIBUTE_NAMES: &str = "SELECT count(*) FROM attribute_names WHERE name = ANY($1::text[])";
+const KNOWN_ATTRIBUTE_TYPES: &str = "
+SELECT count(*) FROM attribute_names AS known JOIN unnest($1::text[], $2::int8[]) AS t(name, types)
+    ON known.name = t.name AND known.types | t.types = known.types";
 
-const ADD_ATTRIBUTE_NAMES: &str = "
-INSERT INTO attribute_names (name) SELECT * FROM unnest($1::text[]) AS t(name) ORDER BY name ON CONFLICT DO NOTHING";
+const ADD_ATTRIBUTE_TYPES: &str = "
+INSERT INTO attribute_names AS known (name, types)
+SELECT * FROM unnest($1::text[], $2::int8[]) AS t(name, types) ORDER BY name
+ON CONFLICT (name) DO UPDATE SET types = known.types | excluded.types
+    WHERE known.types | excluded.types <> known.types";
 
 const PUT_CONSENTS: &str = "
 INSERT INTO consents (contact_id, topic, given, at)
@@ -176,9 +181,10 @@ FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[]) AS t
 ON CONFLICT DO NOTHING RETURNING id, workflow_id, version_id, contact_id, event_id";
 
 pub(super) const MOVE_RUNS: &str = "
-UPDATE runs SET node = t.node, due_at = t.due_at, turn = t.turn, attempts = t.attempts, hops = t.hops
-FROM unnest($1::int8[], $2::int4[], $3::int8[], $4::int4[], $5::int4[], $6::int4[])
-    AS t(id, node, due_at, turn, attempts, hops)
+UPDATE runs SET node = t.node, due_at = t.due_at, turn = t.turn, attempts = t.attempts, hops = t.hops,
+    first_due_at = t.first_due_at
+FROM unnest($1::int8[], $2::int4[], $3::int8[], $4::int4[], $5::int4[], $6::int4[], $7::int8[])
+    AS t(id, node, due_at, turn, attempts, hops, first_due_at)
 WHERE runs.id = t.id";
 
 pub(super) const END_RUNS: &str = "
@@ -224,7 +230,7 @@ impl Writer {
         if rows.is_empty() {
             return Ok(());
         }
-        self.run_behind(bind_columns!(query(sql), rows, |row| row.0, row.1));
+        self.run_behind(bind_columns!(query(sql), rows, |row| row.0, row.1)).await;
         Ok(())
     }
 
@@ -232,7 +238,7 @@ impl Writer {
         if rows.is_empty() {
             return Ok(());
         }
-        self.run_behind(bind_columns!(query(sql), rows, |row| row.0, row.1, row.2));
+        self.run_behind(bind_columns!(query(sql), rows, |row| row.0, row.1, row.2)).await;
         Ok(())
     }
 
@@ -329,20 +335,22 @@ impl Sets for Writer {
             return Ok(());
         }
         let put = bind_columns!(query(PUT_ATTRIBUTES), rows, |row| row.0, json(&row.1));
-        self.run_behind(put.bind(now_ms));
+        self.run_behind(put.bind(now_ms)).await;
         Ok(())
     }
 
-    async fn add_attribute_names(&mut self, names: BTreeSet<&str>) -> Raw<()> {
-        let names: Vec<_> = names.into_iter().map(text).collect();
+    async fn add_attribute_types(&mut self, types: BTreeMap<&str, ValueTypes>) -> Raw<()> {
+        let (names, types): (Vec<_>, Vec<_>) =
+            types.into_iter().map(|(name, types)| (text(name), i64::from(types.bits()))).unzip();
         if names.is_empty() {
             return Ok(());
         }
         // Nearly always they are known, and beside this transaction for the same reason as words.
         let mut conn = self.shared.readers.acquire().await?;
-        let known: i64 = query_scalar(KNOWN_ATTRIBUTE_NAMES).bind(&names).fetch_one(&mut *conn).await?;
+        let known = query_scalar(KNOWN_ATTRIBUTE_TYPES).bind(&names).bind(&types);
+        let known: i64 = known.fetch_one(&mut *conn).await?;
         if usize::try_from(known).is_ok_and(|known| known < names.len()) {
-            query(ADD_ATTRIBUTE_NAMES).bind(&names).execute(&mut *conn).await?;
+            query(ADD_ATTRIBUTE_TYPES).bind(&names).bind(&types).execute(&mut *conn).await?;
         }
         Ok(())
     }
@@ -352,7 +360,7 @@ impl Sets for Writer {
             return Ok(());
         }
         let put = bind_columns!(query(PUT_CONSENTS), rows, |row| row.0, row.1, row.2);
-        self.run_behind(put.bind(now_ms));
+        self.run_behind(put.bind(now_ms)).await;
         Ok(())
     }
 
@@ -378,7 +386,7 @@ impl Sets for Writer {
             return Ok(());
         }
         let clear = bind_columns!(query(CLEAR_ENTRIES), entries, |entry| entry.0, entry.1);
-        self.run_behind(clear.bind(now_ms));
+        self.run_behind(clear.bind(now_ms)).await;
         Ok(())
     }
 
@@ -404,7 +412,7 @@ impl Sets for Writer {
             entry.of.step,
             entry.is_cleared.then_some(now_ms),
         );
-        self.run_behind(insert.bind(now_ms));
+        self.run_behind(insert.bind(now_ms)).await;
         Ok(())
     }
 
@@ -434,7 +442,7 @@ impl Sets for Writer {
             return Ok(());
         }
         let join = bind_columns!(query(JOIN), rows, |row| row.0, row.1);
-        self.run_behind(join.bind(now_ms));
+        self.run_behind(join.bind(now_ms)).await;
         Ok(())
     }
 
@@ -521,7 +529,7 @@ impl Sets for Writer {
             row.run,
             row.turn,
         );
-        self.run_behind(insert.bind(now_ms));
+        self.run_behind(insert.bind(now_ms)).await;
         Ok(())
     }
 
@@ -548,7 +556,7 @@ impl Sets for Writer {
             row.is_transactional,
             text(row.subject),
         );
-        self.run_behind(queue.bind(now_ms));
+        self.run_behind(queue.bind(now_ms)).await;
         Ok(())
     }
 
@@ -585,8 +593,9 @@ impl Sets for Writer {
             small(run.turn),
             small(run.attempts),
             small(run.hops),
+            run.first_due_ms,
         );
-        self.run_behind(moved);
+        self.run_behind(moved).await;
         Ok(())
     }
 
@@ -603,7 +612,7 @@ impl Sets for Writer {
             small(run.turn),
             run.ended_ms,
         );
-        self.run_behind(ended);
+        self.run_behind(ended).await;
         Ok(())
     }
 
@@ -624,7 +633,7 @@ impl Sets for Writer {
             decision.reason,
             decision.event,
         );
-        self.run_behind(insert);
+        self.run_behind(insert).await;
         Ok(())
     }
 }

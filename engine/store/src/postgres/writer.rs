@@ -72,10 +72,12 @@ impl Writer {
     }
 
     /// Writes what this transaction hardly reads: it goes on behind.
-    pub(super) fn run_behind(&mut self, statement: Query<'static, Postgres, PgArguments>) {
-        self.tx.write(Box::new(move |tx| {
-            Box::pin(async move { Ok(statement.execute(&mut **tx).await?.rows_affected()) })
-        }));
+    pub(super) async fn run_behind(&mut self, statement: Query<'static, Postgres, PgArguments>) {
+        self.tx
+            .write(Box::new(move |tx| {
+                Box::pin(async move { Ok(statement.execute(&mut **tx).await?.rows_affected()) })
+            }))
+            .await;
     }
 
     /// Writes; answers how many rows changed.

@@ -114,7 +114,7 @@ SELECT r.key, r.name, a.at / 86400000 AS day, count(*)
 FROM assignments a JOIN representatives r ON r.id = a.rep_id
 WHERE a.at >= ?1 GROUP BY r.key, r.name, day ORDER BY r.key, day";
 
-const ATTRIBUTE_NAMES: &str = "SELECT name FROM attribute_names ORDER BY name";
+const ATTRIBUTE_TYPES: &str = "SELECT name, types FROM attribute_names ORDER BY name";
 
 const EVENTS: &str = "
 SELECT e.id, e.at, w.word AS name, json(e.properties) AS properties, e.state
@@ -272,8 +272,8 @@ impl Answers for Reader {
         Ok(query_as(MESSAGES_BY_STATUS).fetch_all(&mut *self.conn).await?)
     }
 
-    async fn attribute_names(&mut self) -> Raw<Vec<String>> {
-        Ok(query_scalar(ATTRIBUTE_NAMES).fetch_all(&mut *self.conn).await?)
+    async fn attribute_types(&mut self) -> Raw<Vec<(String, i64)>> {
+        Ok(query_as(ATTRIBUTE_TYPES).fetch_all(&mut *self.conn).await?)
     }
 
     async fn decision_counts(&mut self, since: i64) -> Raw<Vec<(i64, Option<i64>, i64, i64)>> {

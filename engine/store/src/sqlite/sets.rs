@@ -1,12 +1,12 @@
 //! Sets of rows, as SQLite takes and gives them fastest.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use async_trait::async_trait;
-use dripline_model::{Contact, clock::from_ms, contact::Needs, id::VersionId};
+use dripline_model::{Contact, clock::from_ms, contact::Needs, field::ValueTypes, id::VersionId};
 use sqlx::{query, query_scalar};
 use ulid::Ulid;
 
@@ -14,7 +14,7 @@ use super::{
     contacts,
     rows::{RowsSql, json_ids, json_rows},
     statements::{
-        ADD_ATTRIBUTE_NAMES, ADD_REPRESENTATIVES, ADD_TAGS, BY_EMAIL, BY_EXTERNAL_ID, CLEAR_ENTRIES,
+        ADD_ATTRIBUTE_TYPES, ADD_REPRESENTATIVES, ADD_TAGS, BY_EMAIL, BY_EXTERNAL_ID, CLEAR_ENTRIES,
         CREATE_SEGMENTS, DEACTIVATE, DELETE_TEAMS, END_RUNS, FIND_REPRESENTATIVES, FIND_SEGMENTS,
         INSERT_ASSIGNMENTS, INSERT_CONTACTS, INSERT_DECISIONS, INSERT_ENTRIES, INSERT_EVENTS, INSERT_MEMBERS,
         INSERT_RUNS, INSERT_TEAM, JOIN, KNOWN_EVENT_KEYS, LAST_ASSIGNMENT, LAST_CONTACT, LEAVE, MEMBERSHIPS,
@@ -136,11 +136,11 @@ impl Sets for Writer {
         self.put_behind(put).await
     }
 
-    async fn add_attribute_names(&mut self, names: BTreeSet<&str>) -> Raw<()> {
-        let names = ADD_ATTRIBUTE_NAMES.over(names, |binds, name| {
-            binds.add(name);
+    async fn add_attribute_types(&mut self, types: BTreeMap<&str, ValueTypes>) -> Raw<()> {
+        let types = ADD_ATTRIBUTE_TYPES.over(types, |binds, (name, types)| {
+            binds.add(name).add(i64::from(types.bits()));
         });
-        self.put(names).await.map(drop)
+        self.put(types).await.map(drop)
     }
 
     async fn put_consents(&mut self, rows: &[(i64, i64, bool)], now_ms: i64) -> Raw<()> {
@@ -307,6 +307,7 @@ impl Sets for Writer {
     async fn move_runs(&mut self, rows: &[MovedRun]) -> Raw<()> {
         let moved = MOVE_RUNS.over(rows, |binds, run| {
             binds.add(run.run).add(run.node).add(run.due_ms).add(run.turn).add(run.attempts).add(run.hops);
+            binds.add(run.first_due_ms);
         });
         self.put_behind(moved).await
     }

@@ -90,7 +90,7 @@ impl Writer {
         if !self.tx.is_away() && rows.len() < FEW {
             return self.put(rows).await.map(drop);
         }
-        self.tx.write(Box::new(move |tx| Box::pin(rows.execute(tx))));
+        self.tx.write(Box::new(move |tx| Box::pin(rows.execute(tx)))).await;
         Ok(())
     }
 

@@ -74,7 +74,9 @@ stores! {
         let expected = object(json!({"a": 2, "b": {"deep": {"er": null}}}));
         assert_eq!(load(&store, ids[0]).await.attributes, expected);
         assert!(load(&store, ids[1]).await.attributes.is_empty());
-        assert_eq!(store.known_attributes().await.unwrap(), ["a", "b"]);
+        let known = store.known_attributes().await.unwrap();
+        let types: Vec<_> = known.iter().map(|(name, types)| (name.as_str(), types.field_type())).collect();
+        assert_eq!(types, [("a", None), ("b", None)], "numbers and a truth, a mapping");
     }
 
     async fn the_last_word_on_a_tag_counts(store: Arc<dyn Store>) {

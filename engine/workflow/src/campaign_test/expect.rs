@@ -347,7 +347,7 @@ fn contradictions(keys: &[Entry], all: &[Expected], report: &mut Report<'_>) {
             _ => continue,
         };
         if let Some(entry) = entry(keys, key) {
-            report.error(Code::Contradiction, &entry.value.span, message).help("remove one of the two");
+            report.error(Code::TestContradiction, &entry.value.span, message).help("remove one of the two");
         }
     }
 }

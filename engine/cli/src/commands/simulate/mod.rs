@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use dripline_model::{Clock as _, DrivenClock, SystemClock, duration, program::Trigger};
+use dripline_model::{Clock as _, DrivenClock, SystemClock, duration, field::Fields, program::Trigger};
 use dripline_simulation::{Circumstances, GivenEvent, Plan, Report, Stage, Story, page, story};
 use dripline_store::{Standing, Store, Work, sqlite::SqliteStore};
 use dripline_workflow::{Severity, behaviour::Behaviour};
@@ -24,7 +24,7 @@ use crate::{
     import::{self, Contacts, Events},
     output::{Out, WARNING, json, moment_progress, plural},
     problem::{Exit, Problem},
-    workspace::{CheckedWorkspace, Workspace, known_attributes, summarise},
+    workspace::{CheckedWorkspace, Experience, Workspace, summarise},
 };
 
 /// How many contacts' stories are told where nobody asks for single ones.
@@ -104,9 +104,9 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
 
     let host = workspace.host()?;
     let plugins = workspace.plugins(&host).await?;
-    let attributes = known_attributes(cast.store.as_ref()).await?;
+    let experience = Experience::of(cast.store.as_ref()).await?;
     let files = if args.files.is_empty() { workspace.workflow_files()? } else { args.files.clone() };
-    let checked = workspace.check_knowing(&files, &plugins, attributes).await?;
+    let checked = workspace.check_knowing(&files, &plugins, experience).await?;
     refuse_errors(&checked, args, out)?;
     let behaviour = match &args.behaviour {
         Some(path) => workspace.read_behaviour(path, &checked)?.map_err(|complaints| {
@@ -257,15 +257,17 @@ async fn cast(args: &Args, workspace: &Workspace, from: Timestamp) -> Result<Cas
         help: error.help(),
     };
     if let Some(file) = &args.contacts {
-        let summary =
-            import::import(store.as_ref(), &Contacts, file, &[], from, &hidden).await.map_err(failed)?;
+        let known = super::import::known(workspace, store.as_ref()).await?;
+        let summary = import::import(store.as_ref(), &Contacts, file, &[], &known, from, &hidden).await;
+        let summary = summary.map_err(failed)?;
         assumptions.push(taken(file, summary.taken(), summary.rejected, "contact"));
     }
     let mut events = Vec::new();
     if let Some(file) = &args.events {
         let entity = Events { live_from: Some(from), arriving: Some(RefCell::default()) };
-        let summary =
-            import::import(store.as_ref(), &entity, file, &[], from, &hidden).await.map_err(failed)?;
+        let known = Fields::default();
+        let summary = import::import(store.as_ref(), &entity, file, &[], &known, from, &hidden).await;
+        let summary = summary.map_err(failed)?;
         let arriving = entity.arriving.unwrap_or_default().into_inner();
         assumptions.push(format!(
             "{} Those before the start are history.",
