@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     check, contacts, demo, doctor, enroll, events, explain, import, init, leads, mail, migrate, plugin,
-    prune, run, runs, schema, worker, workflows,
+    prune, run, runs, schema, simulate, test, worker, workflows,
 };
 
 /// Marketing automation from YAML files: campaigns whose steps are sandboxed plugins, in one database file.
@@ -32,6 +32,8 @@ Begin with:
   dripline demo                see the whole product in small, with sample contacts
   dripline init campaigns      make a workspace with a small campaign that works
   dripline check               find what is wrong in it
+  dripline test                run the tests of the campaigns
+  dripline simulate            see what the campaigns would do over the next 60 days
   dripline doctor              find what is wrong around it: store, mail servers, processes, plugins
 
 Environment:
@@ -52,6 +54,8 @@ pub(crate) enum Command {
     Check(check::Args),
     Explain(explain::Args),
     Schema(schema::Args),
+    Simulate(simulate::Args),
+    Test(test::Args),
     Import(import::Args),
     Events(events::Args),
     Run(run::Args),

@@ -73,17 +73,27 @@ impl Composer {
     pub(crate) fn compose(&self, message: &DueMessage, email: &Email) -> Result<Composed, String> {
         let token = token(message);
         let unsubscribe = self.unsubscribe(&token);
-        let rendered = email
+        let rendered = self.render(message, email, &unsubscribe)?;
+        self.build(message, &token, &unsubscribe, rendered)
+    }
+
+    /// Does what can fail of [`Composer::compose`], without the bytes.
+    pub(crate) fn rehearse(&self, message: &DueMessage, email: &Email) -> Result<(), String> {
+        address(&message.to).map_err(|error| error.to_string())?;
+        self.render(message, email, &self.unsubscribe(&token(message))).map(drop)
+    }
+
+    fn render(&self, message: &DueMessage, email: &Email, unsubscribe: &str) -> Result<Rendered, String> {
+        email
             .render(&View {
                 contact: &message.contact,
                 subject: &message.subject,
                 topic: message.topic.as_deref(),
                 sender_name: &self.sender.name,
                 sender_email: &self.sender.email,
-                unsubscribe_url: &unsubscribe,
+                unsubscribe_url: unsubscribe,
             })
-            .map_err(|error| error.to_string())?;
-        self.build(message, &token, &unsubscribe, rendered)
+            .map_err(|error| error.to_string())
     }
 
     fn build(

@@ -5,6 +5,8 @@ use std::time::Duration;
 use dripline_store::UncertainRule;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::rehearsal::Rehearsal;
+
 /// For how long nobody else touches a message that is about to be sent, and nothing of it leaves afterwards. A message
 /// waits for its turn for a part of it; and the rest is what the clocks of several machines may differ by.
 const LEASE: SignedDuration = SignedDuration::from_mins(10);
@@ -48,6 +50,8 @@ pub struct Sender {
 /// Where messages go.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Transport {
+    /// Nowhere: a message is rendered and counts as sent, and the rehearsal is told of it.
+    Rehearsal(Rehearsal),
     /// Into the store: a message counts as sent as soon as its source is kept there.
     Mailbox,
     /// To the first of these SMTP servers, in order of preference, that is not down.

@@ -13,6 +13,7 @@ use dripline_store::{
     Abandoned, Catalog, Claimant, Delivery, DeliveryResult, DueMessage, ErrorKind, OnUncertain, Outbox,
     Outgoing, Store, UncertainRule,
 };
+use dripline_template::Email;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tracing::debug;
@@ -23,6 +24,7 @@ use crate::{
     emails::Emails,
     error::{DeliveryError, Doing as _},
     fleet::Fleet,
+    rehearsal::{Rehearsal, Rehearsed},
     smtp::Verdict,
 };
 
@@ -66,6 +68,8 @@ pub struct Deliverer {
     catalog: Arc<dyn Catalog>,
     emails: Emails,
     fleet: Option<Fleet>,
+    /// Where nothing is sent and nothing is kept.
+    rehearsal: Option<Rehearsal>,
     /// Until when the rate of a server holds back what is due.
     held_until: std::sync::Mutex<Option<Timestamp>>,
     /// Two rounds at once would share the connections and the claims.
@@ -101,8 +105,12 @@ impl Deliverer {
             catalog,
             emails: Emails::default(),
             fleet: match &config.transport {
-                Transport::Mailbox => None,
+                Transport::Mailbox | Transport::Rehearsal(_) => None,
                 Transport::Smtp(servers) => Some(Fleet::new(servers, Arc::clone(&clock))?),
+            },
+            rehearsal: match &config.transport {
+                Transport::Rehearsal(rehearsal) => Some(rehearsal.clone()),
+                Transport::Mailbox | Transport::Smtp(_) => None,
             },
             clock,
             held_until: std::sync::Mutex::default(),
@@ -143,9 +151,10 @@ impl Deliverer {
     pub async fn deliver_due(&self) -> Result<Delivered, DeliveryError> {
         let _alone = self.round.lock().await;
         self.hold_until(None);
-        match &self.fleet {
-            Some(fleet) => self.send_due(fleet).await,
-            None => self.keep_due().await,
+        match (&self.fleet, &self.rehearsal) {
+            (Some(fleet), _) => self.send_due(fleet).await,
+            (None, Some(rehearsal)) => self.rehearse_due(rehearsal).await,
+            (None, None) => self.keep_due().await,
         }
     }
 
@@ -218,14 +227,7 @@ impl Deliverer {
         let mut composed = Vec::with_capacity(due.len());
         let mut failed = Vec::new();
         for message in due {
-            // Days may lie between the step and this try, and a withdrawal holds from the moment it is known.
-            if !message.transactional && !message.contact.consents_to_email(message.topic.as_deref()) {
-                let why = "not sent: consent was withdrawn after it was queued".to_owned();
-                failed.push(Delivery { id: message.id, result: DeliveryResult::Failed(why) });
-                continue;
-            }
-            let email = self.emails.of(self.catalog.as_ref(), &message).await.doing("read a template")?;
-            match email.and_then(|email| self.composer.compose(&message, &email)) {
+            match self.email(&message).await?.and_then(|email| self.composer.compose(&message, &email)) {
                 Ok(ready) => composed.push((ready, Past::of(&message))),
                 Err(why) => failed.push(Delivery { id: message.id, result: DeliveryResult::Failed(why) }),
             }
@@ -233,6 +235,43 @@ impl Deliverer {
             tokio::task::yield_now().await;
         }
         Ok((composed, failed))
+    }
+
+    /// The email that a message is to be; the inner error says why it may not or cannot be sent.
+    async fn email(&self, message: &DueMessage) -> Result<Result<Arc<Email>, String>, DeliveryError> {
+        // Days may lie between the step and this try, and a withdrawal holds from the moment it is known.
+        if !message.transactional && !message.contact.consents_to_email(message.topic.as_deref()) {
+            return Ok(Err("not sent: consent was withdrawn after it was queued".to_owned()));
+        }
+        self.emails.of(self.catalog.as_ref(), message).await.doing("read a template")
+    }
+
+    /// Renders what is due, and tells the rehearsal.
+    async fn rehearse_due(&self, rehearsal: &Rehearsal) -> Result<Delivered, DeliveryError> {
+        self.recover(Abandoned::LeaseEnded).await?;
+        let mut delivered = Delivered::default();
+        loop {
+            let due = self.claim(MAILBOX_SLICE).await?;
+            if due.is_empty() {
+                return Ok(delivered);
+            }
+            let mut results = Vec::with_capacity(due.len());
+            let mut rehearsed = Vec::with_capacity(due.len());
+            for message in due {
+                let rendered =
+                    self.email(&message).await?.and_then(|email| self.composer.rehearse(&message, &email));
+                results.push(Delivery {
+                    id: message.id,
+                    result: match &rendered {
+                        Ok(()) => DeliveryResult::Sent("rehearsed, and not sent".to_owned()),
+                        Err(why) => DeliveryResult::Failed(why.clone()),
+                    },
+                });
+                rehearsed.push(Rehearsed { message, at: self.clock.now(), failure: rendered.err() });
+            }
+            delivered += self.settle(&results).await?;
+            rehearsal.add(rehearsed);
+        }
     }
 
     /// Records what became of messages.

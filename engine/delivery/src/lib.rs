@@ -21,6 +21,7 @@ mod emails;
 mod error;
 mod fleet;
 mod pace;
+mod rehearsal;
 mod round;
 mod smtp;
 #[cfg(test)]
@@ -32,4 +33,5 @@ pub use config::{
 pub use deliverer::{Delivered, Deliverer};
 pub use dripline_store::{Abandoned, OnUncertain, UncertainRule};
 pub use error::{DeliveryError, DeliveryErrorKind};
+pub use rehearsal::{Rehearsal, Rehearsed};
 pub use smtp::probe;

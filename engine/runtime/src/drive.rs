@@ -144,6 +144,28 @@ impl Engine {
         Ok(())
     }
 
+    /// Does and delivers everything that is due at `now`, in the order that [`Engine::fast_forward`] takes. For who drives
+    /// the clock and has something to do between two moments.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn settle_moment(&self, now: Timestamp) -> Result<Moment> {
+        let (settled, _) = self.settle_in(Order::Fixed, || now).await?;
+        let due = self.deliverer.next_due().await.while_doing("ask which message is due next")?;
+        let delivered =
+            if due.is_some_and(|due| due <= now) { self.deliver().await? } else { Delivered::default() };
+        Ok(Moment { now, settled, delivered })
+    }
+
+    /// When there is something to do next, a schedule's firing after `now` included. It may lie in the past.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn upcoming(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        let due = self.next_due().await?;
+        Ok([due, self.next_firing(now)?].into_iter().flatten().min())
+    }
+
     async fn next_moment(&self) -> Result<Option<Timestamp>> {
         let Some(due) = self.next_due().await? else { return Ok(None) };
         let firing = self.next_firing(self.clock.now())?;

@@ -20,6 +20,17 @@ use crate::{
     policy::plain,
 };
 
+/// How the reason begins of a run that reached a goal.
+const WON: &str = "goal reached: ";
+/// How the reason begins of a run that reached an exit.
+const LEFT: &str = "left the workflow: ";
+
+/// Whether a run that ended for this reason reached a goal or an exit of its workflow where it stood, and no step that ends
+/// it.
+pub fn is_reached_anywhere(reason: &str) -> bool {
+    reason.starts_with(WON) || reason.starts_with(LEFT)
+}
+
 /// The goals and exits of one version, in the order of the file, goals first.
 #[derive(Debug, Default)]
 pub(crate) struct Goals(Vec<Goal>);
@@ -95,9 +106,9 @@ impl Goals {
             (None, None) => return None,
         };
         Some(if goal.wins {
-            (RunStatus::Won, format!("goal reached: {what}"))
+            (RunStatus::Won, format!("{WON}{what}"))
         } else {
-            (RunStatus::Completed, format!("left the workflow: {what}"))
+            (RunStatus::Completed, format!("{LEFT}{what}"))
         })
     }
 }

@@ -39,3 +39,4 @@ pub use drive::{Moment, Settled};
 pub use engine::{Engine, Options};
 pub use entrance::{Answer, Entrance};
 pub use error::{Error, ErrorKind, Result};
+pub use goals::is_reached_anywhere;

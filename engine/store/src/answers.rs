@@ -51,6 +51,21 @@ pub(crate) trait Answers: Send {
     /// Names of attributes in their order, and the types that their values had.
     async fn attribute_types(&mut self) -> Raw<Vec<(String, i64)>>;
 
+    /// Since an instant: version, node, kind, how many decisions.
+    async fn decision_counts(&mut self, since: i64) -> Raw<Vec<(i64, Option<i64>, i64, i64)>>;
+    /// Since an instant: version, node, how many runs.
+    async fn visit_counts(&mut self, since: i64) -> Raw<Vec<(i64, i64, i64)>>;
+    /// Since an instant: version, node, kind, reason, how many decisions, of all kinds but these three; the most
+    /// frequent first.
+    async fn reason_counts(
+        &mut self,
+        since: i64,
+        without: [i64; 3],
+        limit: i64,
+    ) -> Raw<Vec<(i64, Option<i64>, i64, String, i64)>>;
+    /// Since an instant: representative's key and name, whole days since the epoch, how many assignments.
+    async fn assignment_counts(&mut self, since: i64) -> Raw<Vec<(String, String, i64, i64)>>;
+
     /// What happened to a contact, except live events that wait for their time; a membership changes at once.
     async fn events(&mut self, contact: i64) -> Raw<Vec<EventLine>>;
     /// What was decided about a contact.

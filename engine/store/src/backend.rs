@@ -9,8 +9,8 @@ use dripline_model::{
 use jiff::{Timestamp, civil::Date};
 
 use crate::{
-    ContactFilter, ContactRow, Counts, EventRow, Import, Ingest, Lead, MessageFilter, MessageRow, Prunable,
-    Pruned, Pruning, Reports, Result, RowResult, RunFilter, RunRow, Standing, TimelineEntry,
+    Activity, ContactFilter, ContactRow, Counts, EventRow, Import, Ingest, Lead, MessageFilter, MessageRow,
+    Prunable, Pruned, Pruning, Reports, Result, RowResult, RunFilter, RunRow, Standing, TimelineEntry,
     answers::Answers,
     error::{Doing as _, Raw},
     logic::{
@@ -99,6 +99,11 @@ impl<B: Backend> Reports for B {
     async fn counts(&self) -> Result<Counts> {
         let counts = async { report::counts(&mut self.reader().await?).await };
         counts.await.doing("count what is in the store")
+    }
+
+    async fn activity(&self, since: Timestamp) -> Result<Activity> {
+        let activity = async { report::activity(&mut self.reader().await?, since).await };
+        activity.await.doing("sum up what happened")
     }
 
     async fn known_attributes(&self) -> Result<Vec<(String, ValueTypes)>> {

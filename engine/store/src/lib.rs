@@ -21,6 +21,7 @@ mod report;
 mod retention;
 mod sets;
 pub mod sqlite;
+mod timeline_text;
 mod transaction;
 mod versions;
 mod words;

@@ -153,6 +153,10 @@ pub struct DueMessage {
     pub key: String,
     /// The run that wants it sent.
     pub run: RunId,
+    /// The workflow's name.
+    pub workflow: String,
+    /// The step's id.
+    pub step: String,
     /// Who receives it: everything known, for the template.
     pub contact: Contact,
     /// Template name.

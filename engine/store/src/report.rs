@@ -50,6 +50,9 @@ pub trait Reports: Send + Sync {
     /// Totals.
     async fn counts(&self) -> Result<Counts>;
 
+    /// What happened since an instant, in sums.
+    async fn activity(&self, since: Timestamp) -> Result<Activity>;
+
     /// The names of attributes that contacts have, and which types their values have had, for the checker.
     async fn known_attributes(&self) -> Result<Vec<(String, ValueTypes)>>;
 }
@@ -127,6 +130,75 @@ pub struct Standing {
     pub status: RunStatus,
     /// How many.
     pub runs: u64,
+}
+
+/// What happened in a time, in sums; for reports over many contacts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Decisions by version, node and kind.
+    pub decisions: Vec<DecisionCount>,
+    /// Runs by version and node.
+    pub visits: Vec<VisitCount>,
+    /// The most frequent reasons of decisions that are no plain progress, the most frequent first: at most
+    /// [`MOST_REASONS`].
+    pub reasons: Vec<ReasonCount>,
+    /// Assignments by representative, in the order of their keys.
+    pub assignments: Vec<AssignmentCount>,
+}
+
+/// How many reasons an [`Activity`] has at most.
+pub const MOST_REASONS: usize = 2_000;
+
+/// How often something was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecisionCount {
+    /// The version.
+    pub version: VersionId,
+    /// The node, where one is concerned.
+    pub node: Option<NodeIndex>,
+    /// How.
+    pub kind: DecisionKind,
+    /// How many times.
+    pub decisions: u64,
+}
+
+/// How many runs came by a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VisitCount {
+    /// The version.
+    pub version: VersionId,
+    /// The node.
+    pub node: NodeIndex,
+    /// How many runs, each counted once.
+    pub runs: u64,
+}
+
+/// How often something was decided for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReasonCount {
+    /// The version.
+    pub version: VersionId,
+    /// The node, where one is concerned.
+    pub node: Option<NodeIndex>,
+    /// How.
+    pub kind: DecisionKind,
+    /// Why.
+    pub reason: String,
+    /// How many times.
+    pub decisions: u64,
+}
+
+/// What a representative received on one day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssignmentCount {
+    /// Key of the representative.
+    pub rep: String,
+    /// Name of the representative.
+    pub rep_name: String,
+    /// The day, UTC.
+    pub day: jiff::civil::Date,
+    /// How many contacts.
+    pub assignments: u64,
 }
 
 /// A contact that was handed to a representative.

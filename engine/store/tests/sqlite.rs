@@ -42,6 +42,22 @@ async fn what_was_committed_is_there_when_the_file_is_opened_again() {
 }
 
 #[tokio::test]
+async fn a_copy_has_everything_and_goes_its_own_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dripline.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    add_contact(&store, "anna").await;
+    let before = std::fs::read(&path).unwrap();
+    let copy = SqliteStore::copy_of(&path).await.unwrap();
+    assert!(copy.find_contact("anna").await.unwrap().is_some());
+    add_contact(&copy, "bert").await;
+    assert_eq!((copy.counts().await.unwrap().contacts, store.counts().await.unwrap().contacts), (2, 1));
+    assert_eq!(std::fs::read(&path).unwrap(), before, "what is copied is only read");
+    assert!(SqliteStore::copy_of(&directory.path().join("none.db")).await.is_err());
+    assert!(!directory.path().join("none.db").exists());
+}
+
+#[tokio::test]
 async fn a_new_file_may_be_opened_by_many_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("dripline.db");

@@ -395,6 +395,76 @@ samples.yaml is a list of contacts to render templates for, each with what a con
     Twins = "E0722", "Two files define the same workflow.", r"
 Each would undo the other whenever they are published. Give one of them another `name`.
 ";
+    Chance = "E0901", "A chance is not a percentage from 0% to 100%.", r"
+    click: 20%
+    click: {chance: 20%, after: 1m..3h}
+";
+    Delay = "E0902", "A delay cannot be read.", r"
+A duration of fixed length (`2h`, `3d`; a day has 24 hours here), or two of them, the shorter one first:
+
+    open: {chance: 40%, after: 5m..2d}
+";
+    Idle = "E0903", "A rule of a behaviour does nothing.", r"
+A rule about mails says at least one of `open`, `click`, `reply`, `unsubscribe` and `events`:
+
+    mails:
+      - {template: trial/welcome, open: 60%, click: 20%}
+";
+    NoWorkflow = "E0904", "A workflow does not exist.", r"
+The name is the one under `name:` in the workflow's file.
+";
+    Moment = "E0905", "A time in a test cannot be read.", r"
+Write a date and time where the test is (its `time_zone`, else the workspace's), an instant with its offset, or how long after the start of the test:
+
+    at: 2024-03-04T09:00
+    at: 2024-03-04T09:00+01:00
+    at: 2d
+";
+    NoContact = "E0906", "A test names a contact that it does not have.", r"
+Contacts stand under `contacts:`, of the test or of the whole file, each under a name of its own:
+
+    contacts:
+      mia: {email: mia@harbour.example, country: DE, consent: {email: true}}
+";
+    NoStep = "E0907", "A test names a step that its workflow does not have.", r"
+Steps are named by their `id`; one without an `id` is called after its place: `step-2`, `step-3.then-1`. Where a test is of several workflows, `WORKFLOW/STEP` says which is meant.
+";
+    NothingExpected = "E0908", "A test expects nothing, so that it could not fail.", r"
+    expect:
+      mia:
+        mails: [trial/welcome]
+        end: completed
+";
+    Comparison = "E0909", "What a score shall be cannot be read.", r#"
+    scores: {fit: 30, intent: ">= 20"}
+"#;
+    End = "E0910", "How a run shall end cannot be read.", r"
+One of the words `completed`, `won`, `active`, `failed` and `cancelled`, the reason of an `exit`, or both and the step where it stands:
+
+    end: completed
+    end: handed to sales
+    end: {status: completed, reason: handed to sales, step: step-4.then-2}
+";
+    NoSuchRepresentative = "E0911", "A representative does not exist.", r"
+Representatives are written in teams.yaml; a test names one by its `key`.
+";
+    GivenContact = "E0912", "A contact of a test cannot be as it is written.", r"
+A contact has attributes by their names, and beside them:
+
+    mia:
+      email: mia@harbour.example
+      external_id: c-001            # without it the name that the contact has in the test
+      consent: {email: true}
+      tags: [vip]
+      scores: {fit: 20}
+      segments: [in-nurture]
+      owner: ada
+      created_at: 2024-01-31T09:30
+";
+    DuplicateTest = "E0913", "Two tests of a file have the same name.", "";
+    TestContradiction = "E0914", "A test expects what cannot both be.", r"
+For example a mail and `no_mails: true` for the same contact, or a step under `steps` as well as under `never`.
+";
     Unreachable = "W0301", "No run reaches a step.", r"
 Every way above it ends in `exit` or jumps elsewhere with `goto`.
 ";

@@ -4,9 +4,12 @@
 //! [`check`] reads a workflow. It never panics and never overflows the stack, whatever the text: nesting, size and
 //! aliases are limited before anything is built. [`teams`] reads `teams.yaml`, [`schedule`] is five-field cron as
 //! people expect it; [`fields`] reads `fields.yaml`, [`samples`] renders what a workflow sends for sample contacts,
+//! [`behaviour`] reads what contacts are assumed to do in a simulation, [`campaign_test`] the tests of campaigns,
 //! [`document`] fits any other file to a schema, and [`json_schema`] describes all of them for editors. Nothing here does
 //! I/O; what a workflow may refer to comes in with the [`Environment`].
 
+pub mod behaviour;
+pub mod campaign_test;
 mod code;
 mod config;
 mod diagnostic;

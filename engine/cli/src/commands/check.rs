@@ -22,7 +22,7 @@ use crate::{
 Ends with 1 if there is any error; warnings alone end with 0.
 `dripline explain CODE` explains a complaint.")]
 pub(crate) struct Args {
-    /// Workflow files to check; by default all of the workspace
+    /// Workflow files, and files of tests, to check; by default all of the workspace
     paths: Vec<PathBuf>,
     /// How to print what was found: text for people, json, or sarif (2.1.0) for CI
     #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORMAT")]
@@ -45,7 +45,7 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
         Workspace::find_to_check(global.workspace.as_deref().or_else(|| beside(&args.paths)))?;
     let host = workspace.host()?;
     let plugins = workspace.plugins(&host).await?;
-    let files = if args.paths.is_empty() { workspace.workflow_files()? } else { args.paths.clone() };
+    let files = if args.paths.is_empty() { workspace.all_files()? } else { args.paths.clone() };
     // Which store is meant stands in the settings.
     let experience = if mistakes.is_empty() { workspace.experience().await? } else { Experience::default() };
     let mut checked = workspace.check_knowing(&files, &plugins, experience).await?;
@@ -61,6 +61,7 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
                 "errors": errors,
                 "warnings": warnings,
                 "workflows": checked.workflows.iter().map(|workflow| &workflow.source.path).collect::<Vec<_>>(),
+                "tests": checked.tests.iter().map(|tests| &tests.source.path).collect::<Vec<_>>(),
                 "diagnostics": checked.diagnostics,
             }),
         )?,
@@ -69,7 +70,7 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
 }
 
 /// The workspace of the files that are to be checked, where it is not that of the current folder.
-fn beside(paths: &[PathBuf]) -> Option<&Path> {
+pub(super) fn beside(paths: &[PathBuf]) -> Option<&Path> {
     paths.first()?.ancestors().skip(1).find(|folder| folder.join(crate::workspace::SETTINGS_FILE).is_file())
 }
 
@@ -81,7 +82,10 @@ fn print(checked: &CheckedWorkspace, workspace: &Workspace, out: &mut Out) -> Re
         let stray = workspace.shown(&stray);
         writeln!(out, "{WARNING}note{WARNING:#}: {stray} is not installed: dripline plugin add {stray}")?;
     }
-    let files = plural(checked.workflows.len() as u64, "workflow");
+    let mut files = plural(checked.workflows.len() as u64, "workflow");
+    if !checked.tests.is_empty() {
+        files = format!("{files} and {}", plural(checked.tests.len() as u64, "test file"));
+    }
     let (errors, warnings) = (checked.count(Severity::Error), checked.count(Severity::Warning));
     match (summarise(errors, warnings), errors) {
         (None, _) => writeln!(out, "{GOOD}{files} checked, nothing is wrong{GOOD:#}")?,

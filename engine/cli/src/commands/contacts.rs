@@ -11,7 +11,7 @@ use crate::{
     args::{Format, Global, Listing},
     output::{
         FAINT, HEADING, JsonList, Out, cell, clean, contact_json, json, message_json, score_list, time,
-        timeline_json, timeline_line, write_rows,
+        timeline_json, write_rows,
     },
     problem::{Exit, Problem},
     workspace::Workspace,
@@ -159,7 +159,7 @@ fn print(contact: &Contact, timeline: &[TimelineEntry], out: &mut Out) -> Result
         writeln!(out, "  nothing yet")?;
     }
     for entry in timeline {
-        let (what, sentence) = timeline_line(entry);
+        let (what, sentence) = entry.line();
         writeln!(out, "  {FAINT}{}{FAINT:#}  {what:<12} {}", time(entry.at), clean(&sentence))?;
     }
     Ok(())

@@ -94,9 +94,8 @@ async fn import_sample(store: &dyn Store, dir: &Path) -> Result<(u64, u64), Prob
     let contacts =
         import::import(store, &Contacts, &file, &[], &known, now, &hidden).await.map_err(broken)?;
     let file = dir.join("data/events.csv");
-    let events = import::import(store, &Events { live: true }, &file, &[], &known, now, &hidden)
-        .await
-        .map_err(broken)?;
+    let events =
+        import::import(store, &Events::all(true), &file, &[], &known, now, &hidden).await.map_err(broken)?;
     Ok((contacts.inserted, events.inserted))
 }
 

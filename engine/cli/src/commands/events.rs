@@ -38,5 +38,5 @@ Events are history unless you say --live: history is shown with the contact and 
 
 pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Problem> {
     let Command::Import { file, live } = &args.command;
-    import_file(&Events { live: *live }, file, global, out).await
+    import_file(&Events::all(*live), file, global, out).await
 }

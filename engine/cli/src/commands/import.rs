@@ -87,7 +87,7 @@ pub(super) async fn import_file<E: Entity>(
 }
 
 /// What is known of contacts: what `fields.yaml` declares, and what the store has seen.
-async fn known(workspace: &Workspace, store: &dyn Store) -> Result<Fields, Problem> {
+pub(super) async fn known(workspace: &Workspace, store: &dyn Store) -> Result<Fields, Problem> {
     let declared = workspace.declared_fields()?.map_err(|mistakes| {
         let first = mistakes.first();
         let place = first.map(|first| format!("{}:{}", first.path, first.line)).unwrap_or_default();

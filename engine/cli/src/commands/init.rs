@@ -31,6 +31,7 @@ const STARTER: &[(&str, &str)] = starter! {
     "dripline.yaml" from "dripline.yaml",
     "teams.yaml" from "teams.yaml",
     "workflows/welcome.yaml" from "workflows/welcome.yaml",
+    "workflows/welcome.test.yaml" from "workflows/welcome.test.yaml",
     "templates/welcome.html" from "templates/welcome.html",
     "templates/nudge.html" from "templates/nudge.html",
     "templates/layout.html" from "templates/layout.html",
@@ -63,6 +64,8 @@ pub(crate) fn execute(args: &Args, out: &mut Out) -> Result<Exit, Problem> {
         "\n{HEADING}Try next{HEADING:#}
   cd {}
   dripline check                               is everything right?
+  dripline test                                does the campaign do what its test says?
+  dripline simulate --contacts contacts.csv    what would happen over the next 60 days?
   dripline import contacts.csv                 bring the sample contacts in
   dripline run                                 publish the campaign
   dripline enroll welcome mia@harbour.example  send somebody on the way

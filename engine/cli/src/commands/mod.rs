@@ -18,6 +18,8 @@ pub(crate) mod prune;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod schema;
+pub(crate) mod simulate;
+pub(crate) mod test;
 pub(crate) mod worker;
 pub(crate) mod workflows;
 
@@ -38,6 +40,8 @@ pub(crate) async fn execute(Cli { global, command }: Cli, out: &mut Out) -> Resu
         Command::Check(args) => check::execute(&args, &global, out).await,
         Command::Explain(args) => explain::execute(&args, out),
         Command::Schema(args) => schema::execute(&args, &global, out).await,
+        Command::Simulate(args) => simulate::execute(&args, &global, out).await,
+        Command::Test(args) => test::execute(&args, &global, out).await,
         Command::Import(args) => import::execute(&args, &global, out).await,
         Command::Events(args) => events::execute(&args, &global, out).await,
         Command::Run(args) => run::execute(&args, &global, out).await,

@@ -10,8 +10,8 @@ use super::find_contact;
 use crate::{
     args::{Format, Global, Listing},
     output::{
-        FAINT, HEADING, JsonList, Out, Tone, cell, clean, json, plural, run_json, time, timeline_json,
-        timeline_line, toned, write_rows,
+        FAINT, HEADING, JsonList, Out, Tone, cell, clean, json, plural, run_json, time, timeline_json, toned,
+        write_rows,
     },
     problem::{Exit, Problem},
     workspace::Workspace,
@@ -176,7 +176,7 @@ async fn show(store: &dyn Store, run: RunId, format: Format, out: &mut Out) -> R
         writeln!(out, "  stands at {}, due {} UTC", row.step, time(due))?;
     }
     for entry in &decisions {
-        let (what, sentence) = timeline_line(entry);
+        let (what, sentence) = entry.line();
         writeln!(out, "  {FAINT}{}{FAINT:#}  {what:<12} {}", time(entry.at), clean(&sentence))?;
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! Rows of events.
 
+use std::cell::RefCell;
+
 use dripline_store::{EventRow, Import, RowResult};
 use jiff::Timestamp;
 use serde_json::Map;
@@ -82,10 +84,19 @@ impl Fields for EventField {
 }
 
 /// Events as what a file holds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Events {
-    /// Whether they arrive at their own times and trigger workflows.
-    pub(crate) live: bool,
+    /// From when on they arrive at their own times and trigger workflows; without it all are history.
+    pub(crate) live_from: Option<Timestamp>,
+    /// Contact, name and time of those that arrive, where somebody wants to know.
+    pub(crate) arriving: Option<RefCell<Vec<(String, String, Timestamp)>>>,
+}
+
+impl Events {
+    /// History, or events that all arrive.
+    pub(crate) fn all(live: bool) -> Self {
+        Self { live_from: live.then_some(Timestamp::MIN), arriving: None }
+    }
 }
 
 impl Entity for Events {
@@ -106,14 +117,19 @@ impl Entity for Events {
                 }
             }
         }
-        Ok(EventRow {
+        let at = at.ok_or("the row has no time")?;
+        let row = EventRow {
             key,
             contact: contact.ok_or("the row names no contact")?,
             name: name.ok_or("the row names no event")?,
-            at: at.ok_or("the row has no time")?,
+            at,
             properties,
-            live: self.live,
-        })
+            live: self.live_from.is_some_and(|from| at >= from),
+        };
+        if let Some(arriving) = self.arriving.as_ref().filter(|_| row.live) {
+            arriving.borrow_mut().push((row.contact.clone(), row.name.clone(), at));
+        }
+        Ok(row)
     }
 
     fn key(row: &EventRow) -> Option<&str> {

@@ -15,7 +15,7 @@ pub(crate) use chart::BarChart;
 pub(crate) use json::{JsonList, contact_json, json, message_json, run_json, timeline_json};
 pub(crate) use sarif::sarif;
 pub(crate) use table::{Tone, cell, table, toned, write_rows, write_table};
-pub(crate) use text::{clean, count, plural, score_list, time, timeline_line};
+pub(crate) use text::{clean, count, plural, score_list, time};
 
 use crate::problem::{Exit, Problem};
 

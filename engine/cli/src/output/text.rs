@@ -2,10 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use dripline_model::decision::DecisionKind;
-use dripline_store::{TimelineEntry, TimelineWhat};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 
 /// Text that came from outside, on one line and without anything that a terminal would obey.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
@@ -43,55 +40,6 @@ pub(crate) fn plural(number: u64, noun: &str) -> String {
 pub(crate) fn score_list(scores: &BTreeMap<String, i64>) -> String {
     let each: Vec<_> = scores.iter().map(|(name, points)| format!("{} {points}", clean(name))).collect();
     each.join(", ")
-}
-
-/// What a timeline's entry says, as `(word for what it is, sentence)`.
-pub(crate) fn timeline_line(entry: &TimelineEntry) -> (&'static str, String) {
-    match &entry.what {
-        TimelineWhat::Event { name, properties, live } => {
-            let history = if *live { "" } else { " (history)" };
-            ("event", format!("{name}{}{history}", properties_text(properties)))
-        }
-        TimelineWhat::Decision { workflow, step, kind, reason, .. } => {
-            let step = step.as_ref().map(|step| format!(", {step}")).unwrap_or_default();
-            (word(*kind), format!("{reason} [{workflow}{step}]"))
-        }
-        TimelineWhat::Score { score, points, total, because, taken_back } => {
-            let until = taken_back.map(|at| format!(" (worked out anew on {})", at.strftime("%Y-%m-%d")));
-            ("score", format!("{score} {points:+} = {total}: {because}{}", until.unwrap_or_default()))
-        }
-        TimelineWhat::Message { id, subject, template, status, detail } => {
-            let detail = detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
-            ("mail", format!("{} {template} \"{subject}\" [mail {id}]{detail}", status.name()))
-        }
-        TimelineWhat::Assigned { rep, team, because } => {
-            let team = team.as_ref().map(|team| format!(" of team {team}")).unwrap_or_default();
-            ("assigned", format!("to {rep}{team}: {because}"))
-        }
-        TimelineWhat::Segment { segment, joined } => {
-            ("segment", format!("{} {segment}", if *joined { "joined" } else { "left" }))
-        }
-        TimelineWhat::Consent { topic, given } => {
-            ("consent", format!("{topic} {}", if *given { "given" } else { "withdrawn" }))
-        }
-        _ => ("other", String::new()),
-    }
-}
-
-/// A decision's name with a space where programs have an underscore.
-fn word(kind: DecisionKind) -> &'static str {
-    match kind {
-        DecisionKind::NotEnrolled => "not enrolled",
-        kind => kind.name(),
-    }
-}
-
-fn properties_text(properties: &Map<String, Value>) -> String {
-    if properties.is_empty() {
-        return String::new();
-    }
-    let each: Vec<_> = properties.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-    format!(" {{{}}}", each.join(", "))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use dripline_workflow::{
     teams,
 };
 
-use super::{Experience, LoadedPlugin, Workspace, samples};
+use super::{CheckedTests, Experience, LoadedPlugin, Workspace, samples, tests::is_test};
 use crate::{output::plural, problem::Problem};
 
 /// A workspace's files, checked.
@@ -32,6 +32,8 @@ pub(crate) struct CheckedWorkspace {
     pub(crate) representatives: Vec<Representative>,
     /// The teams.
     pub(crate) teams: Vec<Team>,
+    /// The tests of campaigns, as far as they were asked for.
+    pub(crate) tests: Vec<CheckedTests>,
     /// Complaints about all of that.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -70,15 +72,6 @@ pub(crate) fn summarise(errors: u64, warnings: u64) -> Option<String> {
 }
 
 impl Workspace {
-    /// Checks the teams, and every workflow with what it uses.
-    pub(crate) async fn check_all(
-        &self,
-        plugins: &BTreeMap<String, LoadedPlugin>,
-    ) -> Result<CheckedWorkspace, Problem> {
-        let files = self.workflow_files()?;
-        self.check_files(&files, plugins).await
-    }
-
     /// Checks the teams, and these workflow files with what they use.
     pub(crate) async fn check_files(
         &self,
@@ -111,6 +104,8 @@ impl Workspace {
             now: Some(SystemClock.now()),
         };
         let mut workflows: Vec<CheckedFile> = Vec::with_capacity(files.len());
+        let (test_files, files): (Vec<&PathBuf>, Vec<&PathBuf>) =
+            files.iter().partition(|file| is_test(file));
         for file in files {
             let source = self.read_source(file)?;
             let mut checked = dripline_workflow::check(&source, &environment);
@@ -134,7 +129,16 @@ impl Workspace {
             }
             workflows.push(CheckedFile { source, program: checked.program });
         }
-        Ok(CheckedWorkspace { workflows, templates, representatives, teams, diagnostics })
+        let mut checked = CheckedWorkspace {
+            workflows,
+            templates: templates.clone(),
+            representatives,
+            teams,
+            tests: Vec::new(),
+            diagnostics,
+        };
+        self.check_tests(&test_files, &environment, &mut checked)?;
+        Ok(checked)
     }
 
     /// What is known of contacts: what `fields.yaml` declares, what the store has seen, and the segments that there are.
@@ -196,10 +200,27 @@ impl Workspace {
         Ok(Some(contacts))
     }
 
-    /// The files in `workflows/`, folders within it included, in the order of their names.
+    /// The workflow files in `workflows/`, folders within it included, in the order of their names.
     pub(crate) fn workflow_files(&self) -> Result<Vec<PathBuf>, Problem> {
+        self.yaml_files(|file| !is_test(file))
+    }
+
+    /// The files of tests there.
+    pub(crate) fn test_files(&self) -> Result<Vec<PathBuf>, Problem> {
+        self.yaml_files(is_test)
+    }
+
+    /// The workflow files, and then those of tests.
+    pub(crate) fn all_files(&self) -> Result<Vec<PathBuf>, Problem> {
+        let mut files = self.workflow_files()?;
+        files.extend(self.test_files()?);
+        Ok(files)
+    }
+
+    fn yaml_files(&self, is_wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, Problem> {
         let mut files = Vec::new();
         collect_yaml(&self.path("workflows"), &mut files)?;
+        files.retain(|file| is_wanted(file));
         files.sort();
         Ok(files)
     }

@@ -8,6 +8,7 @@ mod retention;
 mod samples;
 mod settings;
 mod store;
+mod tests;
 
 use std::{
     env, fs,
@@ -17,7 +18,7 @@ use std::{
 
 use dripline_delivery::DeliveryConfig;
 use dripline_plugin_host::{Host, HostConfig, Limits};
-use dripline_store::{Migrated, Store};
+use dripline_store::{Migrated, Store, sqlite::SqliteStore};
 use dripline_workflow::Diagnostic;
 
 use crate::problem::Problem;
@@ -26,6 +27,7 @@ pub(crate) use experience::Experience;
 pub(crate) use plugins::{LoadedPlugin, Lock, LockedPlugin, Origin, load_file};
 pub(crate) use samples::schema as samples_schema;
 pub(crate) use settings::{FILE as SETTINGS_FILE, Settings, SmtpSettings};
+pub(crate) use tests::CheckedTests;
 
 /// A workspace on disk.
 #[derive(Debug, Clone)]
@@ -101,6 +103,14 @@ impl Workspace {
     /// Opens the store, and makes it if it is not there yet.
     pub(crate) async fn open_store(&self) -> Result<Arc<dyn Store>, Problem> {
         self.settings.store.open(&self.root).await
+    }
+
+    /// A copy of the store in which one may try things out; the store itself is only read. Empty where there is none yet.
+    pub(crate) async fn copy_of_store(&self) -> Result<Arc<dyn Store>, Problem> {
+        if self.is_store_missing() {
+            return Ok(Arc::new(SqliteStore::in_memory().await?));
+        }
+        self.settings.store.copy(&self.root).await
     }
 
     /// The store's file, where it is one.

@@ -524,7 +524,7 @@ mod tests {
             let text = format!("{SENDER}mail: {{smtp: {{host: localhost{smtp}}}}}\n");
             match parse(&text).unwrap().delivery_config().unwrap().transport {
                 Transport::Smtp(servers) => servers[0].port,
-                Transport::Mailbox => 0,
+                Transport::Mailbox | Transport::Rehearsal(_) => 0,
             }
         };
         assert_eq!(

@@ -171,6 +171,14 @@ impl StoreSettings {
         })
     }
 
+    /// A copy of the store, which is only read.
+    pub(super) async fn copy(&self, root: &Path) -> Result<Arc<dyn Store>, Problem> {
+        Ok(match self {
+            Self::File(file) => Arc::new(SqliteStore::copy_of(&root.join(file)).await?),
+            Self::Postgres(settings) => Arc::new(PostgresStore::copy_of(&settings.config()?).await?),
+        })
+    }
+
     /// Brings the store's schema up to date.
     pub(super) async fn migrate(&self, root: &Path) -> Result<Migrated, Problem> {
         Ok(match self {

@@ -9,7 +9,7 @@ fn what_init_makes_is_right() {
     let _steady = steady();
     assert_snapshot!(TestWorkspace::with_contacts().run(&["check"]).shown(), @"
     [exit 0]
-    1 workflow checked, nothing is wrong
+    1 workflow and 1 test file checked, nothing is wrong
     ");
 }
 

@@ -13,6 +13,7 @@ fn makes_a_workspace_and_says_what_to_try() {
       dripline.yaml
       teams.yaml
       workflows/welcome.yaml
+      workflows/welcome.test.yaml
       templates/welcome.html
       templates/nudge.html
       templates/layout.html
@@ -22,6 +23,8 @@ fn makes_a_workspace_and_says_what_to_try() {
     Try next
       cd shop
       dripline check                               is everything right?
+      dripline test                                does the campaign do what its test says?
+      dripline simulate --contacts contacts.csv    what would happen over the next 60 days?
       dripline import contacts.csv                 bring the sample contacts in
       dripline run                                 publish the campaign
       dripline enroll welcome mia@harbour.example  send somebody on the way
@@ -138,6 +141,9 @@ fn help_names_every_command_and_exit_code() {
       check      Check workflows, templates, teams, fields and settings, and say what is wrong where
       explain    Explain a code that `dripline check` prints, with an example of what is right
       schema     Print the JSON Schema of a file, for completion and checking in editors
+      simulate   See what workflows would do over the next weeks, without doing it: nothing is sent, and
+                 nothing is written
+      test       Run the tests of campaigns, workflows/*.test.yaml, on a simulated clock
       import     Import contacts from a CSV file
       events     Import what contacts did
       run        Run the workflows: publish what changed in the files, then do everything that is due
@@ -165,6 +171,8 @@ fn help_names_every_command_and_exit_code() {
       dripline demo                see the whole product in small, with sample contacts
       dripline init campaigns      make a workspace with a small campaign that works
       dripline check               find what is wrong in it
+      dripline test                run the tests of the campaigns
+      dripline simulate            see what the campaigns would do over the next 60 days
       dripline doctor              find what is wrong around it: store, mail servers, processes, plugins
 
     Environment:

@@ -11,4 +11,5 @@ mod init;
 mod mail;
 mod plugin;
 mod prune;
+mod simulate;
 mod support;

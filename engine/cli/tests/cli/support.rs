@@ -123,6 +123,7 @@ pub(crate) fn steady() -> SettingsBindDropGuard {
     settings.add_filter(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?Z?", "[time]");
     settings.add_filter(r"%20[0-9a-f]{32}\b", "%20[token]");
     settings.add_filter(r" in \d+\.\d s", " in [time]");
+    settings.add_filter(r"  \d+\.\d\d s\n", "  [time]\n");
     settings.add_filter(r"\b[0-9a-f]{12}\b", "[digest]");
     settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:[port]");
     settings.add_filter(r"[\d,]+ MiB free", "[room] free");

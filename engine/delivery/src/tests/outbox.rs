@@ -55,6 +55,8 @@ pub(crate) fn message(id: i64) -> DueMessage {
     DueMessage {
         id: MessageId(id),
         key: format!("{id}-0-0"),
+        workflow: "welcome".into(),
+        step: "step-1".into(),
         run: RunId(id),
         contact,
         template: "welcome".into(),

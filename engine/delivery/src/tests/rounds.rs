@@ -12,7 +12,9 @@ use super::{
     over_smtp,
     server::MailServer,
 };
-use crate::{Abandoned, Delivered, DeliveryConfig, OnUncertain, SmtpConfig, Tls, Transport, UncertainRule};
+use crate::{
+    Abandoned, Delivered, DeliveryConfig, OnUncertain, Rehearsal, SmtpConfig, Tls, Transport, UncertainRule,
+};
 
 #[tokio::test]
 async fn every_message_is_accepted_once_over_few_connections() {
@@ -114,6 +116,24 @@ async fn the_mailbox_keeps_everything_in_few_commits() {
     let source = outbox.row(600).outgoing.unwrap().source;
     let parsed = mail_parser::MessageParser::default().parse(&source).unwrap();
     assert_eq!(parsed.body_text(0).unwrap().trim_end(), "Hello Ada.\r\n.\r\n..two dots");
+}
+
+#[tokio::test]
+async fn a_rehearsal_renders_sends_nothing_and_keeps_nothing() {
+    let outbox = MemoryOutbox::with(3, WELCOME);
+    outbox.change(2, |message| message.contact.attributes.clear());
+    outbox.change(3, |message| message.contact.consents.clear());
+    let rehearsal = Rehearsal::default();
+    let deliverer = deliverer(&outbox, &config(Transport::Rehearsal(rehearsal.clone())));
+    let delivered = deliverer.deliver_due().await.unwrap();
+    assert_eq!(delivered, Delivered { sent: 1, failed: 2, ..Delivered::default() });
+    let told = rehearsal.take();
+    let failures: Vec<Option<&str>> = told.iter().map(|mail| mail.failure.as_deref()).collect();
+    assert_eq!(failures[0], None);
+    assert!(failures[1].unwrap().contains("first_name"), "{failures:?}");
+    assert_eq!(failures[2], Some("not sent: consent was withdrawn after it was queued"));
+    assert!(rehearsal.take().is_empty(), "each is told once");
+    assert!(outbox.row(1).outgoing.is_none(), "the bytes of a mail that nobody gets are not kept");
 }
 
 #[tokio::test]

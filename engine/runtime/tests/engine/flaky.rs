@@ -132,6 +132,7 @@ pass! { Reports {
     list_contacts(filter: &ContactFilter, limit: usize) -> Result<Vec<Contact>>;
     timeline(contact: ContactId) -> Result<Vec<TimelineEntry>>;
     leads(limit: usize) -> Result<Vec<Lead>>;
+    activity(since: Timestamp) -> Result<Activity>;
     list_runs(filter: &RunFilter, limit: usize) -> Result<Vec<RunRow>>;
     run_decisions(run: RunId) -> Result<Vec<TimelineEntry>>;
     standing() -> Result<Vec<Standing>>;

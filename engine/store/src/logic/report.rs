@@ -6,16 +6,17 @@ use dripline_model::{
     Contact,
     clock::from_ms,
     contact::Needs,
-    decision::{Awaited, RunStatus},
+    decision::{Awaited, DecisionKind, RunStatus},
     id::{ContactId, MessageId, RunId, VersionId},
     message::MessageStatus,
     program::NodeIndex,
 };
-use jiff::{civil::Date, tz::Offset};
+use jiff::{Timestamp, civil::Date, tz::Offset};
 
-use super::{distinct, everything, in_order, limit, maybe_at};
+use super::{distinct, everything, in_order, limit, maybe_at, ms};
 use crate::{
-    ContactFilter, Counts, Lead, LeadReason, MessageFilter, MessageRow, RunFilter, RunRow, Standing, Waiting,
+    Activity, AssignmentCount, ContactFilter, Counts, DecisionCount, Lead, LeadReason, MOST_REASONS,
+    MessageFilter, MessageRow, ReasonCount, RunFilter, RunRow, Standing, VisitCount, Waiting,
     answers::{Answers, MessageFields},
     error::{Raw, damaged},
 };
@@ -128,8 +129,7 @@ pub(crate) async fn sent_by_template(answers: &mut impl Answers) -> Raw<Vec<(Str
 /// Messages sent, by day.
 pub(crate) async fn sent_by_day(answers: &mut impl Answers) -> Raw<Vec<(Date, u64)>> {
     let rows = answers.sent_by_day().await?;
-    let day = |day: i64| Offset::UTC.to_datetime(from_ms(day.saturating_mul(DAY_MS))).date();
-    Ok(rows.into_iter().map(|(days, messages)| (day(days), number(messages))).collect())
+    Ok(rows.into_iter().map(|(days, messages)| (utc_day(days), number(messages))).collect())
 }
 
 /// Contacts with an owner, and why their scores are what they are.
@@ -177,6 +177,62 @@ pub(crate) async fn counts(answers: &mut impl Answers) -> Raw<Counts> {
         decisions: number(decisions),
         leads: number(leads),
     })
+}
+
+/// What happened since an instant, in sums.
+pub(crate) async fn activity(answers: &mut impl Answers, since: Timestamp) -> Raw<Activity> {
+    // What a run does on its way says little in sums, and each wait has a reason of its own.
+    let plain = [DecisionKind::Done, DecisionKind::Waiting, DecisionKind::Retrying].map(DecisionKind::code);
+    let since = ms(since);
+    let decisions = answers.decision_counts(since).await?.into_iter().map(|row| {
+        let (version, node, kind, decisions) = row;
+        Ok(DecisionCount {
+            version: VersionId(version),
+            node: maybe_node(node)?,
+            kind: decision_kind(kind)?,
+            decisions: number(decisions),
+        })
+    });
+    let decisions = decisions.collect::<Raw<_>>()?;
+    let visits = answers.visit_counts(since).await?.into_iter().map(|(version, node, runs)| {
+        let node = NodeIndex::try_from(node).map_err(|error| damaged("decision's node", error))?;
+        Ok(VisitCount { version: VersionId(version), node, runs: number(runs) })
+    });
+    let visits = visits.collect::<Raw<_>>()?;
+    let reasons = answers.reason_counts(since, plain, limit(MOST_REASONS)).await?.into_iter().map(|row| {
+        let (version, node, kind, reason, decisions) = row;
+        Ok(ReasonCount {
+            version: VersionId(version),
+            node: maybe_node(node)?,
+            kind: decision_kind(kind)?,
+            reason,
+            decisions: number(decisions),
+        })
+    });
+    let reasons = reasons.collect::<Raw<_>>()?;
+    let assignments = answers.assignment_counts(since).await?.into_iter();
+    let assignments = assignments
+        .map(|(rep, rep_name, day, assignments)| AssignmentCount {
+            rep,
+            rep_name,
+            day: utc_day(day),
+            assignments: number(assignments),
+        })
+        .collect();
+    Ok(Activity { decisions, visits, reasons, assignments })
+}
+
+fn maybe_node(node: Option<i64>) -> Raw<Option<NodeIndex>> {
+    node.map(NodeIndex::try_from).transpose().map_err(|error| damaged("decision's node", error))
+}
+
+fn decision_kind(code: i64) -> Raw<DecisionKind> {
+    DecisionKind::from_code(code).ok_or_else(|| damaged("decision", format!("kind {code}")))
+}
+
+/// The day so many days after the epoch.
+fn utc_day(days: i64) -> Date {
+    Offset::UTC.to_datetime(from_ms(days.saturating_mul(DAY_MS))).date()
 }
 
 /// A count, from a database that knows only signed numbers.

@@ -9,6 +9,7 @@
 mod catalog;
 mod changes;
 mod contacts;
+mod copy;
 mod firings;
 mod health;
 mod open;

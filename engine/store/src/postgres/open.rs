@@ -94,6 +94,23 @@ pub(super) async fn open(config: &PostgresConfig) -> Raw<Pools> {
     Ok(Pools { writers: pool(WRITER), readers: pool(READER) })
 }
 
+/// A connection to a database that is left as it is; none where it has no tables yet.
+pub(super) async fn to_read(config: &PostgresConfig) -> Raw<Option<PgConnection>> {
+    let options = options(config)?;
+    let mut conn = connect(config, &options).await?;
+    let known = newest(&MIGRATIONS);
+    match stored_version(&mut conn).await? {
+        Found::Empty => Ok(None),
+        Found::Ours { version, .. } if version < known => {
+            Err(ErrorKind::Older { path: name(&options), found: version, known })
+        }
+        Found::Ours { version, oldest_program } if oldest_program > known => {
+            Err(ErrorKind::Newer { path: name(&options), found: version, known })
+        }
+        Found::Ours { .. } => Ok(Some(conn)),
+    }
+}
+
 /// Brings the database's schema up to date.
 pub(super) async fn migrate(config: &PostgresConfig) -> Raw<Migrated> {
     let options = options(config)?;

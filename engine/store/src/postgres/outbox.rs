@@ -24,10 +24,11 @@ WITH due AS MATERIALIZED (
     SELECT id, due_at FROM messages WHERE due_at <= $1 ORDER BY due_at, id LIMIT $4 FOR UPDATE SKIP LOCKED),
 claimed AS (
     UPDATE messages m SET due_at = $2, claimed_by = $3 FROM due WHERE m.id = due.id
-    RETURNING m.id, m.run_id, m.turn, m.effect, m.contact_id, m.version_id, m.template, m.topic, m.transactional,
+    RETURNING m.id, m.run_id, m.turn, m.effect, m.contact_id, m.version_id, m.node, m.template, m.topic,
+        m.transactional,
         m.attempts, m.queued_at, m.recipient, m.subject, due.due_at)
 SELECT m.id, m.run_id, m.turn::int8 AS turn, m.effect::int8 AS effect, m.contact_id, m.version_id,
-    t.word AS template, p.word AS topic, m.transactional, m.attempts::int8 AS attempts, m.queued_at, m.recipient,
+    m.node::int8 AS node, t.word AS template, p.word AS topic, m.transactional, m.attempts::int8 AS attempts, m.queued_at, m.recipient,
     m.subject
 FROM claimed m JOIN words t ON t.id = m.template LEFT JOIN words p ON p.id = m.topic
 ORDER BY m.due_at, m.id";

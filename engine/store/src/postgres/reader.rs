@@ -88,6 +88,28 @@ const RUNS_BY_STATUS: &str = "SELECT status::int8, count(*) FROM runs GROUP BY s
 
 const MESSAGES_BY_STATUS: &str = "SELECT status::int8, count(*) FROM messages GROUP BY status";
 
+const DECISION_COUNTS: &str = "
+SELECT version_id, node::int8, kind::int8, count(*)
+FROM decisions WHERE at >= $1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
+
+const VISIT_COUNTS: &str = "
+SELECT version_id, node::int8, count(DISTINCT run_id)
+FROM decisions WHERE at >= $1 AND node IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2";
+
+const REASON_COUNTS: &str = "
+SELECT counted.version_id, counted.node, counted.kind, w.word, counted.decisions
+FROM (
+    SELECT version_id, node::int8 AS node, kind::int8 AS kind, reason, count(*) AS decisions
+    FROM decisions WHERE at >= $1 AND kind NOT IN ($2, $3, $4) GROUP BY 1, 2, 3, 4
+    ORDER BY 5 DESC, 1, 2, 3, 4 LIMIT $5) counted
+JOIN words w ON w.id = counted.reason
+ORDER BY 5 DESC, 1, 2, 3, 4";
+
+const ASSIGNMENT_COUNTS: &str = "
+SELECT r.key, r.name, a.at / 86400000 AS day, count(*)
+FROM assignments a JOIN representatives r ON r.id = a.rep_id
+WHERE a.at >= $1 GROUP BY r.key, r.name, day ORDER BY r.key, day";
+
 const ATTRIBUTE_TYPES: &str = "SELECT name, types FROM attribute_names ORDER BY name COLLATE \"C\"";
 
 const EVENTS: &str = "
@@ -250,6 +272,29 @@ impl Answers for Reader {
 
     async fn attribute_types(&mut self) -> Raw<Vec<(String, i64)>> {
         Ok(query_as(ATTRIBUTE_TYPES).fetch_all(&mut *self.conn).await?)
+    }
+
+    async fn decision_counts(&mut self, since: i64) -> Raw<Vec<(i64, Option<i64>, i64, i64)>> {
+        Ok(query_as(DECISION_COUNTS).bind(since).fetch_all(&mut *self.conn).await?)
+    }
+
+    async fn visit_counts(&mut self, since: i64) -> Raw<Vec<(i64, i64, i64)>> {
+        Ok(query_as(VISIT_COUNTS).bind(since).fetch_all(&mut *self.conn).await?)
+    }
+
+    async fn reason_counts(
+        &mut self,
+        since: i64,
+        without: [i64; 3],
+        limit: i64,
+    ) -> Raw<Vec<(i64, Option<i64>, i64, String, i64)>> {
+        let [one, two, three] = without;
+        let counts = query_as(REASON_COUNTS).bind(since).bind(one).bind(two).bind(three).bind(limit);
+        Ok(counts.fetch_all(&mut *self.conn).await?)
+    }
+
+    async fn assignment_counts(&mut self, since: i64) -> Raw<Vec<(String, String, i64, i64)>> {
+        Ok(query_as(ASSIGNMENT_COUNTS).bind(since).fetch_all(&mut *self.conn).await?)
     }
 
     async fn events(&mut self, contact: i64) -> Raw<Vec<EventLine>> {

@@ -7,6 +7,7 @@
 mod catalog;
 mod changes;
 mod contacts;
+mod copy;
 mod firings;
 mod health;
 mod open;
@@ -36,6 +37,7 @@ use notify::RecommendedWatcher;
 use sqlx::{SqliteConnection, SqlitePool, migrate::Migrator, query_as, sqlite::SqliteSynchronous};
 use tempfile::TempDir;
 
+pub(crate) use self::copy::Table;
 use self::{reader::Reader, writer::Writer};
 use crate::{
     Migrated, Result,

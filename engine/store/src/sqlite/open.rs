@@ -211,6 +211,6 @@ async fn free_name(path: &Path, version: i64) -> Raw<PathBuf> {
 }
 
 /// A connection that changes nothing by being made.
-fn plain(path: &Path) -> SqliteConnectOptions {
+pub(super) fn plain(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT).disable_statement_logging()
 }

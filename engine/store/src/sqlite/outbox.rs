@@ -20,8 +20,8 @@ use crate::{
 };
 
 pub(super) const DUE: &str = "
-SELECT m.id, m.run_id, m.turn, m.effect, m.contact_id, m.version_id, t.word AS template, p.word AS topic,
-    m.transactional, m.attempts, m.queued_at, m.recipient, m.subject
+SELECT m.id, m.run_id, m.turn, m.effect, m.contact_id, m.version_id, m.node, t.word AS template,
+    p.word AS topic, m.transactional, m.attempts, m.queued_at, m.recipient, m.subject
 FROM messages m JOIN words t ON t.id = m.template LEFT JOIN words p ON p.id = m.topic
 WHERE m.due_at <= ?1 ORDER BY m.due_at, m.id LIMIT ?2";
 

@@ -7,8 +7,8 @@ use dripline_model::{
     message::MessageStatus,
 };
 use dripline_store::{
-    Advance, ContactFilter, Delivery, DeliveryResult, MessageFilter, Outgoing, RunFilter, Standing, Store,
-    TimelineWhat,
+    Activity, Advance, ContactFilter, Delivery, DeliveryResult, MessageFilter, Outgoing, RunFilter, Standing,
+    Store, TimelineWhat,
 };
 use jiff::civil::date;
 use serde_json::json;
@@ -150,6 +150,50 @@ stores! {
             at_start(b.version, RunStatus::Active, 1),
         ];
         assert_eq!(standing, expected);
+    }
+
+    async fn what_happened_since_an_instant_is_summed_up(store: Arc<dyn Store>) {
+        let ids = contacts(&store, 3).await;
+        let version = publish(&store, "a").await;
+        let early = runs_of(&store, &version, &ids[..1], at(1)).await;
+        apply(&store, &[turn(&early[0], vec![assign("anna")])], at(2)).await;
+        let mut runs = runs_of(&store, &version, &ids[1..], at(10)).await;
+        let branched = |run| {
+            let mut turn = turn(run, vec![assign("zoe")]);
+            (turn.decision, turn.reason) = (DecisionKind::Branched, "`x` holds".to_owned());
+            turn
+        };
+        apply(&store, &[branched(&runs[0]), branched(&runs[1])], at(11)).await;
+        runs[0].turn += 1;
+        apply(&store, &[turn(&runs[0], vec![])], at(12)).await;
+        let activity = store.activity(at(10)).await.unwrap();
+        let counted: Vec<_> = activity
+            .decisions
+            .iter()
+            .map(|count| (count.version, count.node, count.kind, count.decisions))
+            .collect();
+        let expected = [
+            (version.version, None, DecisionKind::Enrolled, 2),
+            (version.version, Some(0), DecisionKind::Done, 1),
+            (version.version, Some(0), DecisionKind::Branched, 2),
+        ];
+        for count in expected {
+            assert!(counted.contains(&count), "{count:?} in {counted:?}");
+        }
+        assert_eq!(counted.len(), expected.len());
+        let visits: Vec<_> = activity.visits.iter().map(|visit| (visit.node, visit.runs)).collect();
+        assert_eq!(visits, [(0, 2)], "each run once");
+        let reasons: Vec<_> =
+            activity.reasons.iter().map(|reason| (reason.reason.as_str(), reason.decisions)).collect();
+        assert!(reasons.contains(&("`x` holds", 2)), "{reasons:?}");
+        assert!(activity.reasons.iter().all(|reason| reason.kind != DecisionKind::Done));
+        let assigned: Vec<_> = activity
+            .assignments
+            .iter()
+            .map(|count| (count.rep.as_str(), count.assignments))
+            .collect();
+        assert_eq!(assigned, [("zoe", 2)]);
+        assert_eq!(store.activity(at(100)).await.unwrap(), Activity::default());
     }
 
     async fn messages_are_listed_and_counted(store: Arc<dyn Store>) {

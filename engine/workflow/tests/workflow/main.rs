@@ -7,4 +7,5 @@ mod programs;
 mod robustness;
 mod schedules;
 mod schema;
+mod simulation;
 mod support;

@@ -1,0 +1,56 @@
+//! What happened to a contact, in words.
+
+use dripline_model::decision::DecisionKind;
+use serde_json::{Map, Value};
+
+use crate::{TimelineEntry, TimelineWhat};
+
+impl TimelineEntry {
+    /// What it says, as a word for what it is and a sentence. What came from outside stands in it as it came.
+    pub fn line(&self) -> (&'static str, String) {
+        match &self.what {
+            TimelineWhat::Event { name, properties, live } => {
+                let history = if *live { "" } else { " (history)" };
+                ("event", format!("{name}{}{history}", properties_text(properties)))
+            }
+            TimelineWhat::Decision { workflow, step, kind, reason, .. } => {
+                let step = step.as_ref().map(|step| format!(", {step}")).unwrap_or_default();
+                (word(*kind), format!("{reason} [{workflow}{step}]"))
+            }
+            TimelineWhat::Score { score, points, total, because, taken_back } => {
+                let until = taken_back.map(|at| format!(" (worked out anew on {})", at.strftime("%Y-%m-%d")));
+                ("score", format!("{score} {points:+} = {total}: {because}{}", until.unwrap_or_default()))
+            }
+            TimelineWhat::Message { id, subject, template, status, detail } => {
+                let detail = detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+                ("mail", format!("{} {template} \"{subject}\" [mail {id}]{detail}", status.name()))
+            }
+            TimelineWhat::Assigned { rep, team, because } => {
+                let team = team.as_ref().map(|team| format!(" of team {team}")).unwrap_or_default();
+                ("assigned", format!("to {rep}{team}: {because}"))
+            }
+            TimelineWhat::Segment { segment, joined } => {
+                ("segment", format!("{} {segment}", if *joined { "joined" } else { "left" }))
+            }
+            TimelineWhat::Consent { topic, given } => {
+                ("consent", format!("{topic} {}", if *given { "given" } else { "withdrawn" }))
+            }
+        }
+    }
+}
+
+/// A decision's name with a space where programs have an underscore.
+fn word(kind: DecisionKind) -> &'static str {
+    match kind {
+        DecisionKind::NotEnrolled => "not enrolled",
+        kind => kind.name(),
+    }
+}
+
+fn properties_text(properties: &Map<String, Value>) -> String {
+    if properties.is_empty() {
+        return String::new();
+    }
+    let each: Vec<_> = properties.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    format!(" {{{}}}", each.join(", "))
+}
