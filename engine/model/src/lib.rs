@@ -13,11 +13,13 @@ pub mod decision;
 pub mod digest;
 pub mod duration;
 pub mod effect;
+pub mod filter;
 pub mod id;
 pub mod manifest;
 pub mod message;
 pub mod program;
 pub mod random;
+pub mod segment;
 pub mod suggest;
 pub mod team;
 

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use dripline_model::{contact::EventView, program::Trigger};
+use dripline_model::{
+    contact::{EventView, SEGMENT_JOINED},
+    program::Trigger,
+};
 use dripline_store::{ClaimedEvent, Transaction};
 use jiff::Timestamp;
 
@@ -10,7 +13,7 @@ use crate::{
     compiled::CompiledProgram,
     drive::Settled,
     engine::{Engine, Published},
-    entrance::{Candidate, JOINED},
+    entrance::Candidate,
     error::{Result, While},
 };
 
@@ -67,7 +70,7 @@ impl Engine {
 /// they made it, however long it stood in the queue; the rest, now. So what follows from one moment belongs to it, and
 /// workflows that start each other are told by that.
 fn one_moment(events: &mut Vec<ClaimedEvent>, now: Timestamp) -> Timestamp {
-    let made_at = |claimed: &ClaimedEvent| (claimed.event.name == JOINED).then_some(claimed.event.at);
+    let made_at = |claimed: &ClaimedEvent| (claimed.event.name == SEGMENT_JOINED).then_some(claimed.event.at);
     let Some(first) = events.first().map(made_at) else { return now };
     let together = events.iter().take_while(|event| made_at(event) == first).count();
     events.truncate(together);
@@ -91,7 +94,7 @@ fn fires(trigger: &Trigger, event: &EventView) -> bool {
     match trigger {
         Trigger::Event(name) => *name == event.name,
         Trigger::SegmentJoined(segment) => {
-            event.name == JOINED
+            event.name == SEGMENT_JOINED
                 && event.properties.get("segment").and_then(serde_json::Value::as_str) == Some(segment)
         }
         Trigger::Schedule { .. } | Trigger::Manual => false,

@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 use crate::{
     compiled::CompiledProgram,
     error::{Error, ErrorKind, Result, While},
+    segments::Rules,
     shares::Shares,
 };
 
@@ -80,6 +81,8 @@ pub(crate) struct Published {
     revision: Option<i64>,
     /// The current version of each workflow: what events and schedules enrol into.
     pub(crate) programs: Vec<Arc<CompiledProgram>>,
+    /// Who is a member of which segment by a rule.
+    pub(crate) rules: Rules,
     teams: BTreeMap<String, serde_json::Value>,
     /// These, and older ones on which runs still stand.
     versions: Mutex<HashMap<VersionId, Arc<CompiledProgram>>>,
@@ -150,8 +153,10 @@ impl Engine {
         let teams = self.store.teams().await.while_doing("read the teams")?;
         let reps = self.store.representatives().await.while_doing("read the representatives")?;
         let names: BTreeMap<_, _> = reps.into_iter().map(|rep| (rep.key, rep.name)).collect();
+        let segments = self.store.segments().await.while_doing("read the segments")?;
         let mut published = Published {
             revision: Some(revision),
+            rules: Rules::new(segments.into_iter().filter_map(|segment| segment.definition))?,
             programs: Vec::with_capacity(current.len()),
             teams: teams.into_iter().map(|team| (team.key.clone(), roster(&team, &names))).collect(),
             versions: Mutex::default(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dripline_model::{
     Contact,
-    contact::EventView,
+    contact::{EventView, SEGMENT_JOINED},
     id::{ContactId, EventId, FiringId, RunId, VersionId, WorkflowId},
     program::Program,
 };
@@ -17,9 +17,6 @@ use crate::{
     admission::Admission,
     error::{Error, ErrorKind, Result, While, despite},
 };
-
-/// The event that the store makes when a step puts a contact into a segment.
-pub(crate) const JOINED: &str = "segment.joined";
 
 /// Why a person's enrolment happened, for people.
 const BY_HAND: &str = "by hand";
@@ -169,7 +166,7 @@ impl Entrance {
         let mut ids: Vec<_> = candidates.iter().map(|candidate| candidate.contact).collect();
         ids.sort_unstable();
         let needs = self.admission.needs();
-        let contacts = tx.load_contacts(&ids, &needs).await.while_doing("load contacts")?;
+        let contacts = tx.load_contacts(&ids, &needs, now).await.while_doing("load contacts")?;
         let mut contacts: BTreeMap<_, _> =
             contacts.into_iter().map(|contact| (contact.id, contact)).collect();
         let latest = self.latest(tx, &ids).await?;
@@ -249,7 +246,7 @@ impl Candidate<'_> {
 
 /// Workflows that start each other by what their steps do, all at one moment, would never come to an end.
 fn restarted(event: Option<&EventView>, latest: Option<&LatestRun>, now: Timestamp) -> Option<String> {
-    let by_a_step = event.is_some_and(|event| event.name == JOINED && event.at == now);
+    let by_a_step = event.is_some_and(|event| event.name == SEGMENT_JOINED && event.at == now);
     (by_a_step && latest.is_some_and(|run| run.enrolled_at == now)).then(|| {
         "entered at this very moment already; workflows that start each other would never rest".to_owned()
     })

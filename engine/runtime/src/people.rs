@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use dripline_model::{Contact, Effect, contact::Needs, id::ContactId};
 use dripline_store::{Advance, AppliedTurn, Transaction};
+use jiff::Timestamp;
 
 use crate::error::{Result, While};
 
@@ -31,13 +32,14 @@ impl People {
         tx: &mut dyn Transaction,
         ids: impl Iterator<Item = ContactId>,
         needs: &Needs,
+        now: Timestamp,
     ) -> Result<()> {
         let enough = self.enough(needs);
         let (mut whole, mut partly) = (Vec::new(), Vec::new());
         let mut missing = Needs::default();
         for id in ids.collect::<BTreeSet<_>>() {
             match self.known.get(&id) {
-                Some(known) if known.attributes >= enough => {
+                Some(known) if known.attributes >= enough && known.has_events(needs) => {
                     if add_missing(&mut missing, &known.parts, needs) {
                         partly.push(id);
                     }
@@ -49,7 +51,7 @@ impl People {
             let attributes = self.attributes.len() - 1;
             let mut all = needs.clone();
             all.merge(self.attributes.last().unwrap_or(needs));
-            for contact in tx.load_contacts(&whole, &all).await.while_doing("load contacts")? {
+            for contact in tx.load_contacts(&whole, &all, now).await.while_doing("load contacts")? {
                 self.known.insert(contact.id, Known { contact, parts: needs.clone(), attributes });
             }
         }
@@ -77,7 +79,11 @@ impl People {
                     Effect::SetField { .. } => drop(self.known.remove(&turn.run.contact)),
                     Effect::AddTag(_) | Effect::RemoveTag(_) => known.parts.tags = false,
                     Effect::AddScore { .. } | Effect::ClearScore(_) => known.parts.scores = false,
-                    Effect::JoinSegment(_) | Effect::LeaveSegment(_) => known.parts.segments = false,
+                    Effect::JoinSegment(_) | Effect::LeaveSegment(_) => {
+                        known.parts.segments = false;
+                        // Of a change of a membership there is an event.
+                        known.parts.events.clear();
+                    }
                     Effect::AssignOwner { .. } => known.parts.owner = false,
                     Effect::SendEmail(_) => {}
                 }
@@ -102,6 +108,17 @@ impl People {
 }
 
 impl Known {
+    /// Whether the past events that are needed are loaded.
+    fn has_events(&self, needs: &Needs) -> bool {
+        needs.events.iter().all(|(name, needed)| {
+            self.parts.events.get(name).is_some_and(|there| {
+                let mut both = there.clone();
+                both.merge(needed);
+                both == *there
+            })
+        })
+    }
+
     fn take_in(&mut self, part: Contact, loaded: &Needs) {
         if loaded.scores {
             self.contact.scores = part.scores;

@@ -26,7 +26,7 @@ pub(crate) async fn take(
     runs: Vec<ClaimedRun>,
     now: Timestamp,
 ) -> Result<Vec<AppliedTurn>> {
-    people.load(tx, runs.iter().map(|run| run.contact), &node.needs).await?;
+    people.load(tx, runs.iter().map(|run| run.contact), &node.needs, now).await?;
 
     let mut applied = Vec::with_capacity(runs.len());
     let mut ready = Vec::with_capacity(runs.len());

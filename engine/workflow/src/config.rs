@@ -155,7 +155,10 @@ impl Configs {
                     report.read_duration(node, "this");
                     continue;
                 }
-                Mark::Segment => continue,
+                Mark::Segment => {
+                    segment(&text, node, environment, report);
+                    continue;
+                }
                 Mark::Unknown(kind) => {
                     report
                         .error(Code::PluginSchema, &verb.key_span, format!("`{}` marks a field as `{kind}`, which this version of Dripline does not know", verb.key))
@@ -293,6 +296,15 @@ fn granted(place: &Place<'_>, report: &mut Report<'_>) {
                 format!("`{}` needs to {}, and that is not granted", verb.key, missing.join(" and ")),
             )
             .help("an operator can allow it: dripline plugin add FILE --grant all");
+    }
+}
+
+fn segment(name: &str, node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) {
+    if environment.dynamic_segments.contains(name) {
+        let message = format!("who is in `{name}` is decided by its rule alone");
+        report
+            .error(Code::SegmentIsDynamic, &node.span, message)
+            .help("set what the rule looks at, or use a segment without a rule");
     }
 }
 

@@ -2,7 +2,7 @@
 //! file, and what would be right.
 //!
 //! [`check`] reads a workflow. It never panics and never overflows the stack, whatever the text: nesting, size and
-//! aliases are limited before anything is built. [`teams`] reads `teams.yaml`, [`schedule`] is five-field cron as
+//! aliases are limited before anything is built. [`segments`] reads segments, [`teams`] reads `teams.yaml`, [`schedule`] is five-field cron as
 //! people expect it. Nothing here does I/O; what a workflow may refer to comes in with the [`Environment`].
 
 mod code;
@@ -14,6 +14,7 @@ mod read;
 mod scalar;
 pub mod schedule;
 mod schema;
+pub mod segments;
 mod source;
 mod step_reader;
 mod steps;
@@ -40,6 +41,8 @@ pub struct Environment<'a> {
     pub templates: &'a dripline_template::Templates,
     /// Keys of the teams.
     pub teams: &'a BTreeSet<String>,
+    /// Names of the segments that have a rule, into which no step puts anybody.
+    pub dynamic_segments: &'a BTreeSet<String>,
     /// Names of the attributes that contacts have; `None` where they are not known, and then any is accepted.
     pub attributes: Option<&'a BTreeSet<String>>,
     /// Time zone of a schedule that names none; an IANA name.

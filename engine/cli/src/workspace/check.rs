@@ -11,7 +11,13 @@ use dripline_model::{
     team::{Representative, Team},
 };
 use dripline_template::Templates;
-use dripline_workflow::{Diagnostic, Environment, PluginConfig, PluginInfo, Severity, Source, teams};
+use dripline_workflow::{
+    Diagnostic, Environment, PluginConfig, PluginInfo, Severity, Source,
+    segments::{self, SegmentFile},
+    teams,
+};
+
+use dripline_store::NewSegment;
 
 use super::{LoadedPlugin, Workspace};
 use crate::{output::plural, problem::Problem};
@@ -27,6 +33,8 @@ pub(crate) struct CheckedWorkspace {
     pub(crate) representatives: Vec<Representative>,
     /// The teams.
     pub(crate) teams: Vec<Team>,
+    /// The segments, in the order of their files' names.
+    pub(crate) segments: Vec<SegmentFile>,
     /// Complaints about all of that.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -44,6 +52,14 @@ impl CheckedWorkspace {
     /// The workflows without errors, each with its file.
     pub(crate) fn programs(&self) -> impl Iterator<Item = (&Source, &Program)> {
         self.workflows.iter().filter_map(|workflow| Some((&workflow.source, workflow.program.as_ref()?)))
+    }
+
+    /// The segments without errors, each with its file.
+    pub(crate) fn new_segments(&self) -> Vec<NewSegment<'_>> {
+        self.segments
+            .iter()
+            .filter_map(|file| Some(NewSegment { segment: file.segment.as_ref()?, source: &file.source.text }))
+            .collect()
     }
 
     /// How many complaints of this severity there are.
@@ -93,12 +109,17 @@ impl Workspace {
         let mut diagnostics = Vec::new();
         let (representatives, teams) = self.read_teams(&mut diagnostics)?;
         let templates = self.read_templates()?;
+        let (segments, complaints) = segments::check(self.read_segments()?, attributes.as_ref());
+        diagnostics.extend(complaints);
+        let dynamic = segments.iter().filter_map(|file| file.segment.as_ref()).filter(|segment| segment.rule.is_some());
+        let dynamic: BTreeSet<String> = dynamic.map(|segment| segment.name.clone()).collect();
         let infos: BTreeMap<String, PluginInfo> =
             plugins.iter().map(|(name, loaded)| (name.clone(), loaded.info())).collect();
         let environment = Environment {
             plugins: &infos,
             templates: &templates,
             teams: &teams.iter().map(|team| team.key.clone()).collect::<BTreeSet<_>>(),
+            dynamic_segments: &dynamic,
             attributes: attributes.as_ref(),
             default_time_zone: &self.settings().time_zone,
         };
@@ -118,7 +139,7 @@ impl Workspace {
             }
             workflows.push(CheckedFile { source, program: checked.program });
         }
-        Ok(CheckedWorkspace { workflows, templates, representatives, teams, diagnostics })
+        Ok(CheckedWorkspace { workflows, templates, representatives, teams, segments, diagnostics })
     }
 
     /// The files in `workflows/`, folders within it included, in the order of their names.
@@ -127,6 +148,14 @@ impl Workspace {
         collect_yaml(&self.path("workflows"), &mut files)?;
         files.sort();
         Ok(files)
+    }
+
+    /// The files in `segments/`, folders within it included, in the order of their names.
+    fn read_segments(&self) -> Result<Vec<Source>, Problem> {
+        let mut files = Vec::new();
+        collect_yaml(&self.path("segments"), &mut files)?;
+        files.sort();
+        files.iter().map(|file| self.read_source(file)).collect()
     }
 
     /// A file as the checker wants it.

@@ -94,6 +94,16 @@ pass! { Scheduling {
     }
 }
 
+pass! { Segments {
+    publish_segments(segments: &[NewSegment<'_>], now: Timestamp) -> Result<SegmentsPublished>;
+    segments() -> Result<Vec<StoredSegment>>;
+    count_members(segment: &str) -> Result<u64>;
+    count_narrowed(filter: &Filter) -> Result<u64>;
+    narrowed(filter: &Filter) -> Result<Vec<ContactId>>;
+    index_for(rules: &[Narrowing]) -> Result<()>;
+    next_calendar_change() -> Result<Option<Timestamp>>;
+} }
+
 pass! { Catalog {
     put_teams(reps: &[Representative], teams: &[Team]) -> Result<()>;
     teams() -> Result<Vec<Team>>;

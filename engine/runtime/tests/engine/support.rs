@@ -81,6 +81,7 @@ impl TestApp {
             plugins: &plugins,
             templates: &self.templates,
             teams: &BTreeSet::from(["sales".to_owned()]),
+            dynamic_segments: &BTreeSet::new(),
             attributes: None,
             default_time_zone: "UTC",
         };

@@ -3,15 +3,16 @@
 //! A batch that runs on through several steps moves the same runs again and again, and only the last place counts; its
 //! decisions are only ever appended. Both are written once, as large sets, at the latest at the commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dripline_model::{
+    contact::Needs,
     decision::{DecisionKind, RunStatus},
     id::{ContactId, EventId, RunId, VersionId},
 };
 use jiff::Timestamp;
 
-use super::ms;
+use super::{ms, watch};
 use crate::{
     Advance, AppliedTurn,
     error::Raw,
@@ -23,6 +24,10 @@ use crate::{
 pub(crate) struct Pending {
     runs: BTreeMap<RunId, Place>,
     decisions: Vec<Decision>,
+    /// What rules of segments look at, if there are any; read once.
+    watched: Option<Option<Needs>>,
+    /// Contacts that they have to look at, and when.
+    changed: BTreeMap<i64, i64>,
 }
 
 /// Where a run has gone.
@@ -103,6 +108,19 @@ impl Pending {
         Ok(())
     }
 
+    /// What rules of segments look at, if there are any.
+    pub(crate) async fn watched(&mut self, sets: &mut impl Sets) -> Raw<Option<&Needs>> {
+        if self.watched.is_none() {
+            self.watched = Some(watch::watched(sets).await?);
+        }
+        Ok(self.watched.as_ref().and_then(Option::as_ref))
+    }
+
+    /// Notes contacts that rules have to look at.
+    pub(crate) fn note_changed(&mut self, contacts: BTreeSet<i64>, now: Timestamp) {
+        self.changed.extend(contacts.into_iter().map(|contact| (contact, ms(now))));
+    }
+
     /// Writes where runs have gone, so that they can be read.
     pub(crate) async fn flush_runs(&mut self, sets: &mut impl Sets) -> Raw<()> {
         let (mut moved, mut ended) = (Vec::new(), Vec::new());
@@ -119,6 +137,8 @@ impl Pending {
     /// Writes everything.
     pub(crate) async fn flush(&mut self, sets: &mut impl Sets) -> Raw<()> {
         self.flush_runs(sets).await?;
+        let changed: Vec<(i64, i64)> = std::mem::take(&mut self.changed).into_iter().collect();
+        sets.note_changed(&changed).await?;
         sets.insert_decisions(&std::mem::take(&mut self.decisions)).await
     }
 }

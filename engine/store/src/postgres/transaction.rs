@@ -14,14 +14,14 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use sqlx::{query, query_as, query_scalar};
 
-use super::{PostgresStore, firings, rows::bind_columns, writer::Writer};
+use super::{PostgresStore, firings, rows::bind_columns, segments, writer::Writer};
 use crate::{
-    AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, NewFiring, Refusal,
-    Result, Scheduling, Transaction,
+    AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Membership, NewFiring, Refusal,
+    Result, Scheduling, Timer, Transaction,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw, damaged, from_json},
     logic::{
-        apply,
+        self, apply,
         enroll::{self, StandingRun},
         limit, load_contacts, maybe_at, ms,
         pending::Pending,
@@ -36,6 +36,9 @@ pub(super) const NEXT_DUE: &str = "
 SELECT min(at) FROM (
     SELECT min(at) AS at FROM events WHERE state = 1
     UNION ALL SELECT min(at) FROM firings WHERE NOT done
+    UNION ALL SELECT min(due_at) FROM segment_changes
+    UNION ALL SELECT min(due_at) FROM segment_timers WHERE NOT repeats
+    UNION ALL SELECT min(published_at) FROM segment_rules WHERE NOT done
     UNION ALL SELECT (SELECT min(due_at) FROM runs WHERE workflow_id = workflows.id AND due_at IS NOT NULL)
         FROM workflows) AS moments";
 
@@ -233,8 +236,13 @@ impl Transaction for PostgresTransaction {
         locked.map(drop).doing("lock contacts")
     }
 
-    async fn load_contacts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>> {
-        load_contacts(&mut self.writer, ids, needs).await.doing("load contacts")
+    async fn load_contacts(
+        &mut self,
+        ids: &[ContactId],
+        needs: &Needs,
+        now: Timestamp,
+    ) -> Result<Vec<Contact>> {
+        load_contacts(&mut self.writer, ids, needs, now).await.doing("load contacts")
     }
 
     async fn load_parts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>> {
@@ -292,6 +300,32 @@ impl Transaction for PostgresTransaction {
 
     async fn advance_firing(&mut self, firing: FiringId, progress: &FiringProgress) -> Result<()> {
         firings::advance(&mut self.writer, firing, progress).await.doing("advance a firing")
+    }
+
+    async fn has_segment_work(&mut self, now: Timestamp) -> Result<bool> {
+        segments::has_work(self.writer.conn(), now).await.doing("look for changed contacts")
+    }
+
+    async fn claim_changed(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ContactId>> {
+        segments::claim(&mut self.writer, now, limit).await.doing("claim changed contacts")
+    }
+
+    async fn unfinished_rules(&mut self) -> Result<Option<ContactId>> {
+        segments::unfinished(self.writer.conn()).await.doing("look for new segments")
+    }
+
+    async fn advance_rules(&mut self, from: ContactId, to: ContactId, done: bool) -> Result<()> {
+        segments::advance(&mut self.writer, from, to, done).await.doing("record how far new segments are")
+    }
+
+    async fn settle_segments(
+        &mut self,
+        memberships: &[Membership<'_>],
+        timers: &[Timer],
+        now: Timestamp,
+    ) -> Result<()> {
+        let settled = logic::segments::settle(&mut self.writer, memberships, timers, now).await;
+        settled.doing("change segments")
     }
 
     async fn commit(mut self: Box<Self>) -> Result<()> {

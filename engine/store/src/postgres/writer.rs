@@ -102,7 +102,7 @@ impl Writer {
 }
 
 /// What is unique about a word.
-fn key(word: &str) -> String {
+pub(super) fn key(word: &str) -> String {
     if word.len() <= LONGEST_KEY && !word.contains('\0') {
         return word.to_owned();
     }

@@ -18,7 +18,7 @@ use crate::{
     ContactFilter, MessageFilter, Prunable, RunFilter,
     answers::{
         Answers, AssignmentLine, DecisionLine, EventLine, LeadFields, MessageFields, MessageLine, RunFields,
-        ScoreLine,
+        ScoreLine, SegmentFields,
     },
     error::Raw,
     versions::Version,
@@ -91,6 +91,16 @@ SELECT (SELECT count(*) FROM contacts), (SELECT count(*) FROM events),
 const RUNS_BY_STATUS: &str = "SELECT status, count(*) FROM runs GROUP BY status";
 
 const MESSAGES_BY_STATUS: &str = "SELECT status, count(*) FROM messages GROUP BY status";
+
+const ALL_SEGMENTS: &str = "
+SELECT s.name, r.definition, r.published_at, r.last, r.done,
+    (SELECT count(*) FROM segment_members m WHERE m.segment_id = s.id) AS members
+FROM segments s LEFT JOIN segment_rules r ON r.segment_id = s.id ORDER BY s.name";
+
+const COUNT_MEMBERS: &str = "
+SELECT count(*) FROM segments s JOIN segment_members m ON m.segment_id = s.id WHERE s.name = ?1";
+
+const NEXT_CALENDAR_CHANGE: &str = "SELECT min(due_at) FROM segment_timers";
 
 const ATTRIBUTE_NAMES: &str = "SELECT name FROM attribute_names ORDER BY name";
 
@@ -248,6 +258,18 @@ impl Answers for Reader {
 
     async fn messages_by_status(&mut self) -> Raw<Vec<(i64, i64)>> {
         Ok(query_as(MESSAGES_BY_STATUS).fetch_all(&mut *self.conn).await?)
+    }
+
+    async fn segments(&mut self) -> Raw<Vec<SegmentFields>> {
+        Ok(query_as(ALL_SEGMENTS).fetch_all(&mut *self.conn).await?)
+    }
+
+    async fn count_members(&mut self, segment: &str) -> Raw<i64> {
+        Ok(query_scalar(COUNT_MEMBERS).bind(segment.to_owned()).fetch_one(&mut *self.conn).await?)
+    }
+
+    async fn next_calendar_change(&mut self) -> Raw<Option<i64>> {
+        Ok(query_scalar(NEXT_CALENDAR_CHANGE).fetch_one(&mut *self.conn).await?)
     }
 
     async fn attribute_names(&mut self) -> Raw<Vec<String>> {

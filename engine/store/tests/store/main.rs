@@ -5,12 +5,14 @@ mod apply;
 mod catalog;
 mod ingest;
 mod model;
+mod narrowing;
 mod outbox;
 mod postgres;
 mod presence;
 mod prune;
 mod report;
 mod runs;
+mod segments;
 mod workspace;
 
 /// Runs each body once for every backend, on an empty store.

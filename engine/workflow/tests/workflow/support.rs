@@ -66,6 +66,7 @@ impl Workspace {
             plugins: &self.plugins,
             templates: &self.templates,
             teams: &self.teams,
+            dynamic_segments: &BTreeSet::from(["by-rule".to_owned()]),
             attributes: Some(&self.attributes),
             default_time_zone: "Europe/Berlin",
         };
