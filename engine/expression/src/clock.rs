@@ -51,7 +51,8 @@ impl NextChange {
     /// The earlier of both ways.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
-        let earlier = |one: Option<Timestamp>, other: Option<Timestamp>| [one, other].into_iter().flatten().min();
+        let earlier =
+            |one: Option<Timestamp>, other: Option<Timestamp>| [one, other].into_iter().flatten().min();
         Self { once: earlier(self.once, other.once), repeating: earlier(self.repeating, other.repeating) }
     }
 }
@@ -90,7 +91,11 @@ impl Clock {
             && let (Some(gain), Some(other)) = (speed(left, sources), speed(right, sources))
         {
             if gain != other {
-                self.crossings.push(Crossing { left: left.clone(), right: right.clone(), gain: gain - other });
+                self.crossings.push(Crossing {
+                    left: left.clone(),
+                    right: right.clone(),
+                    gain: gain - other,
+                });
             }
             return;
         }
@@ -105,13 +110,20 @@ impl Clock {
     }
 
     /// The next instants at which the value for the subject may change.
-    pub(crate) fn next(&self, sources: &[Source], subject: &Subject<'_>, context: &Context<'_, '_>) -> NextChange {
+    pub(crate) fn next(
+        &self,
+        sources: &[Source],
+        subject: &Subject<'_>,
+        context: &Context<'_, '_>,
+    ) -> NextChange {
         let crossings = self.crossings.iter().filter_map(|crossing| crossing.next(subject.now, context));
         let windows = sources.iter().filter_map(|source| match source {
             Source::Tally(history, _)
             | Source::Path(Path::Occurrence(Occurrence { history, .. }, _))
             | Source::Has(Path::Occurrence(Occurrence { history, .. }, _), _)
-            | Source::Optional(Path::Occurrence(Occurrence { history, .. }, _)) => history.next_change(subject),
+            | Source::Optional(Path::Occurrence(Occurrence { history, .. }, _)) => {
+                history.next_change(subject)
+            }
             _ => None,
         });
         NextChange {
@@ -200,9 +212,8 @@ fn speed(node: &IdedExpr, sources: &[Source]) -> Option<i64> {
 /// After how many milliseconds a part of the calendar may be another, whatever the time zone.
 fn calendar_ms(function: &str) -> Option<i64> {
     Some(match function {
-        "getFullYear" | "getMonth" | "getDate" | "getDayOfMonth" | "getDayOfWeek" | "getDayOfYear" | "getHours" => {
-            15 * 60 * 1000
-        }
+        "getFullYear" | "getMonth" | "getDate" | "getDayOfMonth" | "getDayOfWeek" | "getDayOfYear"
+        | "getHours" => 15 * 60 * 1000,
         "getMinutes" => 60 * 1000,
         "getSeconds" => 1000,
         _ => return None,

@@ -137,8 +137,12 @@ impl Tally {
             Self::Count => Box::new(CelInt::from(i64::try_from(events.len()).unwrap_or(i64::MAX))),
             Self::Never => Box::new(cel::common::types::CelBool::from(events.is_empty())),
             Self::Sum(property) => number(sum(numbers(events, property))),
-            Self::Max(property) => number(numbers(events, property).reduce(|a, b| if b.gt(&a) { b } else { a })?),
-            Self::Min(property) => number(numbers(events, property).reduce(|a, b| if a.gt(&b) { b } else { a })?),
+            Self::Max(property) => {
+                number(numbers(events, property).reduce(|a, b| if b.gt(&a) { b } else { a })?)
+            }
+            Self::Min(property) => {
+                number(numbers(events, property).reduce(|a, b| if a.gt(&b) { b } else { a })?)
+            }
         })
     }
 }

@@ -63,7 +63,11 @@ impl Narrower<'_> {
     fn bounds(&self, node: &IdedExpr) -> Option<Bounds> {
         match &node.expr {
             Expr::Literal(LiteralValue::Boolean(holds)) => {
-                let (yes, no) = if *holds.inner() { (Filter::Everyone, Filter::Nobody) } else { (Filter::Nobody, Filter::Everyone) };
+                let (yes, no) = if *holds.inner() {
+                    (Filter::Everyone, Filter::Nobody)
+                } else {
+                    (Filter::Nobody, Filter::Everyone)
+                };
                 Some(Bounds { yes, no, is_exact: true })
             }
             Expr::Ident(_) => self.is_true(self.source(node)?),
@@ -149,7 +153,8 @@ impl Narrower<'_> {
                 let ask = field(path_of(self.source(value)?)?)?;
                 let Source::Constant(list, _) = self.source(list)? else { return None };
                 let list = list.downcast_ref::<CelList<'_>>()?;
-                let all: Vec<Scalar> = list.inner().iter().map(|value| scalar(value.as_ref())).collect::<Option<_>>()?;
+                let all: Vec<Scalar> =
+                    list.inner().iter().map(|value| scalar(value.as_ref())).collect::<Option<_>>()?;
                 Some(Bounds::exactly(ask(Is::AnyOf(all.clone())), ask(Is::NoneOf(all))))
             }
             (sign, [left, right]) if call.target.is_none() => {
@@ -166,7 +171,11 @@ impl Narrower<'_> {
                     _ => return None,
                 };
                 if text.is_empty() {
-                    return Some(Bounds { yes: Filter::Is(ask(Is::Text)), no: Filter::Nobody, is_exact: true });
+                    return Some(Bounds {
+                        yes: Filter::Is(ask(Is::Text)),
+                        no: Filter::Nobody,
+                        is_exact: true,
+                    });
                 }
                 Some(Bounds::exactly(ask(is(text.clone(), true)), ask(is(text, false))))
             }
@@ -202,7 +211,11 @@ impl Narrower<'_> {
                     Order::NotEqual => wanted,
                     _ => return None,
                 };
-                Some(if is_turned { Bounds { yes: no, no: yes, is_exact } } else { Bounds { yes, no, is_exact } })
+                Some(if is_turned {
+                    Bounds { yes: no, no: yes, is_exact }
+                } else {
+                    Bounds { yes, no, is_exact }
+                })
             }
             source => {
                 let ask = field(path_of(source)?)?;
@@ -223,10 +236,18 @@ impl Narrower<'_> {
     }
 
     fn events(&self, history: &crate::history::History, order: Order, count: f64) -> Test {
-        let after = history.within.as_ref().map(|within| self.now.as_millisecond().saturating_sub(
-            i64::try_from(within.length.as_millis()).unwrap_or(i64::MAX),
-        ));
-        Test::Events { name: history.name.clone(), after_ms: after, until_ms: self.now.as_millisecond(), order, count }
+        let after = history.within.as_ref().map(|within| {
+            self.now
+                .as_millisecond()
+                .saturating_sub(i64::try_from(within.length.as_millis()).unwrap_or(i64::MAX))
+        });
+        Test::Events {
+            name: history.name.clone(),
+            after_ms: after,
+            until_ms: self.now.as_millisecond(),
+            order,
+            count,
+        }
     }
 }
 

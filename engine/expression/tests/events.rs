@@ -37,7 +37,9 @@ fn evaluate(source: &str, result: ColumnType) -> Result<Value, String> {
     let expression = Expression::compile(source, result, &Scope::default())
         .unwrap_or_else(|problems| panic!("{source}: {problems:#?}"));
     let contact = contact();
-    expression.evaluate(&Subject::new(&contact, None, at("2026-01-10T00:00:00Z"))).map_err(|error| error.reason)
+    expression
+        .evaluate(&Subject::new(&contact, None, at("2026-01-10T00:00:00Z")))
+        .map_err(|error| error.reason)
 }
 
 #[test]
@@ -66,7 +68,10 @@ fn events_are_counted_summed_and_found() {
         assert_eq!(evaluate(source, ColumnType::Boolean), Ok(Value::Boolean(true)), "{source}");
     }
     let why = |source| evaluate(source, ColumnType::Boolean).unwrap_err();
-    assert_eq!(why(r#"events("visit").max("x") > 1"#), r#"there is no number for `events("visit").max("x")`"#);
+    assert_eq!(
+        why(r#"events("visit").max("x") > 1"#),
+        r#"there is no number for `events("visit").max("x")`"#
+    );
     assert_eq!(why(r#"events("visit").last().at < now"#), r#"there is no `events("visit").last()`"#);
     assert_eq!(
         why(r#"events("order.paid").last().properties.x == 1"#),
@@ -81,7 +86,11 @@ fn what_has_to_be_loaded_is_known_beforehand() {
     let needs = Expression::compile(source, ColumnType::Boolean, &Scope::default()).unwrap().needs().clone();
     let of = |name: &str| {
         let needs = &needs.events[name];
-        (needs.within_ms, needs.properties.iter().map(String::as_str).collect::<Vec<_>>(), needs.all_properties)
+        (
+            needs.within_ms,
+            needs.properties.iter().map(String::as_str).collect::<Vec<_>>(),
+            needs.all_properties,
+        )
     };
     assert_eq!(of("a"), (None, vec![], false));
     assert_eq!(of("b"), (Some(2 * 86_400_000 + 1), vec!["x"], false));
@@ -110,14 +119,35 @@ fn mistakes_are_told_with_what_would_be_right() {
     .map(|source| {
         let problems = Expression::compile(source, ColumnType::Boolean, &Scope::default()).unwrap_err();
         let problem = &problems[0];
-        format!("{} [{}] {}", problem.message, &source[problem.span.clone()], problem.help.as_deref().unwrap_or(""))
+        format!(
+            "{} [{}] {}",
+            problem.message,
+            &source[problem.span.clone()],
+            problem.help.as_deref().unwrap_or("")
+        )
     })
     .collect();
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    this asks nothing of the events [events("a")] for example events("visit.pricing_page").last("30d").count() >= 3
+    `events` wants the name of an event, written out [events(contact.x)] for example events("visit.pricing_page").last("30d").count() >= 3
+    these are events, and no value [events("a").last("30d")] ask something of them: events("visit.pricing_page").last("30d").count() >= 3
+    `30d` is not a number [30d] a length of time stands in quotation marks: "30d"
+    "soon" is no length of time ["soon"] write it like "30d", "12h" or "1h 30m"
+    "-1d" is no length of time ["-1d"] write it like "30d", "12h" or "1h 30m"
+    events cannot be asked for `size` [size] for example events("visit.pricing_page").count() >= 3
+    `sum` does not take 0 arguments [sum] for example events("order.paid").sum("amount") > 100
+    `sum` wants the name of a property, written out [contact.x] for example events("order.paid").sum("amount") > 100
+    the time is limited twice [last] keep one
+    nothing more can be asked after `count` [count] for example events("visit.pricing_page").last("30d").count() >= 3
+    an event has no `when` [events("a").last().when] did you mean `event.properties.when`?
+    `count` is not called like this [count] for example events("visit.pricing_page").count() >= 3
+    a number never equals text [events("a").count() == "three"] leave the quotation marks off the number, or put both sides between them
+    "#);
 }
 
 fn rule(source: &str) -> Expression {
-    Expression::compile_rule(source, &Scope::default()).unwrap_or_else(|problems| panic!("{source}: {problems:#?}"))
+    Expression::compile_rule(source, &Scope::default())
+        .unwrap_or_else(|problems| panic!("{source}: {problems:#?}"))
 }
 
 #[test]
@@ -139,14 +169,23 @@ fn the_next_change_is_known() {
         next(r#"timestamp(contact.renewal_date) - now < duration("30d")"#, day),
         "2026-01-30T00:00:00Z -"
     );
-    assert_eq!(next(r#"contact.created_at < now - duration("1.5s")"#, "2026-01-01T00:00:00Z"), "2026-01-01T00:00:01.5Z -");
+    assert_eq!(
+        next(r#"contact.created_at < now - duration("1.5s")"#, "2026-01-01T00:00:00Z"),
+        "2026-01-01T00:00:01.5Z -"
+    );
     assert_eq!(next(r#"!(timestamp("2026-02-01") <= now) || contact.x"#, day), "2026-02-01T00:00:00Z -");
     assert_eq!(next(r#"timestamp(contact.nothing) < now"#, day), "- -");
     assert_eq!(next(r#"events("order.paid").last("30d").count() >= 3"#, day), "2026-01-31T00:00:00Z -");
     assert_eq!(next(r#"events("order.paid").last("9d").count() >= 3"#, day), "2026-01-14T00:00:00Z -");
     assert_eq!(next(r#"events("order.paid").count() >= 3"#, day), "- -");
-    assert_eq!(next(r#"now.getMonth() == timestamp(contact.birthday).getMonth()"#, "2026-01-10T10:01:00Z"), "- 2026-01-10T10:15:00Z");
-    assert_eq!(next(r#"now.getMinutes("Europe/Berlin") == 3 || now.getMonth() == 1"#, day), "- 2026-01-10T00:01:00Z");
+    assert_eq!(
+        next(r#"now.getMonth() == timestamp(contact.birthday).getMonth()"#, "2026-01-10T10:01:00Z"),
+        "- 2026-01-10T10:15:00Z"
+    );
+    assert_eq!(
+        next(r#"now.getMinutes("Europe/Berlin") == 3 || now.getMonth() == 1"#, day),
+        "- 2026-01-10T00:01:00Z"
+    );
 }
 
 /// Whatever the moment, nothing changes before the next change.
@@ -201,9 +240,29 @@ fn a_rule_says_on_what_it_depends() {
         assert!(Expression::compile(source, ColumnType::Boolean, &Scope::default()).is_ok(), "{source}");
         let problems = Expression::compile_rule(source, &Scope::default()).unwrap_err();
         let problem = &problems[0];
-        format!("{} [{}] {}", problem.message, &source[problem.span.clone()], problem.help.as_deref().unwrap_or(""))
+        format!(
+            "{} [{}] {}",
+            problem.message,
+            &source[problem.span.clone()],
+            problem.help.as_deref().unwrap_or("")
+        )
     })
     .collect();
-    insta::assert_snapshot!(said.join("\n"), @"");
-    assert_eq!(rule(r#""a" in contact.segments && !("b" in contact.segments)"#).segments().into_iter().collect::<Vec<_>>(), ["a", "b"]);
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    it cannot be told when this changes [now] compare it: now - contact.created_at > duration("30d"), or ask for a part of it: now.getMonth()
+    it cannot be told when this changes [contact.tags.exists(tag, now > contact.created_at)] compare it: now - contact.created_at > duration("30d"), or ask for a part of it: now.getMonth()
+    it cannot be told when this changes [now] compare it: now - contact.created_at > duration("30d"), or ask for a part of it: now.getMonth()
+    it cannot be told when this changes [now] compare it: now - contact.created_at > duration("30d"), or ask for a part of it: now.getMonth()
+    it cannot be told when this changes [now] compare it: now - contact.created_at > duration("30d"), or ask for a part of it: now.getMonth()
+    a segment has to name the segments on which it depends [contact.segments] write "hot-leads" in contact.segments
+    a segment has to name the fields on which it depends [contact] write contact.NAME
+    a segment cannot depend on the events of segments [events("segment.joined").count()] ask whether the contact is a member: "hot-leads" in contact.segments
+    "#);
+    assert_eq!(
+        rule(r#""a" in contact.segments && !("b" in contact.segments)"#)
+            .segments()
+            .into_iter()
+            .collect::<Vec<_>>(),
+        ["a", "b"]
+    );
 }

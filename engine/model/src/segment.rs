@@ -91,7 +91,8 @@ mod tests {
         };
         let all = vec![segment("c", &["b", "static"]), segment("b", &["a"]), segment("a", &[])];
         assert_eq!(names(all), Ok(vec!["a".into(), "b".into(), "c".into()]));
-        let all = vec![segment("x", &["a"]), segment("a", &["b"]), segment("b", &["c"]), segment("c", &["a"])];
+        let all =
+            vec![segment("x", &["a"]), segment("a", &["b"]), segment("b", &["c"]), segment("c", &["a"])];
         assert_eq!(names(all), Err(vec!["a".into(), "b".into(), "c".into(), "a".into()]));
         assert_eq!(names(vec![segment("a", &["a"])]), Err(vec!["a".into(), "a".into()]));
     }

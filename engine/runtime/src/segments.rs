@@ -74,8 +74,9 @@ impl Rules {
             kind: ErrorKind::UnusableSegment { segment, reason },
         };
         let dynamic = definitions.into_iter().filter(|segment| segment.rule.is_some()).collect();
-        let ordered = segment::in_order(dynamic)
-            .map_err(|circle| unusable(circle.first().cloned().unwrap_or_default(), "it depends on itself".into()))?;
+        let ordered = segment::in_order(dynamic).map_err(|circle| {
+            unusable(circle.first().cloned().unwrap_or_default(), "it depends on itself".into())
+        })?;
         let mut rules = Self { all: Vec::with_capacity(ordered.len()), needs: Needs::default() };
         for Segment { name, rule, format, .. } in ordered {
             if format != segment::FORMAT {
@@ -193,7 +194,12 @@ impl Engine {
 }
 
 /// Makes contacts members of what they should be.
-async fn reconcile(tx: &mut dyn Transaction, rules: &Rules, contacts: &[ContactId], now: Timestamp) -> Result<()> {
+async fn reconcile(
+    tx: &mut dyn Transaction,
+    rules: &Rules,
+    contacts: &[ContactId],
+    now: Timestamp,
+) -> Result<()> {
     let distinct: BTreeSet<ContactId> = contacts.iter().copied().collect();
     let ids: Vec<ContactId> = distinct.into_iter().collect();
     let contacts = tx.load_contacts(&ids, &rules.needs, now).await.while_doing("load contacts")?;

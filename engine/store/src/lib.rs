@@ -51,4 +51,7 @@ pub trait Store:
 {
 }
 
-impl<T: Catalog + Segments + Ingest + Scheduling + Outbox + Reports + Pruning + Presence + Health> Store for T {}
+impl<T: Catalog + Segments + Ingest + Scheduling + Outbox + Reports + Pruning + Presence + Health> Store
+    for T
+{
+}

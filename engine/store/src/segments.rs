@@ -18,7 +18,11 @@ pub trait Segments: Send + Sync {
     /// Makes the definitions those of the files, and the catalog's revision another where that changes anything. Members
     /// of a segment whose rule is new or has changed are worked out anew, slice by slice; a segment whose file is gone
     /// keeps its members and is static from then on.
-    async fn publish_segments(&self, segments: &[NewSegment<'_>], now: Timestamp) -> Result<SegmentsPublished>;
+    async fn publish_segments(
+        &self,
+        segments: &[NewSegment<'_>],
+        now: Timestamp,
+    ) -> Result<SegmentsPublished>;
 
     /// All segments by name: those of the files, and those that steps made.
     async fn segments(&self) -> Result<Vec<StoredSegment>>;

@@ -42,7 +42,9 @@ pub fn check(
     let read: Vec<Option<Read>> = sources
         .iter()
         .zip(&mut reports)
-        .map(|(source, report)| yaml::parse(source, report).and_then(|tree| document(&tree, attributes, report)))
+        .map(|(source, report)| {
+            yaml::parse(source, report).and_then(|tree| document(&tree, attributes, report))
+        })
         .collect();
     complain_of_twins(&sources, &read, &mut reports);
     complain_of_circles(&read, &mut reports);
@@ -61,7 +63,8 @@ pub fn check(
 }
 
 fn document(tree: &Node, attributes: Option<&BTreeSet<String>>, report: &mut Report<'_>) -> Option<Read> {
-    let entries = report.read_mapping(tree, "a segment", "`name: hot-leads` and `if: contact.scores.fit >= 30`")?;
+    let entries =
+        report.read_mapping(tree, "a segment", "`name: hot-leads` and `if: contact.scores.fit >= 30`")?;
     report.unknown_keys(entries, KEYS, "a segment");
     let start = tree.span.start..tree.span.start;
     let name = entry(entries, "name");
@@ -74,7 +77,9 @@ fn document(tree: &Node, attributes: Option<&BTreeSet<String>>, report: &mut Rep
     let rule = entry(entries, "if");
     match (rule, is_static) {
         (None, None) => {
-            report.error(Code::SegmentMembers, &start, "the segment does not say who is in it").help(format!("add {EXAMPLE}"));
+            report
+                .error(Code::SegmentMembers, &start, "the segment does not say who is in it")
+                .help(format!("add {EXAMPLE}"));
         }
         (Some(_), Some(is_static)) => {
             report
@@ -100,17 +105,17 @@ fn document(tree: &Node, attributes: Option<&BTreeSet<String>>, report: &mut Rep
             name,
             description,
             needs: expression.as_ref().map(|rule| rule.needs().clone()).unwrap_or_default(),
-            depends_on: expression
-                .iter()
-                .flat_map(|rule| rule.segments())
-                .map(str::to_owned)
-                .collect(),
+            depends_on: expression.iter().flat_map(|rule| rule.segments()).map(str::to_owned).collect(),
             rule: expression.map(|rule| rule.source().to_owned()),
         },
     })
 }
 
-fn read_rule(node: &Node, attributes: Option<&BTreeSet<String>>, report: &mut Report<'_>) -> Option<Expression> {
+fn read_rule(
+    node: &Node,
+    attributes: Option<&BTreeSet<String>>,
+    report: &mut Report<'_>,
+) -> Option<Expression> {
     let Some(source) = node.scalar().filter(|_| !node.is_null()) else {
         report.wrong_type(node, "`if`", "an expression").help("write for example contact.country == \"DE\"");
         return None;
@@ -179,7 +184,8 @@ fn complain_of_strangers(read: &[Option<Read>], reports: &mut [Report<'_>]) {
         let Some(read) = read else { continue };
         for name in read.segment.depends_on.iter().filter(|name| !known.contains(name.as_str())) {
             let place = read.rule.as_ref().unwrap_or(&read.name);
-            let diagnostic = report.warning(Code::NoSuchSegment, place, format!("no file defines the segment `{name}`"));
+            let diagnostic =
+                report.warning(Code::NoSuchSegment, place, format!("no file defines the segment `{name}`"));
             match dripline_model::suggest::closest(name, known.iter().copied()) {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
                 None => diagnostic.help(format!(
@@ -214,7 +220,8 @@ mod tests {
     #[test]
     fn right_files_are_read() {
         let text = "name: hot\ndescription: Those to call.\nif: contact.country == \"DE\" && \"b\" in contact.segments\n";
-        let sources = [text, "name: b\nstatic: true\n"].map(|text| Source { path: "x".into(), text: text.into() });
+        let sources =
+            [text, "name: b\nstatic: true\n"].map(|text| Source { path: "x".into(), text: text.into() });
         let (files, diagnostics) = check(sources.into(), None);
         assert!(diagnostics.is_empty());
         let hot = files[0].segment.clone().unwrap();
@@ -236,6 +243,19 @@ mod tests {
             "name: g\nif: '\"e\" in contact.segments && \"dd\" in contact.segments'\n",
             "if: now > 3\n",
             "name: h\nif: events(\"a\").last(30d).count() > 3\n",
-        ]), @"");
+        ]), @r#"
+        E0801 segments/0.yaml:1:1 the segment does not say who is in it (add `if: contact.scores.fit >= 30`, or `static: true` where steps put members in)
+        E0501 segments/1.yaml:2:5 no contact has `contry` (did you mean `contact.country`?)
+        E0801 segments/2.yaml:3:1 a segment is static, or has a rule (keep `if` or `static`)
+        E0801 segments/3.yaml:2:9 `static` can only be true (write `if: contact.scores.fit >= 30`, or `static: true` where steps put members in)
+        E0201 segments/3.yaml:3:1 a segment has no key `why` (it can be `name`, `description`, `if` or `static`)
+        E0803 segments/4.yaml:1:7 segments/1.yaml defines the segment `b` too (give one of them another name)
+        W0501 segments/4.yaml:2:5 no contact has `revenue` (until an import brings it, nobody is in the segment by it; `has(…)` asks whether it is there)
+        E0802 segments/5.yaml:2:5 who is in `e` depends on who is in `e`: `e` needs `f` needs `g` needs `e` (leave one of the segments out of the other's rule)
+        W0801 segments/7.yaml:2:5 no file defines the segment `dd` (did you mean `d`?)
+        E0202 segments/8.yaml:1:1 `name` is missing (add `name: hot-leads`)
+        E0501 segments/8.yaml:1:5 `>` cannot compare a timestamp with a number ()
+        E0501 segments/9.yaml:2:22 `30d` is not a number (a length of time stands in quotation marks: "30d")
+        "#);
     }
 }

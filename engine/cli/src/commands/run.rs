@@ -139,7 +139,10 @@ pub(super) async fn begin(assembly: &Assembly, out: &mut Out) -> Result<(), Prob
         writeln!(out, "Published segment {HEADING}{name}{HEADING:#}")?;
     }
     for name in &assembly.segments.withdrawn {
-        writeln!(out, "Segment {HEADING}{name}{HEADING:#}: its file is gone; its members stay, and its rule does not")?;
+        writeln!(
+            out,
+            "Segment {HEADING}{name}{HEADING:#}: its file is gone; its members stay, and its rule does not"
+        )?;
     }
     for name in &assembly.retired {
         writeln!(out, "Retired {HEADING}{name}{HEADING:#}: its file is gone; its runs go on to their end")?;

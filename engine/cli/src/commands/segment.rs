@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use super::find_contact;
 use crate::{
     args::{Format, Global},
-    output::{FAINT, GOOD, HEADING, Out, WARNING, cell, clean, count, json, plural, table, time, write_table},
+    output::{
+        FAINT, GOOD, HEADING, Out, WARNING, cell, clean, count, json, plural, table, time, write_table,
+    },
     problem::{Exit, Problem},
     workspace::Workspace,
 };
@@ -218,7 +220,10 @@ fn static_membership(
     }
     let not = if is_member { "" } else { "not " };
     let name = clean(&segment.name);
-    writeln!(out, "The contact is {not}a member of {HEADING}{name}{HEADING:#}. It has no rule: steps put members in.")?;
+    writeln!(
+        out,
+        "The contact is {not}a member of {HEADING}{name}{HEADING:#}. It has no rule: steps put members in."
+    )?;
     Ok(())
 }
 
@@ -232,7 +237,12 @@ fn print(name: &str, key: &str, explanation: &Explanation, out: &mut Out) -> Res
             Ok(true) => writeln!(out, "  {GOOD}holds{GOOD:#}{decides}: {}", clean(&source))?,
             Ok(false) => writeln!(out, "  {WARNING}does not hold{WARNING:#}{decides}: {}", clean(&source))?,
             Err(reason) => {
-                writeln!(out, "  {WARNING}no match{WARNING:#}{decides}: {} ({})", clean(&source), clean(reason))?;
+                writeln!(
+                    out,
+                    "  {WARNING}no match{WARNING:#}{decides}: {} ({})",
+                    clean(&source),
+                    clean(reason)
+                )?;
             }
         }
         for (what, value) in values {
@@ -240,7 +250,10 @@ fn print(name: &str, key: &str, explanation: &Explanation, out: &mut Out) -> Res
         }
     }
     if explanation.is_member != explanation.is_stored {
-        writeln!(out, "  {WARNING}The store says otherwise{WARNING:#}: `dripline run` brings it up to date.")?;
+        writeln!(
+            out,
+            "  {WARNING}The store says otherwise{WARNING:#}: `dripline run` brings it up to date."
+        )?;
     }
     if let Some(next) = explanation.next_change {
         writeln!(out, "  If nothing happens, this may change at {} UTC.", time(next))?;

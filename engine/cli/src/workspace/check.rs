@@ -58,7 +58,9 @@ impl CheckedWorkspace {
     pub(crate) fn new_segments(&self) -> Vec<NewSegment<'_>> {
         self.segments
             .iter()
-            .filter_map(|file| Some(NewSegment { segment: file.segment.as_ref()?, source: &file.source.text }))
+            .filter_map(|file| {
+                Some(NewSegment { segment: file.segment.as_ref()?, source: &file.source.text })
+            })
             .collect()
     }
 
@@ -111,7 +113,8 @@ impl Workspace {
         let templates = self.read_templates()?;
         let (segments, complaints) = segments::check(self.read_segments()?, attributes.as_ref());
         diagnostics.extend(complaints);
-        let dynamic = segments.iter().filter_map(|file| file.segment.as_ref()).filter(|segment| segment.rule.is_some());
+        let dynamic =
+            segments.iter().filter_map(|file| file.segment.as_ref()).filter(|segment| segment.rule.is_some());
         let dynamic: BTreeSet<String> = dynamic.map(|segment| segment.name.clone()).collect();
         let infos: BTreeMap<String, PluginInfo> =
             plugins.iter().map(|(name, loaded)| (name.clone(), loaded.info())).collect();

@@ -57,7 +57,11 @@ impl Checker<'_> {
     pub(super) fn tally(&mut self, node: &mut IdedExpr, call: &CallExpr) -> Type {
         let name = call.func_name.as_str();
         let Some(target) = call.target.as_deref() else {
-            return self.problem(node, "this asks nothing of the events", Some(format!("for example {USAGE}")));
+            return self.problem(
+                node,
+                "this asks nothing of the events",
+                Some(format!("for example {USAGE}")),
+            );
         };
         if !METHODS.iter().any(|(known, _)| *known == name) {
             let near = match name {
@@ -131,13 +135,17 @@ impl Checker<'_> {
     /// `"30d"` or `duration("30d")`.
     fn window(&mut self, node: &IdedExpr) -> Option<Window> {
         let written = literal(node).or_else(|| match &node.expr {
-            Expr::Call(CallExpr { func_name, target: None, args }) if func_name == "duration" => match args.as_slice() {
-                [text] => literal(text),
-                _ => None,
-            },
+            Expr::Call(CallExpr { func_name, target: None, args }) if func_name == "duration" => {
+                match args.as_slice() {
+                    [text] => literal(text),
+                    _ => None,
+                }
+            }
             _ => None,
         });
-        let length = written.and_then(time::duration).map(|length| SignedDuration::from_millis(length.inner().num_milliseconds()));
+        let length = written
+            .and_then(time::duration)
+            .map(|length| SignedDuration::from_millis(length.inner().num_milliseconds()));
         match (written, length.filter(SignedDuration::is_positive)) {
             (Some(written), Some(length)) => Some(Window { written: written.to_owned(), length }),
             (written, _) => {

@@ -20,7 +20,9 @@ impl Checker<'_> {
         while let Some(node) = nodes.pop() {
             clock::children_of(node, &mut nodes);
             let Expr::Ident(name) = &node.expr else { continue };
-            let Some((message, help)) = source::named(&self.sources, name).and_then(complaint) else { continue };
+            let Some((message, help)) = source::named(&self.sources, name).and_then(complaint) else {
+                continue;
+            };
             self.problem(node, message, Some(help));
         }
     }
@@ -32,7 +34,9 @@ fn complaint(source: &Source) -> Option<(&'static str, String)> {
         _ => None,
     };
     let history = match (source, path) {
-        (Source::Tally(history, _), _) | (_, Some(Path::Occurrence(Occurrence { history, .. }, _))) => Some(history),
+        (Source::Tally(history, _), _) | (_, Some(Path::Occurrence(Occurrence { history, .. }, _))) => {
+            Some(history)
+        }
         _ => None,
     };
     if history.is_some_and(|history| [SEGMENT_JOINED, SEGMENT_LEFT].contains(&history.name.as_str())) {
@@ -44,10 +48,9 @@ fn complaint(source: &Source) -> Option<(&'static str, String)> {
             "a segment has to name the segments on which it depends",
             "write \"hot-leads\" in contact.segments".to_owned(),
         )),
-        Path::Contact => Some((
-            "a segment has to name the fields on which it depends",
-            "write contact.NAME".to_owned(),
-        )),
+        Path::Contact => {
+            Some(("a segment has to name the fields on which it depends", "write contact.NAME".to_owned()))
+        }
         _ => None,
     }
 }

@@ -13,6 +13,7 @@ use std::{
 use async_trait::async_trait;
 use dripline_model::{
     Clock, Contact, Digest,
+    filter::{Filter, Narrowing},
     id::{ContactId, FiringId, MessageId, RunId, VersionId, WorkflowId},
     team::{Representative, Team},
 };

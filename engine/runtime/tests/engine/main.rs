@@ -4,6 +4,7 @@
 mod beside;
 mod flaky;
 mod prune;
+mod segments;
 mod set_clock;
 mod support;
 

@@ -1,6 +1,10 @@
 //! Past events of contacts, as conditions count them.
 
-use dripline_model::{Contact, clock::from_ms, contact::{Needs, PastEvent}};
+use dripline_model::{
+    Contact,
+    clock::from_ms,
+    contact::{Needs, PastEvent},
+};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 

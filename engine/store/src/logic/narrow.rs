@@ -60,8 +60,7 @@ pub(crate) fn condition(filter: &Filter, dialect: &impl Dialect) -> Condition {
 /// `is_few`: whether something beside this lets only few through, found by an index.
 fn write(filter: &Filter, dialect: &impl Dialect, binds: &mut Vec<Bind>, is_few: bool) -> String {
     let joined = |parts: &[Filter], by: &str, is_few: bool, binds: &mut Vec<Bind>| {
-        let parts: Vec<String> =
-            parts.iter().map(|part| write(part, dialect, binds, is_few)).collect();
+        let parts: Vec<String> = parts.iter().map(|part| write(part, dialect, binds, is_few)).collect();
         format!("({})", parts.join(by))
     };
     match filter {
@@ -81,10 +80,15 @@ fn write(filter: &Filter, dialect: &impl Dialect, binds: &mut Vec<Bind>, is_few:
 }
 
 fn question(test: &Test, dialect: &impl Dialect, binds: &mut Binds<'_>, is_few: bool) -> String {
-    let exists = |is: bool, rows: String| format!("{}EXISTS (SELECT 1 FROM {rows})", if is { "" } else { "NOT " });
+    let exists =
+        |is: bool, rows: String| format!("{}EXISTS (SELECT 1 FROM {rows})", if is { "" } else { "NOT " });
     match test {
-        Test::Attribute(..) | Test::Email(_) | Test::ExternalId(_) | Test::Owner(_) => dialect.field(test, binds),
-        Test::CreatedAt(order, ms) => format!("c.created_at {} {}", order.sql(), binds.add(Bind::Integer(*ms))),
+        Test::Attribute(..) | Test::Email(_) | Test::ExternalId(_) | Test::Owner(_) => {
+            dialect.field(test, binds)
+        }
+        Test::CreatedAt(order, ms) => {
+            format!("c.created_at {} {}", order.sql(), binds.add(Bind::Integer(*ms)))
+        }
         Test::Score(name, order, points) => {
             let word = dialect.word(name, binds);
             let points = binds.add(Bind::Float(*points));
@@ -119,10 +123,8 @@ fn question(test: &Test, dialect: &impl Dialect, binds: &mut Binds<'_>, is_few: 
             let word = dialect.word(name, binds);
             let after = after_ms.map(|after| format!(" AND e.at > {}", binds.add(Bind::Integer(after))));
             let until = binds.add(Bind::Integer(*until_ms));
-            let rows = format!(
-                "events e WHERE e.name = {word}{} AND e.at <= {until}",
-                after.unwrap_or_default()
-            );
+            let rows =
+                format!("events e WHERE e.name = {word}{} AND e.at <= {until}", after.unwrap_or_default());
             let holds_for_none = order.holds(0.0, *count);
             let order: Order = if holds_for_none { order.opposite() } else { *order };
             let count = binds.add(Bind::Float(*count));
@@ -133,7 +135,9 @@ fn question(test: &Test, dialect: &impl Dialect, binds: &mut Binds<'_>, is_few: 
             } else {
                 // The events in their order, once.
                 let having = format!("count(*) {} {count}", order.sql());
-                format!("c.id {not}IN (SELECT e.contact_id FROM {rows} GROUP BY e.contact_id HAVING {having})")
+                format!(
+                    "c.id {not}IN (SELECT e.contact_id FROM {rows} GROUP BY e.contact_id HAVING {having})"
+                )
             }
         }
     }

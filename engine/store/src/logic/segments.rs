@@ -38,12 +38,7 @@ pub(crate) enum By {
 
 /// Applies the changes, in order; those of segments about which somebody else decides are none. A segment that somebody joins is made if need be. Only a real change is an event, and
 /// a live one: it triggers workflows.
-pub(crate) async fn change(
-    sets: &mut impl Sets,
-    changes: &[Change<'_>],
-    by: By,
-    now: Timestamp,
-) -> Raw<()> {
+pub(crate) async fn change(sets: &mut impl Sets, changes: &[Change<'_>], by: By, now: Timestamp) -> Raw<()> {
     if changes.is_empty() {
         return Ok(());
     }
@@ -93,8 +88,12 @@ pub(crate) async fn publish(
     segments: &[NewSegment<'_>],
     now: Timestamp,
 ) -> Raw<SegmentsPublished> {
-    let mut stored: HashMap<String, (i64, String)> =
-        sets.definitions().await?.into_iter().map(|(id, name, definition)| (name, (id, definition))).collect();
+    let mut stored: HashMap<String, (i64, String)> = sets
+        .definitions()
+        .await?
+        .into_iter()
+        .map(|(id, name, definition)| (name, (id, definition)))
+        .collect();
     let names: BTreeSet<&str> = segments.iter().map(|new| new.segment.name.as_str()).collect();
     let ids = sets.segments(&names, true, ms(now)).await?;
     let mut done = SegmentsPublished::default();
@@ -108,7 +107,11 @@ pub(crate) async fn publish(
         let before: Option<Segment> = before.map(|json| from_json("segment", &json)).transpose()?;
         let is_new_rule = before.is_none_or(|before| before.rule != segment.rule);
         let is_dynamic = segment.rule.is_some();
-        sets.put_definition(&Definition { segment: id, json: &json, source, is_dynamic, is_new_rule }, ms(now)).await?;
+        sets.put_definition(
+            &Definition { segment: id, json: &json, source, is_dynamic, is_new_rule },
+            ms(now),
+        )
+        .await?;
         done.published.push(segment.name.clone());
     }
     for (name, (id, _)) in stored {

@@ -10,7 +10,9 @@ use dripline_model::{
     filter::{Filter, Is, Narrowing, Scalar, Test},
     id::ContactId,
 };
-use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, Executor as _, postgres::PgArguments, query_scalar};
+use sqlx::{
+    Arguments as _, AssertSqlSafe, Connection as _, Executor as _, postgres::PgArguments, query_scalar,
+};
 
 use super::{PostgresStore, rows::text as clean};
 use crate::{
@@ -175,9 +177,8 @@ impl PostgresStore {
         let condition = condition(filter, &Words);
         // Put together from constants and names that are letters, digits and `_`; every value is bound.
         let sql = AssertSqlSafe(format!("SELECT count(*) FROM contacts c WHERE {}", condition.sql));
-        let count: i64 = sqlx::query_scalar_with(sql, arguments(&condition)?)
-            .fetch_one(&self.shared.readers)
-            .await?;
+        let count: i64 =
+            sqlx::query_scalar_with(sql, arguments(&condition)?).fetch_one(&self.shared.readers).await?;
         Ok(count.unsigned_abs())
     }
 
@@ -185,9 +186,8 @@ impl PostgresStore {
         let condition = condition(filter, &Words);
         // As above.
         let sql = AssertSqlSafe(format!("SELECT c.id FROM contacts c WHERE {}", condition.sql));
-        let mut ids: Vec<i64> = sqlx::query_scalar_with(sql, arguments(&condition)?)
-            .fetch_all(&self.shared.readers)
-            .await?;
+        let mut ids: Vec<i64> =
+            sqlx::query_scalar_with(sql, arguments(&condition)?).fetch_all(&self.shared.readers).await?;
         ids.sort_unstable();
         Ok(ids.into_iter().map(ContactId).collect())
     }

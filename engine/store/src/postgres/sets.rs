@@ -18,8 +18,8 @@ use super::{
 use crate::{
     error::Raw,
     sets::{
-        Assignment, ContactFields, Decision, Definition, EndedRun, EventFields, EventState, MovedRun, NewMessage,
-        NewRun, PastEvents, ScoreEntry, Sets, StepScore,
+        Assignment, ContactFields, Decision, Definition, EndedRun, EventFields, EventState, MovedRun,
+        NewMessage, NewRun, PastEvents, ScoreEntry, Sets, StepScore,
     },
     versions::Version,
 };

@@ -16,8 +16,8 @@ use sqlx::{query, query_as, query_scalar};
 
 use super::{PostgresStore, firings, rows::bind_columns, segments, writer::Writer};
 use crate::{
-    AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Membership, NewFiring, Refusal,
-    Result, Scheduling, Timer, Transaction,
+    AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Membership,
+    NewFiring, Refusal, Result, Scheduling, Timer, Transaction,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw, damaged, from_json},
     logic::{

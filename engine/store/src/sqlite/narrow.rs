@@ -10,7 +10,7 @@ use dripline_model::{
     filter::{Filter, Is, Narrowing, Scalar, Test},
     id::ContactId,
 };
-use sqlx::{AssertSqlSafe, SqliteConnection, query, query_scalar, sqlite::SqliteArguments, Arguments as _};
+use sqlx::{Arguments as _, AssertSqlSafe, SqliteConnection, query, query_scalar, sqlite::SqliteArguments};
 
 use super::{SqliteStore, writer::Writer};
 use crate::{
@@ -20,7 +20,8 @@ use crate::{
     segments::{Kind, indexable},
 };
 
-const COLUMNS: &str = "SELECT name FROM pragma_table_xinfo('contacts') WHERE name LIKE 'field\\_%' ESCAPE '\\'";
+const COLUMNS: &str =
+    "SELECT name FROM pragma_table_xinfo('contacts') WHERE name LIKE 'field\\_%' ESCAPE '\\'";
 
 const INDEXES: &str = "
 SELECT name FROM sqlite_schema WHERE type = 'index' AND name LIKE 'segment\\_fields\\_%' ESCAPE '\\'";
@@ -70,7 +71,9 @@ impl Dialect for Words {
 
     fn field(&self, test: &Test, binds: &mut Binds<'_>) -> String {
         match test {
-            Test::Attribute(name, is) => attribute(&self.value(name), &format!("json_type(c.attributes, '$.{name}')"), is, binds),
+            Test::Attribute(name, is) => {
+                attribute(&self.value(name), &format!("json_type(c.attributes, '$.{name}')"), is, binds)
+            }
             Test::Email(is) => text("c.email", is, binds),
             Test::ExternalId(is) => text("c.external_id", is, binds),
             Test::Owner(is) => {
@@ -181,8 +184,7 @@ impl SqliteStore {
         let condition = condition(filter, &Words::of(&mut conn).await?);
         // Put together from constants and names that are letters, digits and `_`; every value is bound.
         let sql = AssertSqlSafe(format!("SELECT count(*) FROM contacts c WHERE {}", condition.sql));
-        let count: i64 =
-            sqlx::query_scalar_with(sql, arguments(&condition)?).fetch_one(&mut *conn).await?;
+        let count: i64 = sqlx::query_scalar_with(sql, arguments(&condition)?).fetch_one(&mut *conn).await?;
         Ok(count.unsigned_abs())
     }
 
@@ -190,7 +192,8 @@ impl SqliteStore {
         let mut conn = self.shared.readers.acquire().await?;
         let condition = condition(filter, &Words::of(&mut conn).await?);
         // As above.
-        let sql = AssertSqlSafe(format!("SELECT json_group_array(c.id) FROM contacts c WHERE {}", condition.sql));
+        let sql =
+            AssertSqlSafe(format!("SELECT json_group_array(c.id) FROM contacts c WHERE {}", condition.sql));
         let ids: String = sqlx::query_scalar_with(sql, arguments(&condition)?).fetch_one(&mut *conn).await?;
         let mut ids: Vec<ContactId> = crate::error::from_json("ids", &ids)?;
         ids.sort_unstable();
@@ -199,7 +202,8 @@ impl SqliteStore {
 
     pub(super) async fn index_by(&self, rules: &[Narrowing]) -> Raw<()> {
         let mut writer = self.writer().await?;
-        let there: BTreeSet<String> = query_scalar(INDEXES).fetch_all(writer.conn()).await?.into_iter().collect();
+        let there: BTreeSet<String> =
+            query_scalar(INDEXES).fetch_all(writer.conn()).await?.into_iter().collect();
         let mut columns = Words::of(writer.conn()).await?.columns;
         let mut wanted = BTreeSet::new();
         let mut counts_events = false;

@@ -21,8 +21,8 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Membership, NewFiring, Refusal,
-    Result, Scheduling, Timer, Transaction,
+    AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Membership,
+    NewFiring, Refusal, Result, Scheduling, Timer, Transaction,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw},
     logic::{

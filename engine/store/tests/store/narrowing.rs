@@ -24,11 +24,41 @@ fn value() -> impl Strategy<Value = Option<Value>> {
     let huge = "ü".repeat(3000);
     let long = format!("{}x", "a".repeat(150));
     let odd = select(vec![
-        json!(null), json!(""), json!("DE"), json!("de"), json!("DE "), json!("Ünïcödé 😀"), json!("O'Brien \"x\" \\ %_"),
-        json!("200"), json!("true"), json!("null"), json!("a\nb"), json!(long), json!(huge), json!(0), json!(1), json!(-1),
-        json!(200), json!(200.0), json!(199.999_999_999_999_97), json!(0.1), json!(0.30000000000000004), json!(-0.0),
-        json!(1e300), json!(5e-324), json!(i64::MAX), json!(i64::MIN), json!(u64::MAX), json!(9_007_199_254_740_993_i64),
-        json!(true), json!(false), json!([]), json!(["DE"]), json!({"a": 1}), json!({}), json!("{\"a\":1}"),
+        json!(null),
+        json!(""),
+        json!("DE"),
+        json!("de"),
+        json!("DE "),
+        json!("Ünïcödé 😀"),
+        json!("O'Brien \"x\" \\ %_"),
+        json!("200"),
+        json!("true"),
+        json!("null"),
+        json!("a\nb"),
+        json!(long),
+        json!(huge),
+        json!(0),
+        json!(1),
+        json!(-1),
+        json!(200),
+        json!(200.0),
+        json!(199.999_999_999_999_97),
+        json!(0.1),
+        json!(0.30000000000000004),
+        json!(-0.0),
+        json!(1e300),
+        json!(5e-324),
+        json!(i64::MAX),
+        json!(i64::MIN),
+        json!(u64::MAX),
+        json!(9_007_199_254_740_993_i64),
+        json!(true),
+        json!(false),
+        json!([]),
+        json!(["DE"]),
+        json!({"a": 1}),
+        json!({}),
+        json!("{\"a\":1}"),
     ]);
     prop_oneof![
         2 => Just(None),
@@ -40,7 +70,18 @@ fn value() -> impl Strategy<Value = Option<Value>> {
 
 fn literal() -> impl Strategy<Value = String> {
     let text = select(vec!["", "DE", "de", "D", "E", "Ünï", "😀", "'", "\\\"", "%", "_", "200", "true", "a"]);
-    let number = select(vec!["0", "1", "-1", "200", "200.0", "199.5", "0.1", "9007199254740991", "9007199254740993", "-5"]);
+    let number = select(vec![
+        "0",
+        "1",
+        "-1",
+        "200",
+        "200.0",
+        "199.5",
+        "0.1",
+        "9007199254740991",
+        "9007199254740993",
+        "-5",
+    ]);
     prop_oneof![
         3 => text.prop_map(|text| format!("\"{text}\"")),
         1 => Just(format!("\"{}x\"", "a".repeat(150))),
@@ -52,8 +93,15 @@ fn literal() -> impl Strategy<Value = String> {
 fn leaf() -> impl Strategy<Value = String> {
     let field = || {
         select(vec![
-            "contact.a", "contact.a", "contact.b_2", "contact.email", "contact.external_id", "contact.owner",
-            "contact.scores.x", "contact.consent.news", "contact[\"odd name\"]",
+            "contact.a",
+            "contact.a",
+            "contact.b_2",
+            "contact.email",
+            "contact.external_id",
+            "contact.owner",
+            "contact.scores.x",
+            "contact.consent.news",
+            "contact[\"odd name\"]",
         ])
     };
     let order = || select(vec!["==", "!=", "<", "<=", ">", ">="]);
@@ -102,7 +150,8 @@ async fn fill(store: &Arc<dyn Store>, runner: &mut TestRunner) -> Vec<ContactId>
                 row.attributes.insert(name.to_owned(), value);
             }
         }
-        row.external_id = draw(runner, &select(vec![Some(format!("c-{number}")), Some(format!("DE{number}"))]));
+        row.external_id =
+            draw(runner, &select(vec![Some(format!("c-{number}")), Some(format!("DE{number}"))]));
         if number % 7 == 0 {
             row.email = None;
         }
@@ -149,7 +198,13 @@ async fn fill(store: &Arc<dyn Store>, runner: &mut TestRunner) -> Vec<ContactId>
             let mut effects = Vec::new();
             if number % 2 == 0 {
                 let points = [0, 1, 200, -5][number / 2 % 4];
-                effects.push(Effect::AddScore { score: "x".into(), points, because: "x".into(), min: None, max: None });
+                effects.push(Effect::AddScore {
+                    score: "x".into(),
+                    points,
+                    because: "x".into(),
+                    min: None,
+                    max: None,
+                });
             }
             if number % 5 == 0 {
                 effects.push(assign("DE"));
@@ -215,7 +270,8 @@ async fn check_all(store: Arc<dyn Store>) {
     // Whoever comes later is found by them too, and what nobody needs any more goes.
     let row = ContactRow { attributes: object(json!({"a": "DE", "b_2": 200})), ..row(1000) };
     import_contacts(&store, &[row]).await;
-    let rule = Expression::compile_rule("contact.a == \"DE\" && contact.b_2 == 200", &Scope::default()).unwrap();
+    let rule =
+        Expression::compile_rule("contact.a == \"DE\" && contact.b_2 == 200", &Scope::default()).unwrap();
     let narrowing = rule.narrow(at(100));
     store.index_for(std::slice::from_ref(&narrowing)).await.unwrap();
     assert!(store.count_narrowed(&narrowing.filter).await.unwrap() >= 1);
@@ -228,4 +284,3 @@ stores! {
         check_all(store).await;
     }
 }
-

@@ -27,7 +27,8 @@ pub(crate) fn segment(name: &str, rule: Option<&str>) -> Segment {
 }
 
 async fn publish_segments(store: &Arc<dyn Store>, segments: &[Segment]) -> SegmentsPublished {
-    let new: Vec<NewSegment<'_>> = segments.iter().map(|segment| NewSegment { segment, source: "if: x" }).collect();
+    let new: Vec<NewSegment<'_>> =
+        segments.iter().map(|segment| NewSegment { segment, source: "if: x" }).collect();
     store.publish_segments(&new, at(0)).await.unwrap()
 }
 
