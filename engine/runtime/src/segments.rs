@@ -15,7 +15,7 @@ use dripline_model::{
     id::ContactId,
     segment::{self, Segment},
 };
-use dripline_store::{Membership, Timer, Transaction};
+use dripline_store::{Membership, Store, Timer, Transaction};
 use jiff::Timestamp;
 
 use crate::{
@@ -23,6 +23,9 @@ use crate::{
     engine::Engine,
     error::{Error, ErrorKind, Result, While},
 };
+
+/// How many contacts a count looks at together.
+const SLICE: usize = 1_000;
 
 /// The segments with rules, each after those on which it depends.
 #[derive(Debug, Default)]
@@ -114,6 +117,27 @@ impl Rules {
     pub fn test(&self, segment: &str, contact: &Contact, now: Timestamp) -> bool {
         let rule = self.all.iter().find(|rule| rule.name == segment);
         rule.is_some_and(|rule| rule.rule.test(&Subject::new(contact, None, now)) == Ok(true))
+    }
+
+    /// How many contacts a segment's rule admits at `now`; none where it has no rule. The store counts those that it can
+    /// tell by itself; else it finds those of whom the rule then says whether they are.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn count(&self, store: &dyn Store, segment: &str, now: Timestamp) -> Result<Option<u64>> {
+        const DOING: &str = "count whom a segment admits";
+        let Some(narrowing) = self.narrowing(segment, now) else { return Ok(None) };
+        if narrowing.is_exact {
+            return store.count_narrowed(&narrowing.filter).await.while_doing(DOING).map(Some);
+        }
+        let mut admitted = 0;
+        for slice in store.narrowed(&narrowing.filter).await.while_doing(DOING)?.chunks(SLICE) {
+            // A transaction of its own for each, which is dropped: nobody waits for a count.
+            let mut tx = store.begin().await.while_doing(DOING)?;
+            let contacts = tx.load_contacts(slice, &self.needs, now).await.while_doing(DOING)?;
+            admitted += contacts.iter().filter(|contact| self.test(segment, contact, now)).count() as u64;
+        }
+        Ok(Some(admitted))
     }
 
     /// What a segment's rule says of a contact; none where the segment has no rule.

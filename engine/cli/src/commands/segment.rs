@@ -56,9 +56,6 @@ enum Command {
     },
 }
 
-/// How many contacts are looked at together.
-const SLICE: usize = 1_000;
-
 pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Problem> {
     let workspace = Workspace::find(global.workspace.as_deref())?;
     let store = workspace.open_store().await?;
@@ -162,24 +159,11 @@ async fn rules(store: &dyn Store) -> Result<Rules, Problem> {
     Rules::new(definitions).map_err(Problem::unavailable)
 }
 
-/// Whom a segment admits now: a store counts those that it can tell by itself, and else finds those of whom the rule
-/// has to say.
+/// Whom a segment admits now; of a static one, its members.
 async fn admitted(store: &dyn Store, name: &str) -> Result<u64, Problem> {
     let segment = find(store, name).await?;
-    let rules = rules(store).await?;
-    let now = SystemClock.now();
-    let Some(narrowing) = rules.narrowing(name, now) else { return Ok(segment.members) };
-    if narrowing.is_exact {
-        return Ok(store.count_narrowed(&narrowing.filter).await?);
-    }
-    let candidates = store.narrowed(&narrowing.filter).await?;
-    let mut admitted = 0;
-    for slice in candidates.chunks(SLICE) {
-        // A transaction of its own for each, which is dropped: nobody waits for a count.
-        let contacts = store.begin().await?.load_contacts(slice, rules.needs(), now).await?;
-        admitted += contacts.iter().filter(|contact| rules.test(name, contact, now)).count() as u64;
-    }
-    Ok(admitted)
+    let admitted = rules(store).await?.count(store, name, SystemClock.now()).await;
+    Ok(admitted.map_err(Problem::unavailable)?.unwrap_or(segment.members))
 }
 
 async fn explain(

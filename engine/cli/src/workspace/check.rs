@@ -127,7 +127,9 @@ impl Workspace {
             default_time_zone: &self.settings().time_zone,
         };
         let mut workflows: Vec<CheckedFile> = Vec::with_capacity(files.len());
-        for file in files {
+        let segments_folder = self.path("segments");
+        // All segments are checked anyhow, because they depend on each other.
+        for file in files.iter().filter(|file| !is_below(file, &segments_folder)) {
             let source = self.read_source(file)?;
             let mut checked = dripline_workflow::check(&source, &environment);
             for config in &checked.configs {
@@ -231,6 +233,14 @@ fn refuse_twin(workflows: &[CheckedFile], source: &Source, program: &Program) ->
             twin.source.path, source.path, program.name
         ))
         .with_help("give one of them another `name`")),
+    }
+}
+
+/// Whether a file is in a folder, however its path is written.
+fn is_below(file: &Path, folder: &Path) -> bool {
+    match (fs::canonicalize(file), fs::canonicalize(folder)) {
+        (Ok(file), Ok(folder)) => file.starts_with(folder),
+        _ => false,
     }
 }
 

@@ -10,4 +10,5 @@ mod init;
 mod mail;
 mod plugin;
 mod prune;
+mod segment;
 mod support;

@@ -4,12 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use dripline_expression::{Expression, Scope, Subject};
-use dripline_model::{
-    Contact, Effect,
-    contact::{EventNeeds, Needs},
-    filter::Filter,
-    id::ContactId,
-};
+use dripline_model::{Contact, Effect, contact::EventNeeds, filter::Filter, id::ContactId};
 use dripline_store::{ContactRow, RowResult, Store};
 use proptest::{prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value, json};
