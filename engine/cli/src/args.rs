@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     check, contacts, demo, doctor, enroll, events, explain, import, init, leads, mail, migrate, plugin,
-    prune, run, runs, segment, worker, workflows,
+    prune, run, runs, schema, segment, worker, workflows,
 };
 
 /// Marketing automation from YAML files: campaigns whose steps are sandboxed plugins, in one database file.
@@ -51,6 +51,7 @@ pub(crate) enum Command {
     Init(init::Args),
     Check(check::Args),
     Explain(explain::Args),
+    Schema(schema::Args),
     Import(import::Args),
     Events(events::Args),
     Run(run::Args),

@@ -108,6 +108,7 @@ async fn start(
     let options = Options {
         grants: plugins.into_iter().map(|(name, loaded)| (name, loaded.grant)).collect(),
         time_zone: TimeZone::get(&workspace.settings().time_zone).map_err(Problem::input)?,
+        caps: workspace.settings().caps.iter().map(|cap| cap.cap()).collect(),
         workers: workspace.settings().store.workers(),
         retention: workspace.settings().retention.retention(),
         work,

@@ -1,5 +1,6 @@
 //! The static check: names, functions and types, and the lowering of paths and constants to variables.
 
+mod fields;
 mod history;
 mod operations;
 mod paths;
@@ -18,9 +19,9 @@ use dripline_model::{batch::ColumnType, contact::Needs, suggest};
 pub(crate) use self::operations::written_operator;
 use self::paths::Written;
 use crate::{
-    Problem, Scope,
+    Problem, ProblemKind, Scope,
     clock::Clock,
-    explain,
+    contradiction, explain,
     history::USAGE,
     library::{self, Pattern},
     parse::{Parsed, Places},
@@ -40,6 +41,7 @@ pub(crate) struct Checked {
     pub(crate) tree: IdedExpr,
     pub(crate) sources: Vec<Source>,
     pub(crate) needs: Needs,
+    pub(crate) contradictions: Vec<Problem>,
     pub(crate) clock: Clock,
     /// Where the parts stand that `&&`, `||` and `!` join.
     pub(crate) parts: Vec<std::ops::Range<usize>>,
@@ -63,6 +65,7 @@ pub(crate) fn check(
 ) -> Result<Checked, Vec<Problem>> {
     let Parsed { mut tree, places } = parsed;
     let whole = places.whole(&tree);
+    let contradictions = contradiction::find(&tree, &places);
     let mut checker =
         Checker { places, scope, bound: Vec::new(), loops: 0, sources: Vec::new(), problems: Vec::new() };
     let gives = checker.visit(&mut tree);
@@ -76,7 +79,7 @@ pub(crate) fn check(
             _ => None,
         };
         let message = format!("this gives {}, but {} is wanted here", gives.noun(), wanted.noun());
-        checker.problems.push(Problem { message, span: whole, help });
+        checker.problems.push(Problem { kind: ProblemKind::Types, message, span: whole, help });
     }
     let clock = Clock::of(&tree, &checker.sources);
     if r#use == Use::Rule && checker.problems.is_empty() {
@@ -90,7 +93,7 @@ pub(crate) fn check(
     let mut parts = Vec::new();
     explain::collect_parts(&tree, &mut parts);
     let parts = parts.into_iter().map(|part| checker.places.whole(part)).collect();
-    Ok(Checked { sources: checker.sources, needs, tree, clock, parts })
+    Ok(Checked { sources: checker.sources, needs, tree, contradictions, clock, parts })
 }
 
 struct Checker<'c> {
@@ -114,7 +117,17 @@ impl Checker<'_> {
         message: impl Into<String>,
         help: Option<String>,
     ) -> Type {
-        self.problems.push(Problem { message: message.into(), span, help });
+        self.problem_of(ProblemKind::Types, span, message, help)
+    }
+
+    fn problem_of(
+        &mut self,
+        kind: ProblemKind,
+        span: std::ops::Range<usize>,
+        message: impl Into<String>,
+        help: Option<String>,
+    ) -> Type {
+        self.problems.push(Problem { kind, message: message.into(), span, help });
         Type::Any
     }
 
@@ -131,7 +144,7 @@ impl Checker<'_> {
         if let Some(written) = self.written(node) {
             return match self.path(node, &written) {
                 Some(path) if written.optional => self.lower(node, Source::Optional(path)),
-                Some(path) => self.lower(node, Source::Path(path)),
+                Some(path) => self.lower_path(node, path),
                 None => Type::Any,
             };
         }
@@ -202,8 +215,9 @@ impl Checker<'_> {
                 }
                 gives
             }
-            Expr::Struct(_) | Expr::Unspecified => self.problem(
-                node,
+            Expr::Struct(_) | Expr::Unspecified => self.problem_of(
+                ProblemKind::Syntax,
+                self.places.whole(node),
                 "messages are not part of the language",
                 Some("write a map: {\"key\": value}".into()),
             ),
@@ -238,7 +252,7 @@ impl Checker<'_> {
             let message = format!(
                 "at most {MAX_LOOPS} of `all`, `exists`, `map` and `filter` may stand inside each other"
             );
-            self.problem(node, message, None);
+            self.problem_of(ProblemKind::Syntax, self.places.whole(node), message, None);
         }
         self.bound.extend(
             [Some(comprehension.iter_var.clone()), comprehension.iter_var2.clone()].into_iter().flatten(),
@@ -260,7 +274,7 @@ impl Checker<'_> {
             || call.args.len() + function.optional < function.takes.len()
         {
             let message = format!("`{name}` does not take {} arguments", call.args.len());
-            return self.problem_at(self.places.name(node), message, help());
+            return self.problem_of(ProblemKind::Function, self.places.name(node), message, help());
         }
         if let Some(target) = &mut call.target {
             let on = self.visit(target);
@@ -309,15 +323,16 @@ impl Checker<'_> {
             ),
         };
         // The arguments may hold names that the right macro would have bound, so they are left alone.
-        self.problem_at(self.places.name(node), message, help);
+        self.problem_of(ProblemKind::Function, self.places.name(node), message, help);
     }
 
     /// Compiles the pattern of `matches`.
     fn pattern(&mut self, call: &mut CallExpr) {
         let (Some(target), Some(arg)) = (call.target.take(), call.args.pop()) else { return };
         let Expr::Literal(LiteralValue::String(pattern)) = &arg.expr else {
-            self.problem(
-                &arg,
+            self.problem_of(
+                ProblemKind::Syntax,
+                self.places.whole(&arg),
                 "the pattern of `matches` is written out, so that it is compiled only once",
                 Some("write it between \" and \", or use `contains`".to_owned()),
             );
@@ -340,7 +355,8 @@ impl Checker<'_> {
                     }
                 };
                 let help = "patterns are those of RE2, without look-around and back-references";
-                self.problem(&arg, format!("the pattern cannot be used: {error}"), Some(help.to_owned()));
+                let message = format!("the pattern cannot be used: {error}");
+                self.problem_of(ProblemKind::Syntax, self.places.whole(&arg), message, Some(help.to_owned()));
             }
         }
     }
@@ -366,7 +382,8 @@ impl Checker<'_> {
             None => {
                 let message = format!("\"{text}\" is not a {function}");
                 if let Some(arg) = call.args.first() {
-                    self.problem(arg, message, Some(format!("write it like {like}")));
+                    let help = Some(format!("write it like {like}"));
+                    self.problem_of(ProblemKind::Syntax, self.places.whole(arg), message, help);
                 }
             }
         }
@@ -396,10 +413,14 @@ impl Checker<'_> {
             let name = name.inner().to_owned();
             match field.as_str() {
                 "tags" => return self.lower(node, Source::HasTag(name)),
-                "segments" => return self.lower(node, Source::InSegment(name)),
+                "segments" => {
+                    self.known_segment(left, &name);
+                    return self.lower(node, Source::InSegment(name));
+                }
                 _ => {}
             }
         }
+        self.known_values(call);
         let types: Vec<Type> = call.args.iter_mut().map(|arg| self.visit(arg)).collect();
         let gives = self.operator_type(node, call, &types);
         // The accumulator of `map` and `filter` stays with CEL, which appends to it in place.

@@ -16,6 +16,7 @@
 
 mod check;
 mod clock;
+mod contradiction;
 mod explain;
 mod history;
 mod library;
@@ -34,6 +35,7 @@ use dripline_model::{
     Contact,
     batch::ColumnType,
     contact::{EventView, Needs},
+    field::Fields,
     filter::Narrowing,
 };
 use jiff::Timestamp;
@@ -45,15 +47,39 @@ pub use value::Value;
 /// What an expression may name.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scope<'a> {
-    /// Names of the attributes that contacts have; `None` where they are not known, and then any is accepted.
-    pub attributes: Option<&'a BTreeSet<String>>,
+    /// What is known of contacts' attributes, topics and segments; `None` where nothing is, and then any is accepted.
+    pub attributes: Option<&'a Fields>,
     /// Whether `event` is there.
     pub event: bool,
+}
+
+/// What sort of mistake a [`Problem`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProblemKind {
+    /// It cannot be read, or goes beyond a limit.
+    Syntax,
+    /// A variable or a field that there is not.
+    Name,
+    /// A function that there is not, or that is called otherwise.
+    Function,
+    /// Types that never meet.
+    Types,
+    /// A value that the field never has.
+    Value,
+    /// A topic of consent that is not declared.
+    Topic,
+    /// A segment that nobody is put into.
+    Segment,
+    /// Conditions that are never true together.
+    Contradiction,
 }
 
 /// Something wrong with an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
+    /// Of what sort.
+    pub kind: ProblemKind,
     /// What is wrong.
     pub message: String,
     /// Where, in bytes of the source.
@@ -104,6 +130,12 @@ impl Expression {
     /// As it was written.
     pub fn source(&self) -> &str {
         &self.0.source
+    }
+
+    /// Why the condition, or a part of it, can never hold: comparisons that contradict each other. Nothing forbids that;
+    /// it is most likely a mistake.
+    pub fn contradictions(&self) -> &[Problem] {
+        &self.0.checked.contradictions
     }
 
     /// Which parts of the contact it reads.

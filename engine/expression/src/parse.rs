@@ -9,7 +9,7 @@ use cel::{
 };
 
 use crate::{
-    Problem, library,
+    Problem, ProblemKind, library,
     token::{self, Kind, Tokens},
 };
 
@@ -42,6 +42,7 @@ pub(crate) fn parse(source: &str) -> Result<Parsed<'_>, Problem> {
 fn syntax_problem(tokens: &Tokens<'_>, errors: ParseErrors) -> Problem {
     let Some(error) = errors.errors.into_iter().next() else {
         return Problem {
+            kind: ProblemKind::Syntax,
             message: "this is not an expression".to_owned(),
             span: 0..tokens.source.len(),
             help: None,
@@ -52,6 +53,7 @@ fn syntax_problem(tokens: &Tokens<'_>, errors: ParseErrors) -> Problem {
         let last = tokens.last().map(|token| (token.span.clone(), tokens.text(token)));
         let (span, text) = last.unwrap_or_default();
         return Problem {
+            kind: ProblemKind::Syntax,
             message: format!("something is missing after `{text}`"),
             span,
             help: Some("an operator needs a value on both of its sides".to_owned()),
@@ -91,7 +93,12 @@ fn syntax_problem(tokens: &Tokens<'_>, errors: ParseErrors) -> Problem {
             let message = format!("`{before}{text}` is not a number");
             let help = format!("a length of time stands in quotation marks: \"{before}{text}\"");
             let start = previous.map_or(token.span.start, |previous| previous.span.start);
-            return Problem { message, span: start..token.span.end, help: Some(help) };
+            return Problem {
+                kind: ProblemKind::Syntax,
+                message,
+                span: start..token.span.end,
+                help: Some(help),
+            };
         }
         let message = format!("an operator is missing between `{before}` and `{text}`");
         (message, Some("join conditions with `&&` or `||`, compare values with `==` or `>=`".to_owned()))
@@ -100,7 +107,7 @@ fn syntax_problem(tokens: &Tokens<'_>, errors: ParseErrors) -> Problem {
     } else {
         (format!("`{text}` is not expected here"), None)
     };
-    Problem { message, span: token.span.clone(), help }
+    Problem { kind: ProblemKind::Syntax, message, span: token.span.clone(), help }
 }
 
 /// The byte at which a complaint stands; the parser counts lines from 1 and columns in characters from 1.

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::Problem;
+use crate::{Problem, ProblemKind};
 
 /// The longest source, in bytes.
 const MAX_BYTES: usize = 16 * 1024;
@@ -66,7 +66,7 @@ impl<'s> Tokens<'s> {
 }
 
 fn problem(span: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> Problem {
-    Problem { message: message.into(), span, help: Some(help.into()) }
+    Problem { kind: ProblemKind::Syntax, message: message.into(), span, help: Some(help.into()) }
 }
 
 /// Cuts `source` into tokens and checks its brackets and depth.
@@ -149,6 +149,7 @@ fn token(rest: &str, first: char, at: usize, after_operand: bool) -> Result<(Kin
             "put texts between \" and \"",
         )),
         _ => Err(Problem {
+            kind: ProblemKind::Syntax,
             message: format!("`{}` has no meaning here", first.escape_debug()),
             span: at..at + first.len_utf8(),
             help: first.is_alphanumeric().then(|| "put texts between \" and \"".to_owned()),
@@ -302,6 +303,7 @@ fn brackets(tokens: &mut Tokens<'_>) -> Result<(), Problem> {
                     let help = opened
                         .map(|open| format!("`{open}` is open here, so its closing bracket comes first"));
                     return Err(Problem {
+                        kind: ProblemKind::Syntax,
                         message: format!("`{text}` closes nothing"),
                         span: token.span,
                         help,

@@ -2,15 +2,13 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeSet;
-
 use dripline_expression::{Expression, Scope, Subject};
-use dripline_model::{Contact, batch::ColumnType, id::ContactId};
+use dripline_model::{Contact, batch::ColumnType, field::Fields, id::ContactId};
 
 /// The problems of a condition, each with the part of the source that it points at.
 fn problems_of(source: &str, result: ColumnType) -> String {
-    let attributes: BTreeSet<String> =
-        ["title", "country", "employees", "renewal_date", "active"].map(str::to_owned).into();
+    let attributes: Fields =
+        ["title", "country", "employees", "renewal_date", "active"].into_iter().collect();
     let scope = Scope { attributes: Some(&attributes), event: false };
     let problems = Expression::compile(source, result, &scope).expect_err("the expression is wrong");
     let mut text = String::new();

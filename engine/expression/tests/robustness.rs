@@ -1,9 +1,7 @@
 //! Whatever is written, compiling and evaluating end without a panic.
 
-use std::collections::BTreeSet;
-
 use dripline_expression::{Expression, Scope, Subject};
-use dripline_model::{Contact, batch::ColumnType, id::ContactId};
+use dripline_model::{Contact, batch::ColumnType, field::Fields, id::ContactId};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -77,7 +75,7 @@ fn piece() -> impl Strategy<Value = &'static str> {
 
 fn try_out(source: &str) {
     for result in [ColumnType::Boolean, ColumnType::Integer, ColumnType::Text, ColumnType::Timestamp] {
-        let known = BTreeSet::new();
+        let known = Fields::default();
         for scope in
             [Scope { attributes: None, event: true }, Scope { attributes: Some(&known), event: false }]
         {

@@ -28,6 +28,8 @@ coded! {
         Ended = "ended",
         /// A person ended the run.
         Cancelled = "cancelled",
+        /// A person moved the run to another version of its workflow.
+        Moved = "moved",
     }
 }
 
@@ -42,6 +44,8 @@ coded! {
         Failed = "failed",
         /// Ended by a person.
         Cancelled = "cancelled",
+        /// Reached a goal of its workflow.
+        Won = "won",
     }
 }
 
@@ -54,7 +58,7 @@ mod tests {
         for kind in DecisionKind::ALL {
             assert_eq!(DecisionKind::from_code(kind.code()), Some(*kind));
         }
-        assert_eq!((RunStatus::Failed.code(), RunStatus::from_code(4)), (2, None));
+        assert_eq!((RunStatus::Failed.code(), RunStatus::from_code(5)), (2, None));
         assert_eq!(serde_json::to_string(&RunStatus::Failed).unwrap(), "\"failed\"");
     }
 }

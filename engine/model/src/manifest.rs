@@ -103,6 +103,8 @@ impl Grant {
 /// | `segment` | a static segment's name | the name |
 /// | `email-template` | a template's name | the name |
 /// | `duration` | `3d`, `2h 30m` | the text, checked |
+/// | `topic` | a topic of consent | the text, checked where topics are declared |
+/// | `local-time` | `2026-12-24T09:00` | the text; one that has passed everywhere is warned of |
 ///
 /// The schema's root may carry `"x-dripline-shorthand": "FIELD"`: a scalar in place of the mapping means that field.
 pub mod mark {

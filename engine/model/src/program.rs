@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{batch::ColumnType, digest::Digest};
+use crate::{
+    batch::ColumnType,
+    digest::Digest,
+    policy::{Policies, StepRules},
+};
 
 /// Position of a node in [`Program::nodes`]; a run's cursor.
 pub type NodeIndex = u32;
@@ -33,11 +37,18 @@ pub struct Program {
     /// Older programs do not have it, and keep their digests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<u32>,
+    /// What bounds the workflow as a whole.
+    #[serde(default, skip_serializing_if = "Policies::is_empty")]
+    pub policies: Policies,
 }
 
-/// The format that today's code writes. It rises when a program means something else to who does not know what is new
-/// in it; a field that may be passed over, like [`Program::share`], does not raise it.
-pub const FORMAT: u32 = 1;
+/// The newest format that today's code reads and writes. It rises when a program means something else to who does not
+/// know what is new in it; a field that may be passed over, like [`Program::share`], does not raise it. A program has the
+/// lowest format that says all that is in it ([`Program::needed_format`]), so that older ones keep their digests.
+pub const FORMAT: u32 = 2;
+
+/// The format of a program in which nothing is newer than the first release.
+const FIRST_FORMAT: u32 = 1;
 
 /// The share of a workflow that does not say which.
 pub const DEFAULT_SHARE: u32 = 10;
@@ -88,6 +99,9 @@ pub struct Node {
     pub action: Action,
     /// Where a run goes on; `None` ends it.
     pub next: Option<NodeIndex>,
+    /// How late it may be done, and what becomes of its failures.
+    #[serde(default, skip_serializing_if = "StepRules::is_empty")]
+    pub rules: StepRules,
 }
 
 /// What a node does.
@@ -103,6 +117,20 @@ pub enum Action {
         /// The other way.
         otherwise: Option<NodeIndex>,
     },
+    /// Goes where the case that is the value of the CEL expression leads, else to `otherwise` (`None` ends the run).
+    Switch {
+        /// CEL, of text
+        value: String,
+        /// The cases and where each leads.
+        cases: Vec<(String, Option<NodeIndex>)>,
+        /// The way of every other value, and of none.
+        otherwise: Option<NodeIndex>,
+    },
+    /// Goes one of several ways, by chance, and a contact always the same.
+    Split {
+        /// The ways.
+        arms: Vec<SplitArm>,
+    },
     /// Goes on to `next`, which need not be the step below.
     Goto,
     /// Ends the run with this reason.
@@ -110,6 +138,17 @@ pub enum Action {
         /// For people.
         reason: String,
     },
+}
+
+/// One way of a split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitArm {
+    /// Its name.
+    pub name: String,
+    /// Its part of the contacts in relation to the others'.
+    pub weight: u32,
+    /// Where it leads; `None` ends the run.
+    pub next: Option<NodeIndex>,
 }
 
 /// A plugin's call, prepared when the workflow was published.
@@ -158,6 +197,14 @@ impl Program {
     /// The node at `index`.
     pub fn node(&self, index: NodeIndex) -> Option<&Node> {
         self.nodes.get(index as usize)
+    }
+
+    /// The lowest format that says all that is in this program.
+    pub fn needed_format(&self) -> u32 {
+        let is_old = |action: &Action| !matches!(action, Action::Switch { .. } | Action::Split { .. });
+        let is_first = self.policies.is_empty()
+            && self.nodes.iter().all(|node| node.rules.is_empty() && is_old(&node.action));
+        if is_first { FIRST_FORMAT } else { FORMAT }
     }
 
     /// What names this version: the digest of its canonical JSON, which holds the digests of its plugins and templates.

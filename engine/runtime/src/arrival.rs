@@ -10,6 +10,7 @@ use dripline_store::{ClaimedEvent, Transaction};
 use jiff::Timestamp;
 
 use crate::{
+    batch::Yields,
     compiled::CompiledProgram,
     drive::Settled,
     engine::{Engine, Published},
@@ -39,9 +40,16 @@ impl Engine {
         self.follow().await?;
         let published = self.published();
         let size = events.len();
+        let contacts: Vec<_> = events.iter().map(|event| event.contact).collect();
+        let under_way = self.under_way(tx, &contacts).await?;
         let mut seen = HashSet::with_capacity(events.len());
-        events.retain(|event| !published.listens_to(&event.event) || seen.insert(event.contact));
+        let starts_or_ends = |event: &ClaimedEvent| {
+            published.listens_to(&event.event) || under_way.hears(event.contact, &event.event)
+        };
+        events.retain(|event| !starts_or_ends(event) || seen.insert(event.contact));
         let mut settled = Settled { events: events.len() as u64, ..Settled::default() };
+        // Before anything begins: what an event ends may begin anew by it, and is not ended by what began it.
+        let ended = self.reach_by_events(tx, under_way, &events, now).await?;
         let mut begun = Vec::new();
         for program in &published.programs {
             let candidates: Vec<_> = events
@@ -59,9 +67,11 @@ impl Engine {
         let ids: Vec<_> = events.iter().map(|event| event.id).collect();
         tx.finish_events(&ids).await.while_doing("finish events")?;
         settled.enrolled = begun.len() as u64;
+        // They are in, and stand at the first step until the workflow is resumed.
+        begun.retain(|run| !published.is_paused(run.workflow));
         // To their rest, however many steps that are, because the next event must not be looked at before. A run that
         // never rests is ended as a loop.
-        settled.turns = self.carry_on(tx, begun, usize::MAX, now).await?;
+        settled.turns = ended + self.carry_on(tx, begun, usize::MAX, Yields::Never, now).await?;
         Ok(Some((settled, size)))
     }
 }

@@ -14,13 +14,30 @@ use crate::{
     drive::Settled,
     engine::Engine,
     error::{ErrorKind, Result, While},
+    failing::{self, Rules},
     people::People,
-    policy, turn,
+    turn,
 };
 
 /// Steps that one transaction carries its runs through; past that they are claimed again, so that a long workflow
 /// does not hold the store for long.
 const ROUNDS: usize = 64;
+
+/// Runs for which a plugin is called at a time, where it may be called several times for a batch: while one call is under
+/// way, what came of the one before is written.
+const SLICE: usize = 256;
+
+/// So many runs are through sooner than anybody notices.
+const SMALL: usize = 64;
+
+/// Whether a batch ends early, between two steps, for who should not wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Yields {
+    /// For an import, and for events that have come.
+    ToTheUrgent,
+    /// For nobody.
+    Never,
+}
 
 impl Engine {
     /// Claims up to `limit` due runs of a workflow and takes them on until every one waits or has ended. Answers what was
@@ -31,6 +48,7 @@ impl Engine {
         workflow: WorkflowId,
         now: Timestamp,
         limit: usize,
+        yields: Yields,
     ) -> Result<Option<(Settled, usize)>> {
         let claimed = tx.claim_runs(workflow, now, limit).await.while_doing("claim due runs")?;
         if claimed.is_empty() {
@@ -38,16 +56,18 @@ impl Engine {
         }
         dripline_model::crash::point("batch.claimed");
         let size = claimed.len();
-        let turns = self.carry_on(tx, claimed, ROUNDS, now).await?;
+        let yields = if size > SMALL { yields } else { Yields::Never };
+        let turns = self.carry_on(tx, claimed, ROUNDS, yields, now).await?;
         Ok(Some((Settled { turns, ..Settled::default() }, size)))
     }
 
-    /// Takes the runs on for up to `rounds` steps. Answers the number of turns.
+    /// Takes the runs on for up to `rounds` steps, or until it yields. Answers the number of turns.
     pub(crate) async fn carry_on(
         &self,
         tx: &mut dyn Transaction,
         claimed: Vec<ClaimedRun>,
         rounds: usize,
+        yields: Yields,
         now: Timestamp,
     ) -> Result<u64> {
         let mut frontier = BTreeMap::<(VersionId, NodeIndex), Vec<ClaimedRun>>::new();
@@ -60,24 +80,45 @@ impl Engine {
         for _ in 0..rounds {
             let Some(((version, index), runs)) = frontier.pop_first() else { break };
             turns += runs.len() as u64;
-            let applied = match self.version(version).await {
-                Ok(program) => match program.node(index) {
-                    Some(node) => turn::take(tx, &mut people, node, runs, now).await?,
-                    None => missing(runs, &format!("the workflow's version has no step {index}"), now),
-                },
-                // One version that this program cannot run holds up no other.
-                Err(error) if !matches!(error.kind, ErrorKind::Store(_)) => {
-                    missing(runs, &error.to_string(), now)
-                }
-                Err(error) => return Err(error),
+            let program = match self.version(version).await {
+                Err(error) if matches!(error.kind, ErrorKind::Store(_)) => return Err(error),
+                program => program,
             };
-            tx.apply(&applied, now).await.while_doing("apply a batch")?;
-            dripline_model::crash::point("batch.applied");
-            people.forget(&applied);
-            for turn in applied {
-                if let Some(run) = carried_on(&turn, now) {
+            let step = match &program {
+                Ok(program) => {
+                    let node = program.node(index).map(|node| (program, node));
+                    node.ok_or_else(|| format!("the workflow's version has no step {index}"))
+                }
+                // One version that this program cannot run holds up no other.
+                Err(error) => Err(error.to_string()),
+            };
+            if let Ok((_, node)) = &step {
+                people.load(tx, runs.iter().map(|run| run.contact), &node.ahead, now).await?;
+            }
+            let mut reached = Vec::with_capacity(runs.len());
+            let slice =
+                if step.as_ref().is_ok_and(|(_, node)| node.goes_in_slices()) { SLICE } else { runs.len() };
+            for runs in runs.chunks(slice.max(1)) {
+                let applied = match &step {
+                    Ok((program, node)) => {
+                        let step = turn::Step { engine: self, program, node };
+                        turn::take(tx, &people, &step, runs, now).await?
+                    }
+                    Err(why) => missing(runs, why, now),
+                };
+                let scores = tx.apply(&applied, now).await.while_doing("apply a batch")?;
+                dripline_model::crash::point("batch.applied");
+                people.follow(&applied, scores);
+                for run in applied.iter().filter_map(|turn| carried_on(turn, now)) {
                     frontier.entry((run.version, run.node)).or_default().push(run);
                 }
+                reached.extend(applied);
+            }
+            let moving = || frontier.values().flatten().map(|run| run.run).collect();
+            turns += self.reach_by_changes(tx, &reached, moving, now).await?;
+            // The runs stand where they are, due, and are claimed again.
+            if yields == Yields::ToTheUrgent && tx.is_wanted() {
+                break;
             }
         }
         Ok(turns)
@@ -92,13 +133,15 @@ fn carried_on(turn: &AppliedTurn, now: Timestamp) -> Option<ClaimedRun> {
             turn: turn.run.turn + 1,
             attempts: 0,
             hops: if waited { 0 } else { turn.run.hops + 1 },
-            ..turn.run.clone()
+            due: now,
+            ..turn.run
         }),
         _ => None,
     }
 }
 
-fn missing(runs: Vec<ClaimedRun>, message: &str, now: Timestamp) -> Vec<AppliedTurn> {
+fn missing(runs: &[ClaimedRun], message: &str, now: Timestamp) -> Vec<AppliedTurn> {
     let failure = || Failure { kind: FailureKind::Missing, message: message.to_owned(), retry_at: None };
-    runs.into_iter().map(|run| policy::failed(run, failure(), now)).collect()
+    let rules = Rules::default();
+    runs.iter().map(|run| failing::failed(*run, failure(), &rules, None, now)).collect()
 }

@@ -12,6 +12,7 @@ use dripline_model::{
     contact::Needs,
     effect::EffectKind,
     manifest::Grant,
+    policy::{DEFAULT_PRIORITY, Policies},
     program::{self, Action, ColumnSource, DEFAULT_SHARE, NodeIndex, PluginStep, Trigger, ValueSource},
 };
 use dripline_plugin_host::Plugin;
@@ -23,6 +24,10 @@ use serde_json::Value;
 use crate::{
     entrance::Entrance,
     error::{Error, ErrorKind, Result},
+    failing::Rules,
+    goals::Goals,
+    openings::TIME_ZONE,
+    split::Split,
 };
 
 pub(crate) struct CompiledProgram {
@@ -31,15 +36,21 @@ pub(crate) struct CompiledProgram {
     pub(crate) triggers: Vec<Trigger>,
     pub(crate) share: u32,
     pub(crate) published_at: jiff::Timestamp,
+    pub(crate) policies: Policies,
+    pub(crate) goals: Goals,
     nodes: Vec<CompiledNode>,
+    /// For each node, whether a run that stands there may mail its contact without waiting before.
+    may_mail: Vec<bool>,
 }
 
 pub(crate) struct CompiledNode {
     pub(crate) condition: Option<Expression>,
     pub(crate) action: CompiledAction,
     pub(crate) next: Option<NodeIndex>,
-    /// What of a contact the node reads.
-    pub(crate) needs: Needs,
+    /// What of a contact the node reads, and every node to which a run may get from here without waiting: a batch loads it
+    /// all at once.
+    pub(crate) ahead: Needs,
+    pub(crate) rules: Rules,
 }
 
 pub(crate) enum CompiledAction {
@@ -48,6 +59,12 @@ pub(crate) enum CompiledAction {
         condition: Expression,
         otherwise: Option<NodeIndex>,
     },
+    Switch {
+        value: Expression,
+        cases: Vec<(String, Option<NodeIndex>)>,
+        otherwise: Option<NodeIndex>,
+    },
+    Split(Split),
     /// The id of the node that it goes to.
     Goto(String),
     Exit(String),
@@ -90,18 +107,26 @@ impl CompiledProgram {
             doing: "prepare a workflow",
             kind: ErrorKind::Unusable { workflow: name.clone(), version, reason },
         };
-        if program.format != program::FORMAT {
-            return Err(unusable(format!("its format {} is not {}", program.format, program::FORMAT)));
+        if !(1..=program::FORMAT).contains(&program.format) {
+            return Err(unusable(format!("its format {} is newer than {}", program.format, program::FORMAT)));
         }
         let entrance = Entrance::new(&program, workflow, version, zone)?;
+        let goals = Goals::new(&program.policies).map_err(&unusable)?;
+        let own_goals = goals.needs(None);
         let ids: Vec<String> = program.nodes.iter().map(|node| node.id.clone()).collect();
-        let nodes = program
+        let mut nodes = program
             .nodes
             .into_iter()
-            .map(|node| CompiledNode::new(node, &ids, plugins, grants, teams))
+            .map(|node| CompiledNode::new(node, &name, &ids, &program.policies, plugins, grants, teams))
             .collect::<std::result::Result<Vec<_>, _>>()
             .map_err(unusable)?;
+        // They are looked at before each turn.
+        nodes.iter_mut().for_each(|node| node.ahead.merge(&own_goals));
+        let nodes = look_ahead(nodes);
         Ok(Self {
+            may_mail: may_mail(&nodes),
+            goals,
+            policies: program.policies,
             entrance,
             share: program.share.unwrap_or(DEFAULT_SHARE),
             triggers: program.triggers,
@@ -114,17 +139,103 @@ impl CompiledProgram {
     pub(crate) fn node(&self, index: NodeIndex) -> Option<&CompiledNode> {
         self.nodes.get(index as usize)
     }
+
+    /// Whether a run that stands at the node may mail its contact without waiting before.
+    pub(crate) fn may_mail_from(&self, index: NodeIndex) -> bool {
+        self.may_mail.get(index as usize).copied().unwrap_or(false)
+    }
+
+    pub(crate) fn priority(&self) -> u32 {
+        self.policies.priority.unwrap_or(DEFAULT_PRIORITY)
+    }
+}
+
+/// From which nodes a step that mails is reached without one that may wait in between.
+fn may_mail(nodes: &[CompiledNode]) -> Vec<bool> {
+    let mails = |node: &CompiledNode| match &node.action {
+        CompiledAction::Plugin(step) => step.granted.contains(&EffectKind::Email),
+        _ => false,
+    };
+    let mut may: Vec<bool> = nodes.iter().map(mails).collect();
+    loop {
+        let mut changed = false;
+        for (index, node) in nodes.iter().enumerate().rev() {
+            let leads =
+                node.follows().into_iter().any(|next| may.get(next as usize).copied().unwrap_or(false));
+            if let Some(here) = may.get_mut(index)
+                && leads
+                && !*here
+            {
+                *here = true;
+                changed = true;
+            }
+        }
+        if !changed {
+            return may;
+        }
+    }
+}
+
+/// Adds to each node's needs those of the nodes ahead of it.
+fn look_ahead(mut nodes: Vec<CompiledNode>) -> Vec<CompiledNode> {
+    // Most ways lead down the file, so that one pass from its end does nearly all; loops need a second one.
+    loop {
+        let mut grew = false;
+        for index in (0..nodes.len()).rev() {
+            let Some(node) = nodes.get(index) else { continue };
+            let mut ahead = node.ahead.clone();
+            for next in node.follows() {
+                if let Some(next) = nodes.get(next as usize) {
+                    ahead.merge(&next.ahead);
+                }
+            }
+            if let Some(node) = nodes.get_mut(index)
+                && node.ahead != ahead
+            {
+                node.ahead = ahead;
+                grew = true;
+            }
+        }
+        if !grew {
+            return nodes;
+        }
+    }
 }
 
 impl CompiledNode {
+    /// Whether it is all the same in how many calls a batch is worked out: where there is a state, each call waits for the
+    /// one before.
+    pub(crate) fn goes_in_slices(&self) -> bool {
+        matches!(&self.action, CompiledAction::Plugin(step) if step.state_key.is_none())
+    }
+
+    /// Where a run may stand next in the same transaction.
+    fn follows(&self) -> Vec<NodeIndex> {
+        let others: Vec<Option<NodeIndex>> = match &self.action {
+            CompiledAction::Plugin(step) if step.plugin.manifest().may_wait => return Vec::new(),
+            CompiledAction::Plugin(step) => step.paths.values().copied().collect(),
+            CompiledAction::Branch { otherwise, .. } => vec![*otherwise],
+            CompiledAction::Switch { cases, otherwise, .. } => {
+                cases.iter().map(|(_, next)| *next).chain([*otherwise]).collect()
+            }
+            CompiledAction::Split(split) => split.ways().collect(),
+            CompiledAction::Goto(_) => Vec::new(),
+            CompiledAction::Exit(_) => return Vec::new(),
+        };
+        others.into_iter().chain([self.next]).flatten().collect()
+    }
+
     fn new(
         node: program::Node,
+        workflow: &str,
         ids: &[String],
+        policies: &Policies,
         plugins: &BTreeMap<Digest, Arc<Plugin>>,
         grants: &BTreeMap<String, Grant>,
         teams: &BTreeMap<String, Value>,
     ) -> std::result::Result<Self, String> {
         let mut needs = Needs::default();
+        let rules = Rules::new(&node.rules, policies)?;
         let mut expression = |source: &str, column| -> std::result::Result<Expression, String> {
             let compiled = compile(source, column)?;
             needs.merge(compiled.needs());
@@ -135,6 +246,10 @@ impl CompiledNode {
             Action::Branch { condition, otherwise } => {
                 CompiledAction::Branch { condition: expression(&condition, ColumnType::Boolean)?, otherwise }
             }
+            Action::Switch { value, cases, otherwise } => {
+                CompiledAction::Switch { value: expression(&value, ColumnType::Text)?, cases, otherwise }
+            }
+            Action::Split { arms } => CompiledAction::Split(Split::new(workflow, &node.id, arms)),
             Action::Goto => {
                 let target = node.next.and_then(|next| ids.get(next as usize)).cloned();
                 CompiledAction::Goto(target.unwrap_or_else(|| "the end".to_owned()))
@@ -143,10 +258,14 @@ impl CompiledNode {
             Action::Plugin(step) => {
                 let step = CompiledStep::new(step, plugins, grants, teams)?;
                 step.needs(&mut needs);
+                // By whose clock it is quiet.
+                if policies.quiet_hours.is_some() && step.granted.contains(&EffectKind::Email) {
+                    needs.attributes.insert(TIME_ZONE.to_owned());
+                }
                 CompiledAction::Plugin(Box::new(step))
             }
         };
-        Ok(Self { condition, action, next: node.next, needs })
+        Ok(Self { condition, action, next: node.next, ahead: needs, rules })
     }
 }
 
@@ -194,6 +313,8 @@ impl CompiledStep {
         }
         // The engine itself decides about consent, whatever the plugin looks at.
         needs.consents |= self.granted.contains(&EffectKind::Email);
+        // Points are added to what is there.
+        needs.scores |= self.granted.contains(&EffectKind::Score);
     }
 }
 

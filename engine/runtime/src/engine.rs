@@ -1,7 +1,7 @@
 //! The engine: a store, a sandbox, a clock, and the programs that it has prepared.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -13,10 +13,11 @@ use dripline_model::{
     Clock, Digest,
     id::{VersionId, WorkflowId},
     manifest::Grant,
+    policy::Cap,
     team::Team,
 };
 use dripline_plugin_host::{Host, Plugin};
-use dripline_store::{Retention, Store, StoredProgram, Work};
+use dripline_store::{Pause, Retention, Store, StoredProgram, Work};
 use jiff::tz::TimeZone;
 use tokio::sync::Notify;
 
@@ -32,8 +33,10 @@ use crate::{
 pub struct Options {
     /// What each plugin, by name, was granted. A plugin that is not here was granted nothing.
     pub grants: BTreeMap<String, Grant>,
-    /// The zone in which `again: {after: …}` counts its days.
+    /// The zone in which `again: {after: …}`, `expires` and caps count their days, and quiet hours of contacts without one.
     pub time_zone: TimeZone,
+    /// How many emails a contact gets at most, from all campaigns together.
+    pub caps: Vec<Cap>,
     /// Turns in a batch, at most. A thousand is where the sandbox's cost for each turn stops falling
     /// (`docs/performance.md`).
     pub batch_size: usize,
@@ -51,6 +54,7 @@ impl Default for Options {
         Self {
             grants: BTreeMap::new(),
             time_zone: TimeZone::UTC,
+            caps: Vec::new(),
             batch_size: 1_000,
             workers: 1,
             retention: Retention::default(),
@@ -83,12 +87,26 @@ pub(crate) struct Published {
     pub(crate) programs: Vec<Arc<CompiledProgram>>,
     /// Who is a member of which segment by a rule.
     pub(crate) rules: Rules,
+    /// The last pause of each workflow that was ever paused.
+    pauses: HashMap<WorkflowId, Pause>,
+    /// Whether runs may stand on a version that has goals or exits.
+    pub(crate) has_goals: bool,
     teams: BTreeMap<String, serde_json::Value>,
     /// These, and older ones on which runs still stand.
     versions: Mutex<HashMap<VersionId, Arc<CompiledProgram>>>,
 }
 
 impl Published {
+    /// The last pause of a workflow.
+    pub(crate) fn pause(&self, workflow: WorkflowId) -> Option<Pause> {
+        self.pauses.get(&workflow).copied()
+    }
+
+    /// Whether none of the workflow's runs goes on.
+    pub(crate) fn is_paused(&self, workflow: WorkflowId) -> bool {
+        self.pause(workflow).is_some_and(|pause| pause.until.is_none())
+    }
+
     /// The current version of a workflow that is not retired.
     pub(crate) fn program(&self, workflow: WorkflowId) -> Option<Arc<CompiledProgram>> {
         self.programs.iter().find(|program| program.entrance.workflow == workflow).map(Arc::clone)
@@ -154,9 +172,12 @@ impl Engine {
         let reps = self.store.representatives().await.while_doing("read the representatives")?;
         let names: BTreeMap<_, _> = reps.into_iter().map(|rep| (rep.key, rep.name)).collect();
         let segments = self.store.segments().await.while_doing("read the segments")?;
+        let pauses = self.store.pauses().await.while_doing("read the pauses")?;
         let mut published = Published {
+            pauses: pauses.into_iter().map(|pause| (pause.workflow, pause)).collect(),
             revision: Some(revision),
             rules: Rules::new(segments.into_iter().filter_map(|segment| segment.definition))?,
+            has_goals: self.store.any_goals().await.while_doing("look for goals")?,
             programs: Vec::with_capacity(current.len()),
             teams: teams.into_iter().map(|team| (team.key.clone(), roster(&team, &names))).collect(),
             versions: Mutex::default(),
@@ -210,6 +231,34 @@ impl Engine {
         let plugin = Arc::new(plugin);
         lock(&self.plugins).insert(digest.clone(), Arc::clone(&plugin));
         Ok(plugin)
+    }
+}
+
+/// The versions on which several runs stand, each looked up once.
+#[derive(Default)]
+pub(crate) struct Versions(BTreeMap<VersionId, Option<Arc<CompiledProgram>>>);
+
+impl Versions {
+    /// The version's program; `None` where this program cannot run it.
+    pub(crate) async fn program(
+        &mut self,
+        engine: &Engine,
+        version: VersionId,
+    ) -> Result<Option<&Arc<CompiledProgram>>> {
+        let program = match self.0.entry(version) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(match engine.version(version).await {
+                Ok(program) => Some(program),
+                Err(error) if matches!(error.kind, ErrorKind::Store(_)) => return Err(error),
+                Err(_) => None,
+            }),
+        };
+        Ok(program.as_ref())
+    }
+
+    /// The version's program, if it was looked up.
+    pub(crate) fn known(&self, version: VersionId) -> Option<&CompiledProgram> {
+        self.0.get(&version)?.as_deref()
     }
 }
 

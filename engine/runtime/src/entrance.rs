@@ -225,6 +225,7 @@ impl Entrance {
                 turn: 0,
                 attempts: 0,
                 hops: 0,
+                due: run.enrolled_at,
             })
             .collect())
     }

@@ -19,7 +19,10 @@ mod drive;
 mod engine;
 mod entrance;
 mod error;
+mod failing;
 mod firing;
+mod goals;
+mod openings;
 mod outage;
 mod people;
 mod policy;
@@ -27,6 +30,7 @@ mod presence;
 mod prune;
 mod segments;
 mod shares;
+mod split;
 mod step;
 mod turn;
 

@@ -1,10 +1,11 @@
-//! The contacts of one transaction. Each part of a contact is loaded when a step first needs it, and again only after a
-//! step has changed it: a batch that runs on through several steps looks at the same contacts again and again.
+//! The contacts of one transaction. A batch that runs on through several steps looks at the same contacts again and again,
+//! so what its steps need is loaded once, and follows what they change.
 
 use std::collections::{BTreeSet, HashMap};
 
 use dripline_model::{Contact, Effect, contact::Needs, id::ContactId};
-use dripline_store::{Advance, AppliedTurn, Transaction};
+use dripline_store::{Advance, AppliedTurn, ScoreValue, Transaction};
+use foldhash::fast::RandomState;
 use jiff::Timestamp;
 
 use crate::error::{Result, While};
@@ -12,7 +13,7 @@ use crate::error::{Result, While};
 /// What is known of contacts so far.
 #[derive(Default)]
 pub(crate) struct People {
-    known: HashMap<ContactId, Known>,
+    known: HashMap<ContactId, Known, RandomState>,
     /// Which attributes were asked for, each time more than before.
     attributes: Vec<Needs>,
 }
@@ -70,22 +71,32 @@ impl People {
         self.known.get(&id).map(|known| &known.contact)
     }
 
-    /// Forgets what turns have changed.
-    pub(crate) fn forget(&mut self, turns: &[AppliedTurn]) {
-        for turn in turns.iter().filter(|turn| !matches!(turn.advance, Advance::Retry { .. })) {
+    /// Takes in what turns have changed: the scores as they are now, and what their effects say.
+    pub(crate) fn follow(&mut self, turns: &[AppliedTurn], scores: Vec<ScoreValue>) {
+        for ScoreValue { contact, score, value } in scores {
+            let Some(known) = self.known.get_mut(&contact) else { continue };
+            match known.contact.scores.get_mut(&*score) {
+                Some(known) => *known = value,
+                None => drop(known.contact.scores.insert(score.to_string(), value)),
+            }
+        }
+        for turn in
+            turns.iter().filter(|turn| !matches!(turn.advance, Advance::Retry { .. } | Advance::Hold { .. }))
+        {
             for effect in &turn.effects {
                 let Some(known) = self.known.get_mut(&turn.run.contact) else { break };
                 match effect {
                     Effect::SetField { .. } => drop(self.known.remove(&turn.run.contact)),
-                    Effect::AddTag(_) | Effect::RemoveTag(_) => known.parts.tags = false,
-                    Effect::AddScore { .. } | Effect::ClearScore(_) => known.parts.scores = false,
+                    Effect::AddTag(tag) => drop(known.contact.tags.insert(tag.clone())),
+                    Effect::RemoveTag(tag) => drop(known.contact.tags.remove(tag)),
+                    // A segment with a rule takes no members.
                     Effect::JoinSegment(_) | Effect::LeaveSegment(_) => {
                         known.parts.segments = false;
                         // Of a change of a membership there is an event.
                         known.parts.events.clear();
                     }
-                    Effect::AssignOwner { .. } => known.parts.owner = false,
-                    Effect::SendEmail(_) => {}
+                    Effect::AssignOwner { rep, .. } => known.contact.owner = Some(rep.clone()),
+                    Effect::AddScore { .. } | Effect::ClearScore(_) | Effect::SendEmail(_) => {}
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! What of a plugin's answer happens: grants, consent, retries. The plugin proposes, the engine decides.
+//! What of a plugin's answer happens: grants, consent, openings. The plugin proposes, the engine decides.
 
 use dripline_model::{
     Contact, Directive, Effect, Failure, FailureKind, Outcome,
@@ -6,15 +6,13 @@ use dripline_model::{
     program::NodeIndex,
 };
 use dripline_store::{Advance, AppliedTurn, ClaimedRun};
-use jiff::{SignedDuration, Timestamp};
+use jiff::{Timestamp, tz::TimeZone};
 
-use crate::compiled::{CompiledNode, CompiledStep};
-
-/// Tries of one turn, the first included.
-const TRIES: i64 = 4;
-
-/// The pause before the second try; each further one is four times as long.
-const FIRST_PAUSE: SignedDuration = SignedDuration::from_mins(1);
+use crate::{
+    compiled::{CompiledNode, CompiledStep},
+    failing::failed,
+    openings::{Closed, Openings},
+};
 
 /// Turns that a run may have without ever waiting.
 pub(crate) const MAX_HOPS: i64 = 1_000;
@@ -26,11 +24,12 @@ pub(crate) fn decide(
     step: &CompiledStep,
     contact: &Contact,
     outcome: Outcome,
+    openings: &mut Openings<'_>,
     now: Timestamp,
 ) -> AppliedTurn {
     let Outcome { directive, effects, reason } = outcome;
     if let Directive::Fail(failure) = directive {
-        return failed(run, failure, now);
+        return failed(run, failure, &node.rules, node.next, now);
     }
     if let Some(denied) = effects.iter().map(Effect::kind).find(|kind| !step.granted.contains(kind)) {
         let message = format!(
@@ -38,9 +37,17 @@ pub(crate) fn decide(
             plugin = step.plugin.manifest().name,
             effect = denied.name()
         );
-        return failed(run, Failure { kind: FailureKind::Denied, message, retry_at: None }, now);
+        let failure = Failure { kind: FailureKind::Denied, message, retry_at: None };
+        return failed(run, failure, &node.rules, node.next, now);
     }
     let (effects, suppressed) = permitted(effects, contact);
+    let emails: Vec<bool> = effects.iter().filter_map(transactional).collect();
+    if !emails.is_empty() {
+        if let Some(closed) = openings.look(contact, &run, &emails) {
+            return held(run, node, closed, openings.zone(), now);
+        }
+        openings.take(contact.id, &emails);
+    }
     let (mut kind, mut reason, advance) = match directive {
         Directive::WaitUntil(until) if until > now && node.next.is_some() => {
             (DecisionKind::Waiting, reason, to(node.next, until, true))
@@ -61,6 +68,31 @@ pub(crate) fn decide(
         reason = why;
     }
     AppliedTurn { run, effects, decision: kind, reason, advance }
+}
+
+/// Whether an email is transactional; `None` for other effects.
+pub(crate) fn transactional(effect: &Effect) -> Option<bool> {
+    match effect {
+        Effect::SendEmail(email) => Some(email.transactional),
+        _ => None,
+    }
+}
+
+/// A turn that may not mail its contact yet: it comes to the step again when it may, and past the step's expiry never.
+fn held(
+    run: ClaimedRun,
+    node: &CompiledNode,
+    closed: Closed,
+    zone: &TimeZone,
+    now: Timestamp,
+) -> AppliedTurn {
+    let Closed { until, why } = closed;
+    if let Some((expiry, text)) = node.rules.expiry(&run, zone).filter(|(expiry, _)| until > *expiry) {
+        let reason = format!("skipped: {why}, until {until}; `expires: {text}` ends at {expiry}");
+        return plain(run, DecisionKind::Skipped, reason, to(node.next, now, false));
+    }
+    let reason = format!("waits until {until}: {why}");
+    plain(run, DecisionKind::Waiting, reason, Advance::Hold { due: until })
 }
 
 /// The effects that may happen, and why one may not.
@@ -87,39 +119,6 @@ fn permitted(effects: Vec<Effect>, contact: &Contact) -> (Vec<Effect>, Option<St
     (effects, suppressed)
 }
 
-/// A turn that failed: again after a pause, or for good.
-pub(crate) fn failed(run: ClaimedRun, failure: Failure, now: Timestamp) -> AppliedTurn {
-    if failure.kind == FailureKind::Unreached {
-        // It was not tried, so it loses no try: the run comes to the same step again.
-        let due = now.saturating_add(FIRST_PAUSE).unwrap_or(Timestamp::MAX);
-        let reason = format!("put off: {}; again at {due}", failure.message);
-        let again = Advance::To { node: run.node, due, waited: true };
-        return plain(run, DecisionKind::Retrying, reason, again);
-    }
-    let tries = run.attempts + 1;
-    let label = failure.kind.name();
-    if failure.kind.is_retried() && tries < TRIES {
-        let pause = FIRST_PAUSE * 4_i32.saturating_pow(u32::try_from(run.attempts).unwrap_or(u32::MAX));
-        let due =
-            failure.retry_at.unwrap_or_else(|| now.saturating_add(pause).unwrap_or(Timestamp::MAX)).max(now);
-        let reason = format!("try {tries} of {TRIES} failed ({label}): {}; again at {due}", failure.message);
-        return AppliedTurn {
-            run,
-            effects: Vec::new(),
-            decision: DecisionKind::Retrying,
-            reason,
-            advance: Advance::Retry { due },
-        };
-    }
-    AppliedTurn {
-        run,
-        effects: Vec::new(),
-        decision: DecisionKind::Failed,
-        reason: format!("failed ({label}): {}", failure.message),
-        advance: Advance::End(RunStatus::Failed),
-    }
-}
-
 /// On to `node`, or to the end where there is none.
 pub(crate) fn to(node: Option<NodeIndex>, due: Timestamp, waited: bool) -> Advance {
     node.map_or(Advance::End(RunStatus::Completed), |node| Advance::To { node, due, waited })
@@ -137,25 +136,9 @@ pub(crate) fn plain(
 
 #[cfg(test)]
 mod tests {
-    use dripline_model::{
-        effect::EmailRequest,
-        id::{ContactId, RunId, VersionId, WorkflowId},
-    };
+    use dripline_model::{effect::EmailRequest, id::ContactId};
 
     use super::*;
-
-    fn run(attempts: i64) -> ClaimedRun {
-        ClaimedRun {
-            run: RunId(1),
-            contact: ContactId(1),
-            workflow: WorkflowId(1),
-            version: VersionId(1),
-            node: 0,
-            turn: 0,
-            attempts,
-            hops: 0,
-        }
-    }
 
     fn email(topic: Option<&str>, transactional: bool) -> Effect {
         Effect::SendEmail(EmailRequest {
@@ -179,22 +162,5 @@ mod tests {
         assert_eq!(why(email(None, true), &contact), None, "a receipt needs no consent");
         contact.consents.insert("email".into(), true);
         assert_eq!(why(email(Some("news"), false), &contact), None);
-    }
-
-    #[test]
-    fn a_trap_is_tried_four_times_with_growing_pauses_and_a_permanent_failure_once() {
-        let now: Timestamp = "2024-01-01T00:00:00Z".parse().unwrap();
-        let trap = || Failure { kind: FailureKind::Trap, message: "unreachable".into(), retry_at: None };
-        let pauses: Vec<_> = (0..4)
-            .map(|attempts| match failed(run(attempts), trap(), now).advance {
-                Advance::Retry { due } => due.as_second() - now.as_second(),
-                _ => -1,
-            })
-            .collect();
-        assert_eq!(pauses, [60, 240, 960, -1]);
-        let unreached = failed(run(3), Failure { kind: FailureKind::Unreached, ..trap() }, now).advance;
-        assert!(matches!(unreached, Advance::To { node: 0, .. }), "what was not tried loses no try");
-        let permanent = Failure { kind: FailureKind::Permanent, ..trap() };
-        assert_eq!(failed(run(0), permanent, now).advance, Advance::End(RunStatus::Failed));
     }
 }

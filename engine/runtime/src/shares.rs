@@ -27,9 +27,6 @@ pub(crate) enum Flow {
 /// How long a transaction may take while others wait.
 const TURN: Duration = Duration::from_millis(20);
 
-/// How long one may take while nobody waits: an event that comes in the middle of it is still dealt with within 50 ms.
-const LONG_TURN: Duration = Duration::from_millis(40);
-
 /// A flow counts as alone when none has waited beside it for so long: the next event may be about to come.
 const ALONE_AFTER: Duration = Duration::from_secs(1);
 
@@ -59,25 +56,7 @@ struct Lane {
     served: u64,
     /// How much fits into [`TURN`].
     size: usize,
-    /// How much fits into [`LONG_TURN`].
-    long_size: usize,
     was_busy: bool,
-}
-
-/// What a flow may take in one transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Turn {
-    /// So many runs, events or contacts.
-    pub(crate) limit: usize,
-    /// While nobody waited.
-    is_long: bool,
-}
-
-impl Turn {
-    /// A turn that nobody measures.
-    pub(crate) fn whole(limit: usize) -> Self {
-        Self { limit, is_long: true }
-    }
 }
 
 /// Keeps the division by a share exact enough.
@@ -95,7 +74,6 @@ impl Shares {
                 passed: virtual_now,
                 served: 0,
                 size: FIRST_SIZE,
-                long_size: usize::MAX,
                 was_busy: false,
             });
             if !lane.was_busy {
@@ -113,32 +91,29 @@ impl Shares {
         order.into_iter().map(|(flow, _)| flow).collect()
     }
 
-    /// Begins the flow's turn. Answers how much it may take, `full` at most.
-    pub(crate) fn begin(&mut self, flow: Flow, full: usize, at: Instant) -> Turn {
+    /// Begins the flow's turn. Answers how much it may take: all of `full` only while it is alone.
+    pub(crate) fn begin(&mut self, flow: Flow, full: usize, at: Instant) -> usize {
         self.turns += 1;
-        let Some(lane) = self.lanes.get_mut(&flow) else { return Turn::whole(full) };
+        let Some(lane) = self.lanes.get_mut(&flow) else { return full };
         lane.served = self.turns;
         self.virtual_now = self.virtual_now.max(lane.passed);
         let crowded = self.crowded.is_some_and(|crowded| at.saturating_duration_since(crowded) < ALONE_AFTER);
-        let size = if crowded { lane.size } else { lane.long_size };
-        Turn { limit: size.min(full), is_long: !crowded }
+        if crowded { lane.size.min(full) } else { full }
     }
 
-    /// Ends the turn of a flow with this share: it took `taken`, and used `elapsed`.
-    pub(crate) fn end(&mut self, flow: Flow, share: u32, turn: Turn, taken: usize, elapsed: Duration) {
+    /// Ends a turn of a flow with this share: it could take `limit`, took `size`, and used `elapsed`.
+    pub(crate) fn end(&mut self, flow: Flow, share: u32, limit: usize, size: usize, elapsed: Duration) {
         let Some(lane) = self.lanes.get_mut(&flow) else { return };
         let used = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX).max(1);
         lane.passed = lane.passed.saturating_add(used.saturating_mul(SCALE) / u64::from(share.max(1)));
-        let (size, allowed) =
-            if turn.is_long { (&mut lane.long_size, LONG_TURN) } else { (&mut lane.size, TURN) };
-        let allowed_us = u64::try_from(allowed.as_micros()).unwrap_or(u64::MAX);
-        let fitting = (taken as u64).saturating_mul(allowed_us) / used;
+        let turn = u64::try_from(TURN.as_micros()).unwrap_or(u64::MAX);
+        let fitting = (size as u64).saturating_mul(turn) / used;
         let fitting = usize::try_from(fitting).unwrap_or(usize::MAX);
-        if elapsed > allowed {
-            *size = fitting.max(LEAST_SIZE);
-        } else if taken >= turn.limit {
+        if elapsed > TURN {
+            lane.size = fitting.max(LEAST_SIZE);
+        } else if size >= limit {
             // A larger turn costs less for each of its parts, so it gets there step by step.
-            *size = fitting.clamp(LEAST_SIZE, turn.limit.saturating_mul(2).max(LEAST_SIZE));
+            lane.size = fitting.clamp(LEAST_SIZE, limit.saturating_mul(2).max(LEAST_SIZE));
         }
     }
 }
@@ -156,9 +131,9 @@ mod tests {
         let flows: Vec<Flow> = busy.iter().map(|(flow, _)| *flow).collect();
         let at = Instant::now();
         let next = shares.order(&flows, at)[0];
-        let turn = shares.begin(next, 1_000, at);
+        let limit = shares.begin(next, 1_000, at);
         let share = busy.iter().find(|(flow, _)| *flow == next).unwrap().1;
-        shares.end(next, share, turn, turn.limit, Duration::from_millis(cost_ms));
+        shares.end(next, share, limit, limit, Duration::from_millis(cost_ms));
         next
     }
 
@@ -173,8 +148,8 @@ mod tests {
             let cost = |flow| if flow == A { 30 } else { 10 };
             let at = Instant::now();
             let next = shares.order(&[A, B], at)[0];
-            let turn = shares.begin(next, 1_000, at);
-            shares.end(next, 10, turn, 8, Duration::from_millis(cost(next)));
+            shares.begin(next, 1_000, at);
+            shares.end(next, 10, 8, 8, Duration::from_millis(cost(next)));
             *used.entry(next).or_insert(0) += cost(next);
         }
         assert!(used[&A].abs_diff(used[&B]) <= 30, "time counts, not turns: {used:?}");
@@ -195,39 +170,23 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_takes_20_ms_while_others_wait_and_40_alone() {
+    fn a_turn_takes_20_ms_while_others_wait_and_all_that_it_may_alone() {
         let mut shares = Shares::default();
         let mut at = Instant::now();
-        // 5 ms for the transaction, and 100 µs for each.
-        let mut turns = |busy: &[Flow], at: Instant| {
-            let sizes = (0..20).map(|_| {
-                shares.order(busy, at);
-                let turn = shares.begin(A, 1_000, at);
-                let elapsed = Duration::from_micros(5_000 + 100 * turn.limit as u64);
-                shares.end(A, 10, turn, turn.limit, elapsed);
-                turn.limit
-            });
-            sizes.collect::<Vec<_>>()
-        };
-        let alone = turns(&[A], at);
-        assert!(alone[0] == 1_000 && (340..=360).contains(&alone[19]), "{alone:?}");
-        let crowded = turns(&[A, B], at);
-        assert!(crowded[0] == FIRST_SIZE && (140..=160).contains(&crowded[19]), "{crowded:?}");
-        assert_eq!(turns(&[A], at)[0], crowded[19], "the other may come back at any moment");
-        at += Duration::from_secs(2);
-        assert_eq!(turns(&[A], at)[0], alone[19]);
-    }
-
-    #[test]
-    fn what_is_cheap_takes_all_that_it_may() {
-        let mut shares = Shares::default();
-        let at = Instant::now();
-        for _ in 0..10 {
+        shares.order(&[A], at);
+        assert_eq!(shares.begin(A, 1_000, at), 1_000, "alone");
+        let mut limit = 0;
+        for _ in 0..20 {
             shares.order(&[A, B], at);
-            let turn = shares.begin(A, 1_000, at);
-            shares.end(A, 10, turn, turn.limit, Duration::from_micros(turn.limit as u64));
+            limit = shares.begin(A, 1_000, at);
+            // 5 ms for the transaction, and 100 µs for each.
+            shares.end(A, 10, limit, limit, Duration::from_micros(5_000 + 100 * limit as u64));
         }
-        shares.order(&[A, B], at);
-        assert_eq!(shares.begin(A, 1_000, at).limit, 1_000);
+        assert!((140..=160).contains(&limit), "{limit}");
+        shares.order(&[A], at);
+        assert!(shares.begin(A, 1_000, at) < 200, "the other may come back at any moment");
+        at += Duration::from_secs(2);
+        shares.order(&[A], at);
+        assert_eq!(shares.begin(A, 1_000, at), 1_000);
     }
 }

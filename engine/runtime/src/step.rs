@@ -10,10 +10,11 @@ use dripline_store::Transaction;
 use jiff::Timestamp;
 
 use crate::{
+    batch::Yields,
     drive::Settled,
     engine::Engine,
     error::{Result, While, despite},
-    shares::{Flow, Shares, Turn},
+    shares::{Flow, Shares},
 };
 
 /// Events come from somebody who waits for what they start.
@@ -69,21 +70,24 @@ impl Engine {
             }
         };
         let full = self.options.batch_size;
+        let yields = match order {
+            Order::Fair => Yields::ToTheUrgent,
+            Order::Fixed => Yields::Never,
+        };
         for flow in turns {
             let started = Instant::now();
-            let turn = match order {
+            let limit = match order {
                 Order::Fair => self.shares().begin(flow, full, started),
-                Order::Fixed => Turn::whole(full),
+                Order::Fixed => full,
             };
-            let limit = turn.limit;
             let done = match flow {
                 Flow::Firing(firing) => self.take_firing(tx.as_mut(), firing, now, limit).await?,
-                Flow::Runs(workflow) => self.take_runs(tx.as_mut(), workflow, now, limit).await?,
+                Flow::Runs(workflow) => self.take_runs(tx.as_mut(), workflow, now, limit, yields).await?,
                 Flow::Segments => self.take_segments(tx.as_mut(), now, limit).await?,
                 Flow::Arrivals => self.take_arrivals(tx.as_mut(), now, limit).await?,
             };
             // Others are at all of it.
-            let Some((settled, taken)) = done else { continue };
+            let Some((settled, size)) = done else { continue };
             dripline_model::crash::point("batch.commit.before");
             tx.commit().await.while_doing("commit a batch")?;
             dripline_model::crash::point("batch.commit.after");
@@ -91,7 +95,7 @@ impl Engine {
             if order == Order::Fair {
                 let share =
                     busy.iter().find(|busy| busy.flow == flow).map_or(DEFAULT_SHARE, |busy| busy.share);
-                self.shares().end(flow, share, turn, taken, started.elapsed());
+                self.shares().end(flow, share, limit, size, started.elapsed());
             }
             return Ok(Some(settled));
         }

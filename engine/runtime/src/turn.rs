@@ -1,10 +1,11 @@
 //! One step for many runs: load, evaluate, call, decide.
 
-use dripline_expression::{Expression, Subject};
+use dripline_expression::{Expression, Subject, Value};
 use dripline_model::{
-    Contact, Failure, FailureKind,
+    Contact, Failure, FailureKind, Outcome,
     batch::{Batch, BatchTurn},
     decision::{DecisionKind, RunStatus},
+    policy::AfterPause,
     random,
 };
 use dripline_store::{Advance, AppliedTurn, ClaimedRun, Transaction};
@@ -12,37 +13,67 @@ use jiff::Timestamp;
 
 use crate::{
     columns::Columns,
-    compiled::{CompiledAction, CompiledNode, CompiledStep},
+    compiled::{CompiledAction, CompiledNode, CompiledProgram, CompiledStep},
+    engine::Engine,
     error::{Result, While},
+    failing::failed,
+    goals,
+    openings::Openings,
     people::People,
-    policy::{self, MAX_HOPS, plain, to},
+    policy::{self, MAX_HOPS, plain, to, transactional},
 };
 
-/// Takes every run's turn at `node`. The answer has one entry for each run, in no particular order.
+/// Where runs stand.
+pub(crate) struct Step<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) program: &'a CompiledProgram,
+    pub(crate) node: &'a CompiledNode,
+}
+
+/// Takes every run's turn at `step`, for contacts that are loaded. The answer has one entry for each run, in no particular order.
 pub(crate) async fn take(
     tx: &mut dyn Transaction,
-    people: &mut People,
-    node: &CompiledNode,
-    runs: Vec<ClaimedRun>,
+    people: &People,
+    at: &Step<'_>,
+    runs: &[ClaimedRun],
     now: Timestamp,
 ) -> Result<Vec<AppliedTurn>> {
-    people.load(tx, runs.iter().map(|run| run.contact), &node.needs, now).await?;
-
+    let node = at.node;
     let mut applied = Vec::with_capacity(runs.len());
     let mut ready = Vec::with_capacity(runs.len());
-    for run in runs {
+    let pause = skipped_pause(at, runs.first());
+    for run in runs.iter().copied() {
         let Some(contact) = people.get(run.contact) else {
             let end = Advance::End(RunStatus::Cancelled);
             applied.push(plain(run, DecisionKind::Cancelled, "the contact is gone".to_owned(), end));
             continue;
         };
+        if let Some(end) = at.program.goals.reached(contact, None, now) {
+            applied.push(goals::ended(run, end));
+            continue;
+        }
         if run.hops >= MAX_HOPS {
             let message = format!("{MAX_HOPS} turns without a wait; the workflow goes round in a loop");
-            applied.push(policy::failed(
-                run,
-                Failure { kind: FailureKind::Loop, message, retry_at: None },
-                now,
-            ));
+            let failure = Failure { kind: FailureKind::Loop, message, retry_at: None };
+            applied.push(failed(run, failure, &node.rules, node.next, now));
+            continue;
+        }
+        let expiry = node.rules.expiry(&run, &at.engine.options.time_zone);
+        if let Some((expiry, text)) = expiry.filter(|(expiry, _)| *expiry < now) {
+            let reason =
+                format!("skipped: it was due at {}, and `expires: {text}` ended at {expiry}", run.due);
+            applied.push(plain(run, DecisionKind::Skipped, reason, to(node.next, now, false)));
+            continue;
+        }
+        // Who entered during the pause has missed nothing.
+        if let Some((from, until)) =
+            pause.filter(|(from, until)| run.turn > 0 && (from..until).contains(&&run.due))
+        {
+            let reason = format!(
+                "skipped: it was due at {}, and the workflow was paused from {from} until {until}",
+                run.due
+            );
+            applied.push(plain(run, DecisionKind::Skipped, reason, to(node.next, now, false)));
             continue;
         }
         match node.condition.as_ref().map(|condition| test(condition, contact, now)) {
@@ -66,25 +97,58 @@ pub(crate) async fn take(
                 plain(run, DecisionKind::Branched, why, to(target, now, false))
             }));
         }
+        CompiledAction::Switch { value, cases, otherwise } => {
+            applied.extend(ready.into_iter().map(|(run, contact)| {
+                let (target, why) = match value.evaluate(&Subject::new(contact, None, now)) {
+                    Ok(Value::Text(found)) => {
+                        let why = format!("`{}` is `{found}`", value.source());
+                        match cases.iter().find(|(case, _)| *case == found) {
+                            Some((_, target)) => (*target, why),
+                            None => (*otherwise, format!("{why}, which is no case")),
+                        }
+                    }
+                    Ok(_) => (*otherwise, format!("`{}` is no text", value.source())),
+                    Err(error) => (*otherwise, format!("`{}` is no match: {}", value.source(), error.reason)),
+                };
+                plain(run, DecisionKind::Branched, why, to(target, now, false))
+            }));
+        }
+        CompiledAction::Split(split) => applied.extend(ready.into_iter().map(|(run, _)| {
+            let arm = split.of(run.contact);
+            let why = arm.map_or_else(|| "goes on".to_owned(), |arm| format!("goes by `{}`", arm.name));
+            plain(run, DecisionKind::Branched, why, to(arm.map_or(node.next, |arm| arm.next), now, false))
+        })),
         CompiledAction::Goto(target) => applied.extend(ready.into_iter().map(|(run, _)| {
             plain(run, DecisionKind::Branched, format!("goes to `{target}`"), to(node.next, now, false))
         })),
         CompiledAction::Exit(reason) => applied.extend(ready.into_iter().map(|(run, _)| {
             plain(run, DecisionKind::Ended, reason.clone(), Advance::End(RunStatus::Completed))
         })),
-        CompiledAction::Plugin(step) => applied.extend(call(tx, node, step, ready, now).await?),
+        CompiledAction::Plugin(step) => applied.extend(call(tx, at, step, ready, now).await?),
     }
     Ok(applied)
 }
 
+/// The last pause, where a step that fell due in it is skipped. One that waits is not: what comes behind it would come too
+/// early.
+fn skipped_pause(at: &Step<'_>, run: Option<&ClaimedRun>) -> Option<(Timestamp, Timestamp)> {
+    let is_skipped = at.program.policies.after_pause == Some(AfterPause::Skip);
+    let does = matches!(&at.node.action, CompiledAction::Plugin(step) if !step.plugin.manifest().may_wait);
+    let pause = at.engine.published().pause(run.filter(|_| is_skipped && does)?.workflow)?;
+    Some((pause.from, pause.until?))
+}
+
 async fn call(
     tx: &mut dyn Transaction,
-    node: &CompiledNode,
+    at: &Step<'_>,
     step: &CompiledStep,
     ready: Vec<(ClaimedRun, &Contact)>,
     now: Timestamp,
 ) -> Result<Vec<AppliedTurn>> {
-    let fail = |run, kind, message| policy::failed(run, Failure { kind, message, retry_at: None }, now);
+    let node = at.node;
+    let fail = |run, kind, message| {
+        failed(run, Failure { kind, message, retry_at: None }, &node.rules, node.next, now)
+    };
     if let Some(denied) = &step.denied {
         return Ok(ready
             .into_iter()
@@ -122,8 +186,15 @@ async fn call(
         tx.put_state(name, key, value).await.while_doing("write a plugin's state")?;
     }
 
+    let wants = |outcome: &Outcome| outcome.effects.iter().any(|effect| transactional(effect).is_some());
+    let mailing: Vec<&ClaimedRun> = called
+        .iter()
+        .zip(&answer.outcomes)
+        .filter_map(|((run, ..), outcome)| wants(outcome).then_some(run))
+        .collect();
+    let mut openings = Openings::load(tx, at.engine, at.program, &mailing, now).await?;
     applied.extend(called.into_iter().zip(answer.outcomes).map(|((run, contact, unevaluable), outcome)| {
-        let mut turn = policy::decide(run, node, step, contact, outcome, now);
+        let mut turn = policy::decide(run, node, step, contact, outcome, &mut openings, now);
         if let Some(why) = unevaluable {
             turn.reason = format!("{} (no match: {why})", turn.reason);
         }

@@ -54,8 +54,8 @@ pub(crate) trait Answers: Send {
     async fn count_members(&mut self, segment: &str) -> Raw<i64>;
     /// When the calendar next changes a membership.
     async fn next_calendar_change(&mut self) -> Raw<Option<i64>>;
-    /// Names of attributes, in their order.
-    async fn attribute_names(&mut self) -> Raw<Vec<String>>;
+    /// Names of attributes in their order, and the types that their values had.
+    async fn attribute_types(&mut self) -> Raw<Vec<(String, i64)>>;
 
     /// What happened to a contact, except live events that wait for their time; a membership changes at once.
     async fn events(&mut self, contact: i64) -> Raw<Vec<EventLine>>;

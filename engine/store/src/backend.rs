@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use dripline_model::{
     Contact,
+    field::ValueTypes,
     filter::{Filter, Narrowing},
     id::{ContactId, MessageId, RunId},
 };
@@ -109,9 +110,10 @@ impl<B: Backend> Reports for B {
         counts.await.doing("count what is in the store")
     }
 
-    async fn known_attributes(&self) -> Result<Vec<String>> {
-        let names = async { self.reader().await?.attribute_names().await };
-        names.await.doing("list the attributes of contacts")
+    async fn known_attributes(&self) -> Result<Vec<(String, ValueTypes)>> {
+        let types = async { self.reader().await?.attribute_types().await };
+        let types = types.await.doing("list the attributes of contacts")?;
+        Ok(types.into_iter().map(|(name, bits)| (name, ValueTypes::from_bits(bits))).collect())
     }
 }
 

@@ -40,9 +40,22 @@ pub trait Catalog: Send + Sync {
     /// The current version of every workflow that is not retired.
     async fn current_programs(&self) -> Result<Vec<StoredProgram>>;
 
-    /// A number that changes with every publication, retirement and change of the teams, so that who runs for weeks sees
+    /// Pauses a workflow: none of its runs goes on until it is resumed. Answers whether it was not paused before.
+    async fn pause(&self, workflow: WorkflowId, now: Timestamp) -> Result<bool>;
+
+    /// Lets a paused workflow go on. With `spread`, what fell due meanwhile is put off by as long as the pause was. Answers
+    /// whether it was paused.
+    async fn resume(&self, workflow: WorkflowId, spread: bool, now: Timestamp) -> Result<bool>;
+
+    /// The last pause of every workflow that was ever paused.
+    async fn pauses(&self) -> Result<Vec<Pause>>;
+
+    /// A number that changes with every publication, retirement, pause and change of the teams, so that who runs for weeks sees
     /// what others published.
     async fn revision(&self) -> Result<i64>;
+
+    /// Whether any version that was ever published has goals or exits; a guess that may say yes where there are none.
+    async fn any_goals(&self) -> Result<bool>;
 
     /// A plugin's code.
     async fn plugin(&self, digest: &Digest) -> Result<Option<Vec<u8>>>;
@@ -88,6 +101,17 @@ pub struct Published {
     pub number: i64,
     /// Whether this version is new.
     pub is_new: bool,
+}
+
+/// When a workflow was paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// Since when.
+    pub from: Timestamp,
+    /// Until when; `None` while it is.
+    pub until: Option<Timestamp>,
 }
 
 /// A program as stored.

@@ -6,7 +6,9 @@
 
 mod answers;
 mod backend;
+mod behind;
 mod catalog;
+mod changes;
 mod claimant;
 mod error;
 mod health;

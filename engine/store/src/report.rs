@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use dripline_model::{
     Contact,
     decision::{DecisionKind, RunStatus},
+    field::ValueTypes,
     id::{ContactId, MessageId, RunId, VersionId},
     message::MessageStatus,
     program::NodeIndex,
@@ -49,8 +50,8 @@ pub trait Reports: Send + Sync {
     /// Totals.
     async fn counts(&self) -> Result<Counts>;
 
-    /// The names and JSON types of attributes that contacts have, for the checker's suggestions.
-    async fn known_attributes(&self) -> Result<Vec<String>>;
+    /// The names of attributes that contacts have, and which types their values have had, for the checker.
+    async fn known_attributes(&self) -> Result<Vec<(String, ValueTypes)>>;
 }
 
 /// Which contacts to list.

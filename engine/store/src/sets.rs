@@ -4,12 +4,12 @@
 //! a backend only knows how its database takes and gives many rows at a time.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use async_trait::async_trait;
-use dripline_model::{Contact, contact::Needs, id::VersionId};
+use dripline_model::{Contact, contact::Needs, field::ValueTypes, id::VersionId};
 
 use crate::{error::Raw, versions::Version};
 
@@ -42,7 +42,7 @@ pub(crate) trait Sets: Send {
     /// Writes the attributes of contacts: JSON objects.
     async fn put_attributes(&mut self, rows: &[(i64, String)], now_ms: i64) -> Raw<()>;
     /// Remembers that contacts have attributes of these names.
-    async fn add_attribute_names(&mut self, names: BTreeSet<&str>) -> Raw<()>;
+    async fn add_attribute_types(&mut self, types: BTreeMap<&str, ValueTypes>) -> Raw<()>;
     /// Records answers: contact, topic, given.
     async fn put_consents(&mut self, rows: &[(i64, i64, bool)], now_ms: i64) -> Raw<()>;
     /// Adds tags that are not there yet: contact, tag.
@@ -255,6 +255,8 @@ pub(crate) struct MovedRun {
     pub(crate) turn: i64,
     pub(crate) attempts: i64,
     pub(crate) hops: i64,
+    /// When the step was due first, if it was put off.
+    pub(crate) first_due_ms: Option<i64>,
 }
 
 /// How a run ended.

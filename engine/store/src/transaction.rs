@@ -1,6 +1,6 @@
 //! One batch is one transaction: claim, load, apply, commit.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use dripline_model::{
@@ -45,6 +45,29 @@ pub trait Scheduling: Send + Sync {
 
     /// Sets failed runs (of `run`, or all) going again at `now`, from the step that failed. Answers how many.
     async fn retry_runs(&self, run: Option<RunId>, now: Timestamp) -> Result<u64>;
+
+    /// Lets failed runs (of `run`, or all) go on at `now` with the step below the one that failed; where there is none they
+    /// are completed. Answers how many.
+    async fn skip_runs(&self, run: Option<RunId>, now: Timestamp) -> Result<u64>;
+
+    /// Moves the active runs that stand at these steps to others, of the version `to` of the same workflow, in one
+    /// transaction; what they wait for stays. Answers how many.
+    async fn migrate_runs(
+        &self,
+        to: VersionId,
+        moves: &[RunMove],
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<u64>;
+
+    /// Ends the active runs of a workflow that stand on other versions than `current`. Answers how many.
+    async fn drain_runs(
+        &self,
+        workflow: WorkflowId,
+        current: VersionId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<u64>;
 
     /// Ends an active run. Answers whether there was one.
     async fn cancel_run(&self, run: RunId, reason: &str, now: Timestamp) -> Result<bool>;
@@ -99,6 +122,13 @@ pub trait Transaction: Send {
         contacts: &[ContactId],
     ) -> Result<BTreeMap<ContactId, LatestRun>>;
 
+    /// The active runs of these contacts, in whichever workflow, due or not.
+    async fn active_runs(&mut self, contacts: &[ContactId]) -> Result<Vec<ActiveRun>>;
+
+    /// The emails to these contacts that were queued after `since`, in the order of the contacts and then of their times,
+    /// except those that failed or were dropped.
+    async fn mailed(&mut self, contacts: &[ContactId], since: Timestamp) -> Result<Vec<Mailed>>;
+
     /// Up to `limit` contacts with ids above `after`, in their order: all, or the members of a segment.
     async fn contacts_after(
         &mut self,
@@ -119,8 +149,10 @@ pub trait Transaction: Send {
     /// Writes a plugin's state cell.
     async fn put_state(&mut self, plugin: &str, key: &str, value: &[u8]) -> Result<()>;
 
-    /// Applies what the turns of one batch want, moves their runs on, and records their decisions, set by set.
-    async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<()>;
+    /// Applies what the turns of one batch want, moves their runs on, and records their decisions, set by set. Answers the
+    /// scores that changed. What is not read again may be written behind: what fails of it fails a later call, at the
+    /// latest the commit.
+    async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<Vec<ScoreValue>>;
 
     /// The firings that are not done, in the order of their beginning.
     async fn open_firings(&mut self) -> Result<Vec<Firing>>;
@@ -152,6 +184,10 @@ pub trait Transaction: Send {
         now: Timestamp,
     ) -> Result<()>;
 
+    /// Whether somebody waits for the end of this transaction who should not: an import, or events that have come since it
+    /// began.
+    fn is_wanted(&self) -> bool;
+
     /// Keeps everything.
     async fn commit(self: Box<Self>) -> Result<()>;
 }
@@ -168,7 +204,7 @@ pub struct ClaimedEvent {
 }
 
 /// A run that is due.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClaimedRun {
     /// The run.
     pub run: RunId,
@@ -186,6 +222,30 @@ pub struct ClaimedRun {
     pub attempts: i64,
     /// Turns since it last waited.
     pub hops: i64,
+    /// When the step where it stands was due first, however often it was put off since.
+    pub due: Timestamp,
+}
+
+/// A run that is on its way, due or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveRun {
+    /// The run.
+    pub run: ClaimedRun,
+    /// When it goes on.
+    pub due_at: Timestamp,
+    /// When it began.
+    pub enrolled_at: Timestamp,
+}
+
+/// An email that a contact was sent, or soon will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mailed {
+    /// To whom.
+    pub contact: ContactId,
+    /// When its step queued it.
+    pub at: Timestamp,
+    /// Whether it answers something that the contact did.
+    pub transactional: bool,
 }
 
 /// The run that a contact had last.
@@ -244,6 +304,25 @@ pub struct AppliedTurn {
     pub advance: Advance,
 }
 
+/// What a contact's score is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScoreValue {
+    /// Whose.
+    pub contact: ContactId,
+    /// The score's name.
+    pub score: Arc<str>,
+    /// Its value.
+    pub value: i64,
+}
+
+impl AppliedTurn {
+    /// Whether the turn changed something of its contact that a condition may look at.
+    pub fn changes_contact(&self) -> bool {
+        !matches!(self.advance, Advance::Retry { .. } | Advance::Hold { .. })
+            && self.effects.iter().any(|effect| !matches!(effect, Effect::SendEmail(_)))
+    }
+}
+
 /// What becomes of a run after a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advance {
@@ -261,8 +340,24 @@ pub enum Advance {
         /// When.
         due: Timestamp,
     },
+    /// It stays where it is and comes to the same step again at `due`, as often as it takes: nothing was tried.
+    Hold {
+        /// When.
+        due: Timestamp,
+    },
     /// It has ended.
     End(RunStatus),
+}
+
+/// Where runs are moved from one version of a workflow to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunMove {
+    /// The version on which they stand.
+    pub from: VersionId,
+    /// Where.
+    pub node: NodeIndex,
+    /// Where they shall stand in the other.
+    pub to: NodeIndex,
 }
 
 /// A firing to begin.

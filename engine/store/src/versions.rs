@@ -5,7 +5,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use dripline_model::{Digest, id::VersionId, program::Program};
+use dripline_model::{
+    Digest,
+    id::VersionId,
+    program::{NodeIndex, Program},
+};
 
 use crate::error::{Raw, damaged, from_json};
 
@@ -15,14 +19,20 @@ pub(crate) struct Version {
     pub(crate) workflow_name: String,
     pub(crate) number: i64,
     pub(crate) templates: Arc<BTreeMap<String, Digest>>,
-    steps: Vec<String>,
+    steps: Vec<(String, Option<NodeIndex>)>,
 }
 
 impl Version {
     /// The id of the step at a node; for a node that is not there, its number.
     pub(crate) fn step(&self, node: i64) -> String {
         let step = usize::try_from(node).ok().and_then(|node| self.steps.get(node));
-        step.cloned().unwrap_or_else(|| format!("#{node}"))
+        step.map_or_else(|| format!("#{node}"), |(id, _)| id.clone())
+    }
+
+    /// The node below a node.
+    pub(crate) fn below(&self, node: i64) -> Option<NodeIndex> {
+        let step = usize::try_from(node).ok().and_then(|node| self.steps.get(node));
+        step.and_then(|(_, below)| *below)
     }
 }
 
@@ -48,7 +58,7 @@ impl Versions {
             workflow_name,
             number,
             templates: Arc::new(program.templates),
-            steps: program.nodes.into_iter().map(|node| node.id).collect(),
+            steps: program.nodes.into_iter().map(|node| (node.id, node.next)).collect(),
         });
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&version));
         Ok(version)

@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use foldhash::fast::RandomState;
+
 use crate::error::{Raw, damaged};
 
 /// Words that are kept in memory before it starts anew; reasons may be all different.
@@ -12,7 +14,7 @@ const KEPT: usize = 1 << 16;
 
 /// The words that committed transactions used, with their ids.
 #[derive(Debug, Default)]
-pub(crate) struct Dictionary(Mutex<HashMap<Arc<str>, i64>>);
+pub(crate) struct Dictionary(Mutex<HashMap<Arc<str>, i64, RandomState>>);
 
 impl Dictionary {
     /// Keeps the words of a committed transaction.
@@ -27,7 +29,7 @@ impl Dictionary {
 
 /// The words that one transaction uses.
 #[derive(Debug, Default)]
-pub(crate) struct Words(HashMap<Arc<str>, i64>);
+pub(crate) struct Words(HashMap<Arc<str>, i64, RandomState>);
 
 impl Words {
     /// Takes over what is known of `words`; answers the others.

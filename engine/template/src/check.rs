@@ -12,7 +12,7 @@ use handlebars::{
 };
 use serde_json::Value as Json;
 
-use crate::{Problem, helpers, scan};
+use crate::{FieldUse, Problem, helpers, scan};
 
 /// How often partials may be included in all, counted where they are used; this bounds what rendering costs.
 const MAX_INCLUDES: usize = 200;
@@ -28,6 +28,8 @@ pub(crate) struct Reads {
     pub(crate) scores: BTreeSet<String>,
     /// Consents by topic, so that one which was never asked can be false.
     pub(crate) consents: BTreeSet<String>,
+    /// Where each attribute and each topic is read.
+    pub(crate) uses: BTreeSet<FieldUse>,
 }
 
 /// What a walk reached.
@@ -378,7 +380,16 @@ impl<'s> Walker<'s> {
 
     /// Notes that a field of the contact is read, or, without names, the contact as a whole.
     fn read_contact(&mut self, names: &[&str]) {
-        let Reads { needs, scores, consents } = &mut self.reads;
+        let (line, column) = self.position;
+        let path = self.including.last().map(String::as_str).unwrap_or_default();
+        let used = |field: &str, topic: bool| FieldUse {
+            path: path.to_owned(),
+            line,
+            column,
+            name: field.to_owned(),
+            is_topic: topic,
+        };
+        let Reads { needs, scores, consents, uses } = &mut self.reads;
         match names {
             [] => {
                 needs.all_attributes = true;
@@ -399,8 +410,12 @@ impl<'s> Walker<'s> {
             ["consent", rest @ ..] => {
                 needs.consents = true;
                 consents.extend(rest.first().map(|topic| (*topic).to_owned()));
+                uses.extend(rest.first().map(|topic| used(topic, true)));
             }
-            [attribute, ..] => _ = needs.attributes.insert((*attribute).to_owned()),
+            [attribute, ..] => {
+                needs.attributes.insert((*attribute).to_owned());
+                uses.insert(used(attribute, false));
+            }
         }
     }
 }

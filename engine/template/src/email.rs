@@ -7,7 +7,7 @@ use handlebars::{Context, Handlebars, RenderErrorReason, html_escape, no_escape}
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
-    Problem, RenderError,
+    FieldUse, Problem, RenderError,
     check::{Reached, Reads, Walker, without_nulls},
     helpers, sources,
 };
@@ -90,6 +90,11 @@ impl Inline {
         &self.0.reads.needs
     }
 
+    /// The attributes and topics that it reads.
+    pub fn uses(&self) -> impl Iterator<Item = &FieldUse> {
+        self.0.reads.uses.iter()
+    }
+
     /// The text for `contact`, on one line: line breaks and tabs become spaces, and other control characters are left
     /// out, so that no value can begin a header of its own.
     ///
@@ -132,6 +137,11 @@ impl Email {
     /// Which parts of the contact it reads.
     pub fn needs(&self) -> &Needs {
         &self.0.reads.needs
+    }
+
+    /// The attributes and topics that it and what it includes read, in the order of their places.
+    pub fn uses(&self) -> impl Iterator<Item = &FieldUse> {
+        self.0.reads.uses.iter()
     }
 
     /// The email for `view`.

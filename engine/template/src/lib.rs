@@ -34,6 +34,21 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
+/// A field of the contact that a template reads, and where.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FieldUse {
+    /// Path of the template; empty for one that is inline.
+    pub path: String,
+    /// Line of the tag, from 1.
+    pub line: u32,
+    /// Column of the tag, from 1.
+    pub column: u32,
+    /// The attribute, or the topic of `contact.consent`.
+    pub name: String,
+    /// Whether it is a topic.
+    pub is_topic: bool,
+}
+
 /// Why a template could not be rendered for a contact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderError {

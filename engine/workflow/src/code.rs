@@ -127,6 +127,44 @@ While several workflows have something to do, each gets a part of the engine's t
 
     settings: {share: 20}        # twice as much as others
 ";
+    QuietHours = "E0230", "Quiet hours are not a part of the day.", r#"
+While it is quiet where the contact lives, marketing mail of the workflow waits. The hours may go over midnight:
+
+    settings: {quiet_hours: "20:00-08:00"}
+"#;
+    Priority = "E0231", "A workflow's priority is not a whole number from 1 to 100.", r"
+Where several workflows want to mail a contact and a cap leaves room for fewer, the one with the larger priority goes first, and of equal ones the contact's older run. Without one the priority is 10.
+
+    settings: {priority: 50}
+";
+    OnError = "E0232", "`on_error` is not one of `retry`, `skip` and `stop`.", r"
+What becomes of a run whose step failed:
+
+    on_error: retry      # what may pass is tried again, then the run has failed; holds without it
+    on_error: skip       # what may pass is tried again, then the step is skipped
+    on_error: stop       # the run has failed at once
+";
+    Retry = "E0233", "`retry` does not say how often, or after which pause.", r"
+`times` is how often a step that failed is tried again, `pause` how long after the first try; each further pause is four times as long, up to a day:
+
+    retry: {times: 5, pause: 10m}
+";
+    Goal = "E0234", "`goals` or `exits` name neither an event nor a condition.", r"
+What ends a run wherever it stands, as *won* (`goals`) or simply (`exits`):
+
+    goals:
+      - event: subscription.paid
+      - {event: order.placed, if: event.properties.total >= 100}
+      - if: contact.scores.fit >= 100
+    exits: {event: contact.bounced}
+";
+    AfterPause = "E0235", "`after_pause` is not one of `catch_up`, `spread` and `skip`.", r"
+What becomes of steps that fell due while the workflow was paused (`dripline workflows pause`):
+
+    settings: {after_pause: catch_up}    # all is done at once; holds without it
+    settings: {after_pause: spread}      # it is put off by as long as the pause was
+    settings: {after_pause: skip}        # they are skipped, and the runs go on below
+";
     NoSteps = "E0301", "A list of steps is empty.", r"
 Add a step, or remove the key. A branch may have only `then` or only `else`.
 ";
@@ -182,7 +220,37 @@ Only plugins with named outputs take `paths`; `segment: {check: …}` has `membe
 Put a step between that waits, or leave the loop with `exit`.
 ";
     UnknownStepKey = "E0313", "A step has a key that means nothing there.", r"
-Beside its verb a step may have `id`, `name` and `if`; a branch `then` and `else`; a plugin with named outputs `paths`.
+Beside its verb a step may have `id`, `name` and `if`; a plugin also `expires`, `on_error` and `retry`; a branch `then` and `else`; a plugin with named outputs `paths`.
+";
+    StepRule = "E0340", "A step that only says where the run goes has `expires`, `on_error` or `retry`.", r"
+These say how late a step may be done, and what becomes of it when it fails. They go with a plugin's step:
+
+    - email: {template: trial/welcome, subject: Welcome}
+      expires: 2d
+      on_error: skip
+      retry: {times: 5, pause: 10m}
+";
+    Switch = "E0341", "A `switch` has no `cases`, or `cases` and `default` stand where there is no `switch`.", r#"
+A `switch` takes the case that is the value of an expression, and `default` for every other:
+
+    - switch: contact.country
+      cases:
+        DE:
+          - email: {template: trial/welcome, subject: Willkommen}
+        AT:
+          - email: {template: trial/welcome, subject: Servus}
+      default:
+        - email: {template: trial/welcome, subject: Welcome}
+"#;
+    Split = "E0342", "The arms of a `split` cannot be read.", r"
+A `split` sends contacts several ways by chance, in proportion to the weights, and each contact always the same way. `paths` says
+what happens on each; an arm that is not there goes on with the step below:
+
+    - id: offer
+      split: {discount: 20, nothing: 80}
+      paths:
+        discount:
+          - email: {template: trial/nudge, subject: A present}
 ";
     UnknownConfigKey = "E0401", "A plugin's configuration has a key that the plugin does not know.", "";
     MissingConfigKey = "E0402", "A plugin's configuration lacks a key that the plugin needs.", "";
@@ -208,6 +276,40 @@ The template `trial/welcome` is the file templates/trial/welcome.html, or templa
 Expressions see `contact` (every attribute by name, and `email`, `scores.NAME`, `tags`, `consent.TOPIC`, `segments`, `owner`, …) and `now`; `enroll.if` also sees `event`.
 
     if: contact.country in ["DE", "AT"] && contact.scores.fit >= 30
+"#;
+    UnknownName = "E0510", "An expression names something that there is not.", r#"
+Mostly a spelling mistake; the help names what is most like it. Expressions see `contact`, `now`, and in `enroll.if` also `event`. Where fields.yaml says which attributes contacts have, others have to be declared there first:
+
+    fields:
+      country: {type: text, description: two letters}
+"#;
+    Types = "E0511", "An expression puts together values whose types never meet.", r#"
+A number never equals a text, and no text comes before a time. What type an attribute has stands in fields.yaml; without it, it is the type of all values that contacts have so far.
+
+    if: contact.employees >= 200                      # not "200"
+    if: timestamp(contact.renewal_date) < now         # a date is text until it is made a timestamp
+"#;
+    FieldValue = "E0512", "An expression asks for a value that a field never has.", r#"
+fields.yaml lists the values that the field may have:
+
+    fields:
+      plan: {type: text, values: [free, pro]}
+"#;
+    Function = "E0513", "An expression calls a function that there is not, or calls it otherwise than it is meant.", r#"
+    if: contact.title.startsWith("VP")
+    if: contact.title.lowerAscii().contains("head")
+    if: contact.tags.exists(tag, tag.startsWith("eu-"))
+"#;
+    NoTopic = "E0514", "A topic of consent is not declared.", r"
+fields.yaml says to which topics contacts may consent; nobody can have consented to another.
+
+    topics: [newsletter, product-news]
+";
+    TemplateField = "E0520", "A template names a field that contacts do not have.", r#"
+The place is in the template's own file, or in the workflow for a subject. The help names the attribute that is most like it. Nobody could be sent the mail, because a missing value is never passed over in silence.
+
+    {{contact.first_name}}
+    {{default contact.first_name "there"}}
 "#;
     Template = "E0601", "A Handlebars text in the workflow cannot be read.", r#"
 Subjects see `contact`:
@@ -253,13 +355,85 @@ Steps may fill it all the same. A file says so, and the warning is gone:
     name: called
     static: true
 ";
+    FieldKind = "E0710", "A field's type is none that there is.", r"
+    fields:
+      title: {type: text}
+      employees: {type: integer}           # whole numbers
+      revenue: {type: number}              # whole or not
+      active: {type: boolean}
+      renewal: {type: date}                # 2024-01-31
+      last_seen: {type: timestamp}         # 2024-01-31T09:30:00Z
+      country: text                        # short for {type: text}
+";
+    FieldName = "E0711", "A field's name cannot be the name of an attribute.", r"
+Letters, digits and `_`, and no digit at the beginning, so that expressions can say contact.NAME. Names that contacts have anyway (`email`, `tags`, `scores`, …) and words of CEL (`in`, `true`, …) are taken.
+";
+    FieldValues = "E0712", "The values of a field cannot be these.", r"
+Only a text can be limited to a list of values, and each value is a text that stands there once:
+
+    fields:
+      plan: {type: text, values: [free, pro]}
+";
+    TopicName = "E0713", "A topic's name cannot be used.", r"
+Letters, digits and `_`, so that expressions can say contact.consent.TOPIC. `email` is the channel as a whole and needs no declaration.
+
+    topics:
+      newsletter: once a month
+      product_news: what is new
+";
+    Settings = "E0720", "A setting has a value that cannot be.", r"
+docs/operating.md says what each setting of dripline.yaml may be; `dripline schema settings` prints the same for editors and programs.
+";
+    Samples = "E0721", "The sample contacts cannot be read.", r"
+samples.yaml is a list of contacts to render templates for, each with what a contact has:
+
+    - email: ada@dripline.example
+      attributes: {first_name: Ada, country: DE}
+      consents: {email: true}
+";
+    Twins = "E0722", "Two files define the same workflow.", r"
+Each would undo the other whenever they are published. Give one of them another `name`.
+";
     Unreachable = "W0301", "No run reaches a step.", r"
 Every way above it ends in `exit` or jumps elsewhere with `goto`.
+";
+    NeverEnds = "W0302", "A run that comes here never ends.", r"
+Every way from the step leads back to it, so that its runs go on for ever. Where that is not meant, leave the loop by a condition:
+
+    - if: contact.scores.intent >= 10
+      exit: showed interest
+    - goto: remind
 ";
     NoSuchAttribute = "W0501", "An expression names an attribute that no contact has yet.", r"
 The next import may bring it, so this is no error; a name that is nearly that of a known attribute is one. For a contact
 without the attribute the expression is no match: a rule gives nothing, a branch takes `else`. Where that is what you want,
 say so with `has(contact.title)`.
+";
+    LearntType = "W0511", "An expression does not fit the type that an attribute has had so far.", r"
+All values that were imported or set until now are of another type, so the expression holds for nobody. A later import may
+bring others, so this is no error; where fields.yaml declares the type it is one.
+";
+    Contradiction = "W0512", "A condition can never hold, because parts of it contradict each other.", r#"
+    if: contact.plan == "free" && contact.plan == "pro"      # never
+    if: contact.plan in ["free", "pro"]                      # one or the other
+"#;
+    NoSegment = "W0513", "Nothing puts contacts into a segment.", r"
+No workflow of this workspace has a step that lets contacts join it, and there is no definition of it. Mostly a spelling
+mistake: whoever waits for it waits for ever.
+";
+    TemplateAttribute = "W0520", "A template names an attribute that no contact has yet.", r#"
+The next import may bring it, so this is no error. Until then the mail cannot be written for anybody, unless the template
+says what to do without: `{{default contact.first_name "there"}}`, or `{{#if contact.first_name}}…{{/if}}`.
+"#;
+    SampleFails = "W0521", "A template cannot be rendered for a sample contact.", r#"
+The samples are those of samples.yaml, else the first contacts of the store that enter the workflow and come to the step, as
+far as conditions on their attributes and consents tell. A contact for which a mail cannot be written gets none, and the turn
+fails with the reason. Write `{{default contact.first_name "there"}}`, or `{{#if …}}`, or let only those in who have it:
+
+    enroll: {if: has(contact.first_name)}
+"#;
+    PastDate = "W0522", "A step waits for a date that has passed.", r"
+Whoever comes there waits for nothing, and goes on at once.
 ";
 }
 

@@ -1,15 +1,17 @@
 //! A plugin step's configuration: fitted to the plugin's schema, its marked fields compiled and replaced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dripline_expression::Scope;
 use dripline_model::{
     Digest,
     batch::ColumnType,
+    contact::CHANNEL_EMAIL,
     manifest::{StateScope, mark},
     program::{ColumnSource, NodeIndex, PluginStep, ValueSource},
 };
-use dripline_template::Inline;
+use dripline_template::{Email, FieldUse, Inline};
+use jiff::tz::Offset;
 use serde_json::Value;
 
 use crate::{
@@ -17,6 +19,7 @@ use crate::{
     marks::{self, Mark, Marked},
     scalar, schema,
     source::{Report, at_line},
+    templates::{self, Unknown},
     yaml::{self, Entry, Kind, Node},
 };
 
@@ -81,6 +84,8 @@ pub(crate) struct Configs {
     validators: BTreeMap<String, Option<jsonschema::Validator>>,
     /// Email templates that were looked at.
     emails: BTreeMap<String, bool>,
+    /// The fields in them that were looked at.
+    read: BTreeSet<FieldUse>,
 }
 
 impl Configs {
@@ -138,10 +143,12 @@ impl Configs {
                         .read_cel(node, "this", result, &scope)
                         .map(|source| (result, ValueSource::Cel(source)))
                 }
-                Mark::Template => {
-                    template(&text, node, report).map(|()| (ColumnType::Text, ValueSource::Template(text)))
+                Mark::Template => template(&text, node, environment, report)
+                    .map(|()| (ColumnType::Text, ValueSource::Template(text))),
+                Mark::Member => {
+                    segment(&text, node, environment, report);
+                    Some((ColumnType::Boolean, ValueSource::Member(text)))
                 }
-                Mark::Member => Some((ColumnType::Boolean, ValueSource::Member(text))),
                 Mark::Team => {
                     team(&text, node, environment, report);
                     teams.push(pointer);
@@ -155,7 +162,16 @@ impl Configs {
                     report.read_duration(node, "this");
                     continue;
                 }
+                Mark::Topic => {
+                    topic(&text, node, environment, report);
+                    continue;
+                }
+                Mark::LocalTime => {
+                    passed(&text, node, environment, report);
+                    continue;
+                }
                 Mark::Segment => {
+                    has_no_rule(&text, node, environment, report);
                     segment(&text, node, environment, report);
                     continue;
                 }
@@ -224,6 +240,29 @@ impl Configs {
         }
     }
 
+    /// Checks what an email's templates read of contacts.
+    fn email_fields(&mut self, email: &Email, environment: &Environment<'_>, report: &mut Report<'_>) {
+        let Some(fields) = environment.attributes else { return };
+        for used in email.uses() {
+            // Two emails include the same layout.
+            if !self.read.insert(used.clone()) {
+                continue;
+            }
+            let Some(unknown) = Unknown::find(fields, used) else { continue };
+            let text = environment.templates.get(&used.path).unwrap_or_default().to_owned();
+            let file = Source { path: format!("templates/{}", used.path), text };
+            let (line, column, length) = templates::written(&file.text, used);
+            let placed = at_line(unknown.code(), &file, line, column);
+            report.elsewhere(Diagnostic {
+                length,
+                severity: unknown.severity(),
+                message: unknown.message(used),
+                help: Some(unknown.help(used)),
+                ..placed
+            });
+        }
+    }
+
     /// Checks an email template and takes its files into the program.
     fn email(&mut self, name: &str, node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) {
         let names = environment.templates.email_names();
@@ -256,6 +295,9 @@ impl Configs {
         self.emails.insert(name.to_owned(), closure.is_ok());
         match closure {
             Ok(files) => {
+                if let Ok(email) = Email::compile(name, &files) {
+                    self.email_fields(&email, environment, report);
+                }
                 let digests = files.into_iter().map(|(path, source)| (path, Digest::of(source.as_bytes())));
                 self.templates.extend(digests);
             }
@@ -299,7 +341,8 @@ fn granted(place: &Place<'_>, report: &mut Report<'_>) {
     }
 }
 
-fn segment(name: &str, node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) {
+/// Complains of a segment that a step fills although its rule decides.
+fn has_no_rule(name: &str, node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) {
     if environment.dynamic_segments.contains(name) {
         let message = format!("who is in `{name}` is decided by its rule alone");
         report
@@ -319,24 +362,71 @@ fn team(key: &str, node: &Node, environment: &Environment<'_>, report: &mut Repo
     }
 }
 
-fn template(text: &str, node: &Node, report: &mut Report<'_>) -> Option<()> {
+fn topic(name: &str, node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) {
+    let Some(topics) = environment.attributes.and_then(|fields| fields.topics()) else { return };
+    if name != CHANNEL_EMAIL && !topics.contains(name) {
+        report
+            .error(Code::NoTopic, &node.span, format!("there is no topic `{name}` to consent to"))
+            .help(format!("declare the topic `{name}` in fields.yaml"))
+            .suggest(name, topics.iter().map(String::as_str));
+    }
+}
+
+/// Warns of a segment that nobody is put into.
+pub(crate) fn segment(name: &str, node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) {
+    let Some(segments) = environment.attributes.and_then(|fields| fields.segments()) else { return };
+    if !segments.contains(name) {
+        let diagnostic = report.warning(
+            Code::NoSegment,
+            &node.span,
+            format!("nothing puts contacts into a segment `{name}`"),
+        );
+        if let Some(near) = dripline_model::suggest::closest(name, segments.iter().map(String::as_str)) {
+            diagnostic.help(format!("did you mean `{near}`?"));
+        }
+    }
+}
+
+/// Warns of a date and time that has passed wherever a contact may be.
+fn passed(text: &str, node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) {
+    let (Some(now), Ok(written)) = (environment.now, text.parse::<jiff::civil::DateTime>()) else { return };
+    // The last place on Earth to reach a date is UTC-12.
+    let last = Offset::constant(-12).to_timestamp(written);
+    if last.is_ok_and(|last| last < now) {
+        report
+            .warning(Code::PastDate, &node.span, format!("{text} has passed: nobody waits here"))
+            .help("name a later date, or remove the step");
+    }
+}
+
+fn template(text: &str, node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) -> Option<()> {
+    let place = |report: &Report<'_>, line: u32, column: u32, length: Option<usize>| {
+        let start = templates::offset(text, line, column);
+        // A tag as a whole, else one character.
+        let behind = text.get(start..).unwrap_or_default();
+        let tag = behind.find("}}").filter(|_| behind.starts_with("{{")).map(|end| end + 2);
+        let length = length.or(tag).or_else(|| behind.chars().next().map(char::len_utf8)).unwrap_or(0);
+        scalar::place(report.text(), node, &(start..start + length))
+    };
     match Inline::compile(text) {
-        Ok(_) => Some(()),
+        Ok(inline) => {
+            let Some(fields) = environment.attributes else { return Some(()) };
+            let mut usable = true;
+            for used in inline.uses() {
+                let Some(unknown) = Unknown::find(fields, used) else { continue };
+                let (line, column, length) = templates::written(text, used);
+                let place = place(report, line, column, Some(length as usize).filter(|length| *length > 1));
+                let diagnostic = match unknown.severity() {
+                    Severity::Error => report.error(unknown.code(), &place, unknown.message(used)),
+                    Severity::Warning => report.warning(unknown.code(), &place, unknown.message(used)),
+                };
+                diagnostic.help(unknown.help(used));
+                usable &= unknown.severity() == Severity::Warning;
+            }
+            usable.then_some(())
+        }
         Err(problem) => {
-            let line_start: usize = text
-                .split_inclusive('\n')
-                .take((problem.line as usize).saturating_sub(1))
-                .map(str::len)
-                .sum();
-            let rest = text.get(line_start..).unwrap_or_default();
-            let before: usize =
-                rest.chars().take((problem.column as usize).saturating_sub(1)).map(char::len_utf8).sum();
-            let start = line_start + before;
-            // A tag as a whole, else one character.
-            let behind = text.get(start..).unwrap_or_default();
-            let tag = behind.find("}}").filter(|_| behind.starts_with("{{")).map(|end| end + 2);
-            let length = tag.or_else(|| behind.chars().next().map(char::len_utf8)).unwrap_or(0);
-            let place = scalar::place(report.text(), node, &(start..start + length));
+            let place = place(report, problem.line, problem.column, None);
             report.error(Code::Template, &place, problem.message).help = problem.help;
             None
         }

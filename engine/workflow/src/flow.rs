@@ -8,8 +8,9 @@ use crate::{
     steps::{Kind, Steps},
 };
 
-/// Complains of loops without a step that waits, and warns of steps that no run reaches.
-pub(crate) fn check(steps: &Steps, report: &mut Report<'_>) {
+/// Complains of loops without a step that waits, and warns of steps that no run reaches and of ways that never end.
+/// `has_goals` says that runs may also end elsewhere than here.
+pub(crate) fn check(steps: &Steps, has_goals: bool, report: &mut Report<'_>) {
     let next = steps.next();
     let ways: Vec<Vec<NodeIndex>> =
         (0..steps.steps.len()).map(|index| ways(steps, index, next.get(index).copied().flatten())).collect();
@@ -19,6 +20,7 @@ pub(crate) fn check(steps: &Steps, report: &mut Report<'_>) {
             Some(Kind::Plugin { may_wait: true, .. })
         )
     };
+    let errors_before = report.errors();
     for (index, step) in steps.steps.iter().enumerate() {
         // Every other way leads down the file: a loop is closed by a jump up.
         let Kind::Goto { to, to_span, target: Some(target) } = &step.kind else { continue };
@@ -32,6 +34,10 @@ pub(crate) fn check(steps: &Steps, report: &mut Report<'_>) {
         }
     }
     let reached = reach(0, &ways, |_| false);
+    // A loop that never rests is the graver mistake, and most often the reason of the other.
+    if !has_goals && report.errors() == errors_before {
+        never_ending(steps, &next, &ways, &reached, report);
+    }
     let is_reached = |index: NodeIndex| reached.get(index as usize).copied().unwrap_or(true);
     let mut blocks = vec![&steps.top];
     while let Some(block) = blocks.pop() {
@@ -50,6 +56,58 @@ pub(crate) fn check(steps: &Steps, report: &mut Report<'_>) {
     }
 }
 
+/// Warns of the jumps by which runs go round for ever: from where no way leads to an end.
+fn never_ending(
+    steps: &Steps,
+    next: &[Option<NodeIndex>],
+    ways: &[Vec<NodeIndex>],
+    reached: &[bool],
+    report: &mut Report<'_>,
+) {
+    let ends = |index: usize| {
+        let is_last = next.get(index).is_none_or(Option::is_none);
+        match steps.steps.get(index).map(|step| (&step.kind, step.guarded)) {
+            Some((Kind::Exit { .. } | Kind::Broken, _)) | None => true,
+            // A jump whose target is not known was complained of.
+            Some((Kind::Goto { target, .. }, guarded)) => target.is_none() || (guarded && is_last),
+            // Whoever goes on below the last step has come to the end; a branch also by a side that is not there.
+            _ => is_last && !jumps_always(steps, index),
+        }
+    };
+    let mut ending: Vec<bool> = (0..ways.len()).map(ends).collect();
+    // Against the ways, until nothing changes; files are short, and jumps up are few.
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for index in (0..ways.len()).rev() {
+            let leads = |way: &NodeIndex| ending.get(*way as usize).copied().unwrap_or(true);
+            let is_ending = ways.get(index).is_some_and(|ways| ways.iter().any(leads));
+            if let Some(slot) = ending.get_mut(index).filter(|slot| !**slot && is_ending) {
+                *slot = true;
+                changed = true;
+            }
+        }
+    }
+    for (index, step) in steps.steps.iter().enumerate() {
+        let Kind::Goto { to, to_span, target: Some(target) } = &step.kind else { continue };
+        let is_up = *target as usize <= index;
+        let is_lost = !ending.get(index).copied().unwrap_or(true);
+        if is_up && is_lost && reached.get(index).copied().unwrap_or(false) {
+            report
+                .warning(Code::NeverEnds, to_span, format!("from here back to `{to}` no way leads to an end"))
+                .help("leave the loop by a condition, for example with `if` and `exit`");
+        }
+    }
+}
+
+/// Whether every way out of the step at `index`, behind which nothing stands, is one of its blocks' own.
+fn jumps_always(steps: &Steps, index: usize) -> bool {
+    matches!(
+        steps.steps.get(index).map(|step| &step.kind),
+        Some(Kind::Branch { then, otherwise }) if !then.is_empty() && !otherwise.is_empty()
+    )
+}
+
 /// Where a run may go from the step at `index`; `next` is the step below it.
 fn ways(steps: &Steps, index: usize, next: Option<NodeIndex>) -> Vec<NodeIndex> {
     let Some(step) = steps.steps.get(index) else { return Vec::new() };
@@ -57,6 +115,19 @@ fn ways(steps: &Steps, index: usize, next: Option<NodeIndex>) -> Vec<NodeIndex> 
     match &step.kind {
         Kind::Branch { then, otherwise } => [first(then), first(otherwise)].into_iter().flatten().collect(),
         Kind::Plugin { paths, .. } => paths.values().filter_map(first).chain(next).collect(),
+        Kind::Switch { cases, otherwise, .. } => cases
+            .iter()
+            .filter_map(|(_, block)| first(block))
+            .chain(otherwise.as_ref().map_or(next, first))
+            .chain(next.filter(|_| step.guarded))
+            .collect(),
+        Kind::Split { arms } => {
+            // Where no contact goes any way, one complaint is enough.
+            let goes = |weight: u32| weight > 0 || arms.iter().all(|(_, weight, _)| *weight == 0);
+            let ways =
+                arms.iter().filter(|(_, weight, _)| goes(*weight)).filter_map(|(.., block)| first(block));
+            ways.chain(next.filter(|_| step.guarded)).collect()
+        }
         Kind::Goto { target, .. } => target.iter().copied().chain(next.filter(|_| step.guarded)).collect(),
         Kind::Exit { .. } => next.filter(|_| step.guarded).into_iter().collect(),
         // A step that could not be read may have been anything: what follows it is reached.

@@ -2,15 +2,22 @@
 //! file, and what would be right.
 //!
 //! [`check`] reads a workflow. It never panics and never overflows the stack, whatever the text: nesting, size and
-//! aliases are limited before anything is built. [`segments`] reads segments, [`teams`] reads `teams.yaml`, [`schedule`] is five-field cron as
-//! people expect it. Nothing here does I/O; what a workflow may refer to comes in with the [`Environment`].
+//! aliases are limited before anything is built. [`segments`] reads segments, [`teams`] reads `teams.yaml`, [`schedule`] is
+//! five-field cron as people expect it; [`fields`] reads `fields.yaml`, [`samples`] renders what a workflow sends for
+//! sample contacts, [`document`] fits any other file to a schema, and [`json_schema`] describes all of them for editors.
+//! Nothing here does I/O; what a workflow may refer to comes in with the [`Environment`].
 
 mod code;
 mod config;
 mod diagnostic;
+pub mod document;
+pub mod fields;
 mod flow;
+pub mod json_schema;
 mod marks;
+mod policies;
 mod read;
+pub mod samples;
 mod scalar;
 pub mod schedule;
 mod schema;
@@ -19,12 +26,15 @@ mod source;
 mod step_reader;
 mod steps;
 pub mod teams;
+mod templates;
+mod ways;
 mod workflow;
 mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dripline_model::{Digest, Manifest, manifest::Grant, program::Program};
+use dripline_model::{Digest, Manifest, field::Fields, manifest::Grant, program::Program};
+use jiff::Timestamp;
 
 pub use code::{Code, codes, explain};
 pub use config::{PluginConfig, plugin_problem};
@@ -43,10 +53,12 @@ pub struct Environment<'a> {
     pub teams: &'a BTreeSet<String>,
     /// Names of the segments that have a rule, into which no step puts anybody.
     pub dynamic_segments: &'a BTreeSet<String>,
-    /// Names of the attributes that contacts have; `None` where they are not known, and then any is accepted.
-    pub attributes: Option<&'a BTreeSet<String>>,
+    /// What is known of contacts' attributes, topics and segments; `None` where nothing is, and then any is accepted.
+    pub attributes: Option<&'a Fields>,
     /// Time zone of a schedule that names none; an IANA name.
     pub default_time_zone: &'a str,
+    /// When the check is made, so that a date can be said to have passed; without it none has.
+    pub now: Option<Timestamp>,
 }
 
 /// An installed plugin.

@@ -13,6 +13,8 @@ pub(crate) enum Mark {
     Segment,
     EmailTemplate,
     Duration,
+    Topic,
+    LocalTime,
     /// A mark that this version does not know.
     Unknown(String),
 }
@@ -137,6 +139,8 @@ fn read(mark: &Value) -> Mark {
         "segment" => Mark::Segment,
         "email-template" => Mark::EmailTemplate,
         "duration" => Mark::Duration,
+        "topic" => Mark::Topic,
+        "local-time" => Mark::LocalTime,
         other => Mark::Unknown(other.to_owned()),
     }
 }

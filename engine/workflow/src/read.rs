@@ -1,7 +1,7 @@
 //! Reading nodes as what they have to be, with a complaint where they are not.
 
-use dripline_expression::{Expression, Scope};
-use dripline_model::batch::ColumnType;
+use dripline_expression::{Expression, Problem, ProblemKind, Scope};
+use dripline_model::{batch::ColumnType, field::Fields};
 use serde_json::Value;
 
 use crate::{
@@ -85,30 +85,76 @@ impl Report<'_> {
         result: ColumnType,
         scope: &Scope<'_>,
     ) -> Option<String> {
+        let compile = |source: &str, scope: &Scope<'_>| Expression::compile(source, result, scope);
+        let expression = self.read_expression(node, name, scope, compile)?;
+        Some(expression.source().to_owned())
+    }
+
+    /// The node as an expression, as `compile` makes it.
+    pub(crate) fn read_expression(
+        &mut self,
+        node: &Node,
+        name: &str,
+        scope: &Scope<'_>,
+        compile: impl Fn(&str, &Scope<'_>) -> Result<Expression, Vec<Problem>>,
+    ) -> Option<Expression> {
         let Some(source) = node.scalar().filter(|_| !node.is_null()) else {
             self.wrong_type(node, name, "an expression")
                 .help("write for example contact.country == \"DE\"; one that begins with a quotation mark, `!` or `[` has to stand in single quotes");
             return None;
         };
-        match Expression::compile(source, result, scope) {
-            Ok(_) => Some(source.to_owned()),
-            Err(problems) => {
-                // An attribute that no contact has may come with the next import, unless it looks like a slip.
-                let only_unknown =
-                    Expression::compile(source, result, &Scope { attributes: None, ..*scope }).is_ok();
-                let mut usable = only_unknown;
-                for problem in problems {
-                    let place = scalar::place(self.text(), node, &problem.span);
-                    if only_unknown && problem.help.is_none() {
-                        self.warning(Code::NoSuchAttribute, &place, problem.message).help(
-                            "until an import brings it, the expression is no match; `has(…)` asks whether it is there",
-                        );
-                    } else {
-                        usable = false;
-                        self.error(Code::Expression, &place, problem.message).help = problem.help;
-                    }
+        let place = |report: &Self, problem: &Problem| scalar::place(report.text(), node, &problem.span);
+        let problems = match compile(source, scope) {
+            Ok(expression) => {
+                for problem in expression.contradictions() {
+                    let place = place(self, problem);
+                    self.warning(Code::Contradiction, &place, problem.message.as_str())
+                        .help
+                        .clone_from(&problem.help);
                 }
-                usable.then(|| source.to_owned())
+                return Some(expression);
+            }
+            Err(problems) => problems,
+        };
+        // What contacts have had so far may change with the next import, unless it looks like a slip.
+        let declared = scope.attributes.map(Fields::declared_types);
+        let certain = Scope { attributes: declared.as_ref(), ..*scope };
+        let certain = compile(source, &certain).err().unwrap_or_default();
+        let mut usable = true;
+        for problem in &problems {
+            let place = place(self, problem);
+            let is_open = scope.attributes.is_none_or(|fields| !fields.is_closed());
+            if problem.kind == ProblemKind::Name && problem.help.is_none() && is_open {
+                self.warning(Code::NoSuchAttribute, &place, problem.message.as_str()).help(
+                    "until an import brings it, the expression is no match; `has(…)` asks whether it is there",
+                );
+            } else if problem.kind == ProblemKind::Segment {
+                self.warning(Code::NoSegment, &place, problem.message.as_str())
+                    .help
+                    .clone_from(&problem.help);
+            } else if !certain.contains(problem) && problem.kind == ProblemKind::Types {
+                let help =
+                    problem.help.as_deref().unwrap_or("until an import brings others, it holds for nobody");
+                self.warning(Code::LearntType, &place, problem.message.as_str()).help(help);
+            } else {
+                usable = false;
+                self.error(code(problem.kind), &place, problem.message.as_str())
+                    .help
+                    .clone_from(&problem.help);
+            }
+        }
+        if !usable {
+            return None;
+        }
+        // A doubt may have hidden what is wrong in any case.
+        match compile(source, &Scope { attributes: None, ..*scope }) {
+            Ok(expression) => Some(expression),
+            Err(more) => {
+                for problem in more {
+                    let place = place(self, &problem);
+                    self.error(code(problem.kind), &place, problem.message).help = problem.help;
+                }
+                None
             }
         }
     }
@@ -126,6 +172,18 @@ impl Report<'_> {
                 None
             }
         }
+    }
+}
+
+/// The code of an expression's problem.
+fn code(kind: ProblemKind) -> Code {
+    match kind {
+        ProblemKind::Name => Code::UnknownName,
+        ProblemKind::Types => Code::Types,
+        ProblemKind::Value => Code::FieldValue,
+        ProblemKind::Function => Code::Function,
+        ProblemKind::Topic => Code::NoTopic,
+        _ => Code::Expression,
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::{
     Code,
     diagnostic::one_of,
+    document::Format,
     marks::escape,
     read::misspelt,
     source::Report,
@@ -27,7 +28,50 @@ pub(crate) fn complain(
     verb: &Entry,
     report: &mut Report<'_>,
 ) {
-    let mut complaints = Complaints { schema, verb, report };
+    fit(validator, schema, config, verb, Codes::PLUGIN, &[], report);
+}
+
+/// The codes under which misfits are reported.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Codes {
+    unknown_key: Code,
+    missing_key: Code,
+    wrong_type: Code,
+    value: Code,
+    form: Code,
+}
+
+impl Codes {
+    /// Those of a plugin's configuration.
+    const PLUGIN: Self = Self {
+        unknown_key: Code::UnknownConfigKey,
+        missing_key: Code::MissingConfigKey,
+        wrong_type: Code::ConfigType,
+        value: Code::ConfigValue,
+        form: Code::ConfigForm,
+    };
+
+    /// Those of a file that the language itself describes.
+    pub(crate) const SETTINGS: Self = Self {
+        unknown_key: Code::UnknownKey,
+        missing_key: Code::MissingKey,
+        wrong_type: Code::WrongType,
+        value: Code::Settings,
+        form: Code::Settings,
+    };
+}
+
+/// Complains of everything in `config`, the value of `verb`, that does not fit.
+pub(crate) fn fit(
+    validator: &Validator,
+    schema: &Value,
+    config: &Value,
+    verb: &Entry,
+    codes: Codes,
+    formats: &[Format],
+    report: &mut Report<'_>,
+) {
+    let mut complaints = Complaints { schema, verb, codes, formats, report };
     let errors: Vec<ValidationError<'_>> = validator.iter_errors(config).take(MOST).collect();
     complaints.all(&errors);
 }
@@ -36,6 +80,9 @@ struct Complaints<'c, 'r, 's> {
     schema: &'c Value,
     /// The plugin's name and the configuration in the file.
     verb: &'c Entry,
+    codes: Codes,
+    /// What is wrong with a text that has not its form.
+    formats: &'c [Format],
     report: &'r mut Report<'s>,
 }
 
@@ -84,7 +131,7 @@ impl Complaints<'_, '_, '_> {
                     let (_, span) = node.at(&format!("/{}", escape(key)));
                     self.report
                         .error(
-                            Code::UnknownConfigKey,
+                            self.codes.unknown_key,
                             span.unwrap_or(whole),
                             format!("{name} has no key `{key}`"),
                         )
@@ -95,7 +142,7 @@ impl Complaints<'_, '_, '_> {
                 let property = property.as_str().unwrap_or_default();
                 let says = self.describe(error, property);
                 let diagnostic = self.report.error(
-                    Code::MissingConfigKey,
+                    self.codes.missing_key,
                     whole,
                     format!("{name} needs the key `{property}`"),
                 );
@@ -114,7 +161,7 @@ impl Complaints<'_, '_, '_> {
                     help = Some(format!("put it in quotes: \"{written}\""));
                 }
                 let diagnostic = self.report.error(
-                    Code::ConfigType,
+                    self.codes.wrong_type,
                     &node.span,
                     format!("{name} must be {wanted}, but this is {found}"),
                 );
@@ -130,12 +177,26 @@ impl Complaints<'_, '_, '_> {
             }
             ValidationErrorKind::OneOfMultipleValid { .. } => {
                 self.report
-                    .error(Code::ConfigForm, whole, format!("{name} can be read in more than one way"))
+                    .error(self.codes.form, whole, format!("{name} can be read in more than one way"))
                     .help("keep the keys of one form only; the plugin's page shows the forms");
+            }
+            ValidationErrorKind::Format { format }
+                if self.formats.iter().any(|(known, _)| known == format) =>
+            {
+                let text = error.instance();
+                let text = text.as_str().unwrap_or_default();
+                let checks = self.formats.iter().filter(|(known, _)| known == format);
+                for message in checks.filter_map(|(_, check)| check(text).err()) {
+                    let (message, help) = match message.split_once("; ") {
+                        Some((message, help)) => (message.to_owned(), Some(help.to_owned())),
+                        None => (message, None),
+                    };
+                    self.report.error(self.codes.value, &node.span, format!("{name}: {message}")).help = help;
+                }
             }
             kind => {
                 let message = limit(kind, &name).unwrap_or_else(|| format!("{name}: {error}"));
-                self.report.error(Code::ConfigValue, &node.span, message);
+                self.report.error(self.codes.value, &node.span, message);
             }
         }
     }
@@ -180,8 +241,7 @@ impl Complaints<'_, '_, '_> {
             Value::Array(_) | Value::Object(_) => what(found).to_owned(),
             value => format!("`{}`", plain(value)),
         };
-        let diagnostic =
-            self.report.error(Code::ConfigValue, &node.span, format!("{name} cannot be {found}"));
+        let diagnostic = self.report.error(self.codes.value, &node.span, format!("{name} cannot be {found}"));
         let near =
             dripline_model::suggest::closest(found.trim_matches('`'), texts.iter().map(String::as_str));
         match (near, one_of(texts.iter().map(String::as_str))) {
@@ -219,7 +279,7 @@ impl Complaints<'_, '_, '_> {
                     ranked.iter().flat_map(|(_, errors)| errors.iter()).filter_map(wanted).collect();
                 forms.dedup();
                 let diagnostic = self.report.error(
-                    Code::ConfigForm,
+                    self.codes.form,
                     span,
                     format!("{name} fits none of the forms that it can have"),
                 );

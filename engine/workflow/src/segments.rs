@@ -1,14 +1,19 @@
 //! `segments/*.yaml`: who is a member of what.
 
+mod filled;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use dripline_expression::{Expression, Scope};
-use dripline_model::segment::{FORMAT, Segment, in_order};
+use dripline_model::{
+    field::Fields,
+    segment::{FORMAT, Segment, in_order},
+};
 
+pub use self::filled::filled_by;
 use crate::{
     Code, Diagnostic, Severity, Source,
     read::entry,
-    scalar,
     source::Report,
     yaml::{self, Node},
 };
@@ -33,22 +38,20 @@ struct Read {
     rule: Option<std::ops::Range<usize>>,
 }
 
-/// Checks the segments of a workspace together. `attributes` are the names that contacts have, if that is known.
-pub fn check(
-    sources: Vec<Source>,
-    attributes: Option<&BTreeSet<String>>,
-) -> (Vec<SegmentFile>, Vec<Diagnostic>) {
+/// Checks the segments of a workspace together. `fields` is what is known of contacts, if anything is.
+pub fn check(sources: Vec<Source>, fields: Option<&Fields>) -> (Vec<SegmentFile>, Vec<Diagnostic>) {
     let mut reports: Vec<Report<'_>> = sources.iter().map(Report::new).collect();
     let read: Vec<Option<Read>> = sources
         .iter()
         .zip(&mut reports)
-        .map(|(source, report)| {
-            yaml::parse(source, report).and_then(|tree| document(&tree, attributes, report))
-        })
+        .map(|(source, report)| yaml::parse(source, report).and_then(|tree| document(&tree, fields, report)))
         .collect();
     complain_of_twins(&sources, &read, &mut reports);
     complain_of_circles(&read, &mut reports);
-    complain_of_strangers(&read, &mut reports);
+    // Else it is known what steps fill, and each rule was checked against it.
+    if fields.and_then(Fields::segments).is_none() {
+        complain_of_strangers(&read, &mut reports);
+    }
     let mut diagnostics = Vec::new();
     let mut segments = Vec::with_capacity(read.len());
     for (read, report) in read.into_iter().zip(reports) {
@@ -62,7 +65,7 @@ pub fn check(
     (files, diagnostics)
 }
 
-fn document(tree: &Node, attributes: Option<&BTreeSet<String>>, report: &mut Report<'_>) -> Option<Read> {
+fn document(tree: &Node, fields: Option<&Fields>, report: &mut Report<'_>) -> Option<Read> {
     let entries =
         report.read_mapping(tree, "a segment", "`name: hot-leads` and `if: contact.scores.fit >= 30`")?;
     report.unknown_keys(entries, KEYS, "a segment");
@@ -93,7 +96,7 @@ fn document(tree: &Node, attributes: Option<&BTreeSet<String>>, report: &mut Rep
         }
         _ => {}
     }
-    let expression = rule.and_then(|entry| read_rule(&entry.value, attributes, report));
+    let expression = rule.and_then(|entry| read_rule(&entry.value, fields, report));
     let name = name?;
     let name_span = name.value.span.clone();
     let name = report.read_name(&name.value, "`name`")?;
@@ -111,35 +114,9 @@ fn document(tree: &Node, attributes: Option<&BTreeSet<String>>, report: &mut Rep
     })
 }
 
-fn read_rule(
-    node: &Node,
-    attributes: Option<&BTreeSet<String>>,
-    report: &mut Report<'_>,
-) -> Option<Expression> {
-    let Some(source) = node.scalar().filter(|_| !node.is_null()) else {
-        report.wrong_type(node, "`if`", "an expression").help("write for example contact.country == \"DE\"");
-        return None;
-    };
-    match Expression::compile_rule(source, &Scope { attributes, ..Scope::default() }) {
-        Ok(rule) => Some(rule),
-        Err(problems) => {
-            // An attribute that no contact has may come with the next import, unless it looks like a slip.
-            let anyway = Expression::compile_rule(source, &Scope::default()).ok();
-            let mut is_usable = anyway.is_some();
-            for problem in problems {
-                let place = scalar::place(report.text(), node, &problem.span);
-                if anyway.is_some() && problem.help.is_none() {
-                    report.warning(Code::NoSuchAttribute, &place, problem.message).help(
-                        "until an import brings it, nobody is in the segment by it; `has(…)` asks whether it is there",
-                    );
-                } else {
-                    is_usable = false;
-                    report.error(Code::Expression, &place, problem.message).help = problem.help;
-                }
-            }
-            anyway.filter(|_| is_usable)
-        }
-    }
+fn read_rule(node: &Node, fields: Option<&Fields>, report: &mut Report<'_>) -> Option<Expression> {
+    let scope = Scope { attributes: fields, ..Scope::default() };
+    report.read_expression(node, "`if`", &scope, Expression::compile_rule)
 }
 
 /// Two files of one name would undo each other.
@@ -206,8 +183,8 @@ mod tests {
             .enumerate()
             .map(|(index, text)| Source { path: format!("segments/{index}.yaml"), text: (*text).to_owned() })
             .collect();
-        let attributes = BTreeSet::from(["country".to_owned(), "employees".to_owned()]);
-        let (files, diagnostics) = check(sources, Some(&attributes));
+        let fields = Fields::from_iter(["country", "employees"]);
+        let (files, diagnostics) = check(sources, Some(&fields));
         let is_wrong = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
         assert_eq!(files.iter().any(|file| file.segment.is_none()), is_wrong);
         let lines = diagnostics.iter().map(|d| {

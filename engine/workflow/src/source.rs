@@ -65,9 +65,9 @@ impl<'s> Report<'s> {
         self.add(Diagnostic { message: message.into(), severity: Severity::Warning, ..diagnostic })
     }
 
-    /// Adds an error about another file, already placed.
+    /// Adds a complaint about another file, already placed.
     pub(crate) fn elsewhere(&mut self, diagnostic: Diagnostic) {
-        self.errors += 1;
+        self.errors += usize::from(diagnostic.severity == Severity::Error);
         self.add(diagnostic);
     }
 

@@ -3,28 +3,31 @@
 use std::collections::BTreeMap;
 
 use dripline_expression::Scope;
-use dripline_model::{batch::ColumnType, program::NodeIndex};
+use dripline_model::{batch::ColumnType, policy::StepRules, program::NodeIndex};
 
 use crate::{
     Code, Environment, PluginInfo,
     config::{Configs, Place},
     diagnostic::one_of,
     marks::escape,
+    policies,
     read::entry,
     source::Report,
     steps::{Block, Kind, Step, Steps},
+    ways,
     workflow::slug,
     yaml::{self, Entry},
 };
 
 /// Most steps of one workflow.
-const MAX_STEPS: usize = 1000;
+pub(crate) const MAX_STEPS: usize = 1000;
 
 /// Keys that are not verbs.
-const STEP_KEYS: &[&str] = &["id", "name", "if", "then", "else", "paths"];
+pub(crate) const STEP_KEYS: &[&str] =
+    &["id", "name", "if", "then", "else", "cases", "default", "paths", "expires", "on_error", "retry"];
 
 /// The language's own verbs.
-const VERBS: &[&str] = &["goto", "exit"];
+pub(crate) const VERBS: &[&str] = &["switch", "split", "goto", "exit"];
 
 /// Reads the steps under `steps:`.
 pub(crate) fn read(
@@ -61,8 +64,8 @@ pub(crate) fn read(
     Steps { steps, top, templates: configs.templates, configs: configs.checked }
 }
 
-struct Reader<'e> {
-    environment: &'e Environment<'e>,
+pub(crate) struct Reader<'e> {
+    pub(crate) environment: &'e Environment<'e>,
     workflow: &'e str,
     steps: Vec<Step>,
     ids: BTreeMap<String, NodeIndex>,
@@ -70,18 +73,18 @@ struct Reader<'e> {
 }
 
 /// What the keys of a step say, before its verb is looked at.
-struct Parts<'n> {
+pub(crate) struct Parts<'n> {
     id: String,
     /// The id made of the place.
-    place: String,
-    pointer: &'n str,
-    entries: &'n [Entry],
+    pub(crate) place: String,
+    pub(crate) pointer: &'n str,
+    pub(crate) entries: &'n [Entry],
     condition: Option<&'n Entry>,
 }
 
 impl Reader<'_> {
     /// A list of steps. `prefix` begins the default ids, `pointer` leads to the list in the file.
-    fn block(
+    pub(crate) fn block(
         &mut self,
         node: &yaml::Node,
         name: &str,
@@ -132,6 +135,7 @@ impl Reader<'_> {
             line,
             condition: None,
             guarded: false,
+            rules: StepRules::default(),
             kind: Kind::Broken,
         };
         self.steps.push(broken);
@@ -144,9 +148,17 @@ impl Reader<'_> {
             condition.and_then(|entry| report.read_cel(&entry.value, "`if`", ColumnType::Boolean, &scope));
         let parts = Parts { id: id.clone(), place, pointer, entries, condition };
         let kind = self.kind(node, &parts, index, report);
+        let rules = match &kind {
+            Kind::Plugin { .. } | Kind::Broken => policies::step(entries, report),
+            _ => {
+                policies::not_here(entries, report);
+                StepRules::default()
+            }
+        };
         if let Some(step) = self.steps.get_mut(index as usize) {
             let guarded = condition.is_some();
-            *step = Step { id, name, span: step.span.clone(), line, condition: checked, guarded, kind };
+            let span = step.span.clone();
+            *step = Step { id, name, span, line, condition: checked, guarded, rules, kind };
         }
         Some(index)
     }
@@ -227,9 +239,14 @@ impl Reader<'_> {
             branch_alone(branch, verbs.first().copied(), parts, report);
         }
         let paths = entry(parts.entries, "paths");
+        if verbs.first().is_none_or(|verb| verb.key != "switch") {
+            ways::cases_alone(parts.entries, report);
+        }
         let kind = match verbs.first() {
             Some(verb) if verb.key == "goto" => goto(&verb.value, report),
             Some(verb) if verb.key == "exit" => exit(&verb.value, report),
+            Some(verb) if verb.key == "switch" => self.switch(verb, parts, report),
+            Some(verb) if verb.key == "split" => return self.split(verb, parts, paths, report),
             Some(verb) => match plugins.get(&verb.key) {
                 Some(info) => return self.plugin(verb, info, parts, paths, index, report),
                 None => Kind::Broken,
@@ -381,7 +398,7 @@ fn branch_alone(branch: &Entry, verb: Option<&Entry>, parts: &Parts<'_>, report:
     };
 }
 
-fn is_id(id: &str) -> bool {
+pub(crate) fn is_id(id: &str) -> bool {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     !id.is_empty() && id.len() <= 100 && id.chars().all(fits)
 }

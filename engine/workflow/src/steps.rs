@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, ops::Range};
 
 use dripline_model::{
     Digest,
-    program::{Action, Node, NodeIndex, PluginStep},
+    policy::StepRules,
+    program::{Action, Node, NodeIndex, PluginStep, SplitArm},
 };
 
 use crate::PluginConfig;
@@ -25,6 +26,7 @@ pub(crate) struct Step {
     pub(crate) condition: Option<String>,
     /// Whether it has an `if`, right or wrong.
     pub(crate) guarded: bool,
+    pub(crate) rules: StepRules,
     pub(crate) kind: Kind,
 }
 
@@ -40,6 +42,17 @@ pub(crate) enum Kind {
     Branch {
         then: Block,
         otherwise: Block,
+    },
+    Switch {
+        /// None if something is wrong with it.
+        value: Option<String>,
+        cases: Vec<(String, Block)>,
+        /// None where the author says nothing: then it is the step below.
+        otherwise: Option<Block>,
+    },
+    Split {
+        /// Name, weight, and the steps; an arm without steps goes on below.
+        arms: Vec<(String, u32, Block)>,
     },
     Goto {
         /// The id as written, and where it leads once that is known.
@@ -73,7 +86,7 @@ impl Steps {
             .into_iter()
             .zip(next)
             .map(|(step, next)| {
-                let Step { id, name, line, mut condition, kind, .. } = step;
+                let Step { id, name, line, mut condition, rules, kind, .. } = step;
                 let (action, next) = match kind {
                     Kind::Plugin { step: Some(mut step), paths, .. } => {
                         step.paths = paths
@@ -86,6 +99,16 @@ impl Steps {
                         let condition = condition.take().unwrap_or_default();
                         (Action::Branch { condition, otherwise: first(&otherwise, next) }, first(&then, next))
                     }
+                    Kind::Switch { value: Some(value), cases, otherwise } => {
+                        let cases = cases.iter().map(|(case, block)| (case.clone(), first(block, next)));
+                        let otherwise = otherwise.map_or(next, |block| first(&block, next));
+                        (Action::Switch { value, cases: cases.collect(), otherwise }, next)
+                    }
+                    Kind::Split { arms } => {
+                        let arm =
+                            |(name, weight, block)| SplitArm { name, weight, next: first(&block, next) };
+                        (Action::Split { arms: arms.into_iter().map(arm).collect() }, next)
+                    }
                     // A jump that is skipped goes on below: `next` and `otherwise` say both ways.
                     Kind::Goto { target, .. } => match condition.take() {
                         Some(condition) => (Action::Branch { condition, otherwise: next }, target),
@@ -93,9 +116,9 @@ impl Steps {
                     },
                     Kind::Exit { reason } => (Action::Exit { reason }, next),
                     // Never run: there is no program where there is an error.
-                    Kind::Plugin { .. } | Kind::Broken => (Action::Goto, next),
+                    Kind::Plugin { .. } | Kind::Switch { .. } | Kind::Broken => (Action::Goto, next),
                 };
-                Node { id, name, line, condition, action, next }
+                Node { id, name, line, condition, action, next, rules }
             })
             .collect();
         (nodes, self.templates, self.configs)
@@ -123,11 +146,15 @@ impl Steps {
 impl Step {
     /// The blocks inside the step.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = &Block> {
-        let (paths, branch) = match &self.kind {
-            Kind::Plugin { paths, .. } => (Some(paths), None),
-            Kind::Branch { then, otherwise } => (None, Some([then, otherwise])),
-            _ => (None, None),
+        let blocks: Vec<&Block> = match &self.kind {
+            Kind::Plugin { paths, .. } => paths.values().collect(),
+            Kind::Branch { then, otherwise } => vec![then, otherwise],
+            Kind::Switch { cases, otherwise, .. } => {
+                cases.iter().map(|(_, block)| block).chain(otherwise).collect()
+            }
+            Kind::Split { arms } => arms.iter().map(|(.., block)| block).collect(),
+            Kind::Goto { .. } | Kind::Exit { .. } | Kind::Broken => Vec::new(),
         };
-        paths.into_iter().flat_map(BTreeMap::values).chain(branch.into_iter().flatten())
+        blocks.into_iter()
     }
 }

@@ -3,11 +3,12 @@
 use dripline_expression::Scope;
 use dripline_model::{
     batch::ColumnType,
+    policy::Policies,
     program::{Again, FORMAT, Program, Trigger},
 };
 
 use crate::{
-    Checked, Code, Environment, Source, flow,
+    Checked, Code, Environment, Source, config, flow, policies,
     read::{entry, misspelt},
     schedule::Schedule,
     source::Report,
@@ -15,8 +16,9 @@ use crate::{
     yaml::{self, Entry, Kind, Node},
 };
 
-const KEYS: &[&str] = &["name", "description", "on", "enroll", "settings", "steps"];
-const TRIGGER_KEYS: &[&str] = &["event", "segment_joined", "schedule", "time_zone"];
+pub(crate) const KEYS: &[&str] =
+    &["name", "description", "on", "enroll", "goals", "exits", "settings", "steps"];
+pub(crate) const TRIGGER_KEYS: &[&str] = &["event", "segment_joined", "schedule", "time_zone"];
 const TRIGGER_EXAMPLE: &str = "{event: trial.started}";
 
 /// Checks a workflow file: everything that can be known without running it.
@@ -64,14 +66,20 @@ fn document(
         entry(entries, "description").and_then(|entry| report.read_text(&entry.value, "`description`"));
     let (enroll_if, again) = entry(entries, "enroll")
         .map_or((None, Again::Never), |entry| enrolment(&entry.value, environment, report));
-    let share = entry(entries, "settings").and_then(|entry| settings(&entry.value, report));
+    let (share, mut policies) =
+        entry(entries, "settings").map(|entry| settings(&entry.value, report)).unwrap_or_default();
+    for (key, goals) in [("goals", &mut policies.goals), ("exits", &mut policies.exits)] {
+        if let Some(entry) = entry(entries, key) {
+            *goals = policies::goals(&entry.value, key, environment, report);
+        }
+    }
     let Some(steps) = required("steps", "`steps:` with at least one step", report) else {
         return (None, Vec::new());
     };
     let compiled = step_reader::read(&steps.value, name.as_deref().unwrap_or_default(), environment, report);
-    flow::check(&compiled, report);
+    flow::check(&compiled, entry(entries, "goals").is_some(), report);
     let (nodes, templates, configs) = compiled.finish();
-    let program = name.map(|name| Program {
+    let mut program = name.map(|name| Program {
         format: FORMAT,
         name,
         description,
@@ -81,7 +89,11 @@ fn document(
         nodes,
         templates,
         share,
+        policies,
     });
+    if let Some(program) = &mut program {
+        program.format = program.needed_format();
+    }
     (program, configs)
 }
 
@@ -166,7 +178,11 @@ fn trigger(node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) 
     }
     match start.key.as_str() {
         "event" => report.read_name(&start.value, "`event`").map(Trigger::Event),
-        "segment_joined" => report.read_name(&start.value, "`segment_joined`").map(Trigger::SegmentJoined),
+        "segment_joined" => {
+            let name = report.read_name(&start.value, "`segment_joined`")?;
+            config::segment(&name, &start.value, environment, report);
+            Some(Trigger::SegmentJoined(name))
+        }
         _ => schedule(&start.value, time_zone, environment, report),
     }
 }
@@ -199,11 +215,18 @@ fn schedule(
     }
 }
 
-/// The workflow's share, if it says one.
-fn settings(node: &Node, report: &mut Report<'_>) -> Option<u32> {
-    let entries = report.read_mapping(node, "`settings`", "{share: 20}")?;
-    report.unknown_keys(entries, &["share"], "`settings`");
-    let share = &entry(entries, "share")?.value;
+/// The workflow's share, if it says one, and what bounds it.
+fn settings(node: &Node, report: &mut Report<'_>) -> (Option<u32>, Policies) {
+    let Some(entries) = report.read_mapping(node, "`settings`", "{share: 20}") else {
+        return Default::default();
+    };
+    let known: Vec<&str> = ["share"].iter().chain(policies::SETTINGS).copied().collect();
+    report.unknown_keys(entries, &known, "`settings`");
+    let share = entry(entries, "share").and_then(|entry| share(&entry.value, report));
+    (share, policies::settings(entries, report))
+}
+
+fn share(share: &Node, report: &mut Report<'_>) -> Option<u32> {
     let number = share.value().as_u64().and_then(|number| u32::try_from(number).ok());
     let number = number.filter(|number| (1..=100).contains(number));
     if number.is_none() {

@@ -24,6 +24,7 @@ pub struct Email {
     #[serde(default)]
     variants: BTreeMap<String, Variant>,
     /// The topic (`newsletter`) to which the contact must have consented, beside email as such.
+    #[schemars(extend("x-dripline" = {"kind": "topic"}))]
     topic: Option<String>,
     /// Whether the email answers something that the contact did (a receipt, a password) and so needs no consent.
     #[serde(default)]

@@ -20,6 +20,7 @@ pub struct Wait {
     /// For how long: `3d`, `2h 30m`. Days keep the time of day, also where daylight saving changes.
     r#for: Option<Duration>,
     /// Until this date and time where the contact is: `2026-12-24T09:00`.
+    #[schemars(extend("x-dripline" = {"kind": "local-time"}))]
     until: Option<String>,
     /// Until the date that this expression gives: `contact.renewal_date`. A point in time counts as it is; a date alone
     /// means that day where the contact is.

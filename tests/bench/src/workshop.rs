@@ -68,6 +68,7 @@ impl Workshop {
             dynamic_segments: &BTreeSet::new(),
             attributes: None,
             default_time_zone: "UTC",
+            now: None,
         };
         let checked = dripline_workflow::check(&source, &environment);
         let Some(program) = checked.program else {

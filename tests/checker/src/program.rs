@@ -54,8 +54,17 @@ pub(crate) struct Node {
 
 #[derive(Debug)]
 enum Action {
-    Plugin { name: String, paths: Vec<Way> },
-    Branch { otherwise: Way },
+    Plugin {
+        name: String,
+        paths: Vec<Way>,
+    },
+    Branch {
+        otherwise: Way,
+    },
+    /// A switch or a split.
+    Many {
+        ways: Vec<Way>,
+    },
     Goto,
     Exit,
 }
@@ -87,6 +96,13 @@ impl Node {
             Action::Plugin { name: plugin.get("plugin")?.as_str()?.to_owned(), paths }
         } else if let Some(branch) = action.get("branch") {
             Action::Branch { otherwise: branch.get("otherwise")?.as_i64() }
+        } else if let Some(switch) = action.get("switch") {
+            let cases =
+                switch.get("cases")?.as_array()?.iter().map(|case| case.get(1).and_then(Value::as_i64));
+            Action::Many { ways: cases.chain([switch.get("otherwise")?.as_i64()]).collect() }
+        } else if let Some(split) = action.get("split") {
+            let arms = split.get("arms")?.as_array()?.iter();
+            Action::Many { ways: arms.map(|arm| arm.get("next").and_then(Value::as_i64)).collect() }
         } else if action.get("exit").is_some() {
             Action::Exit
         } else if action.as_str() == Some("goto") {
@@ -109,6 +125,7 @@ impl Node {
                 vec![self.next]
             }
             (kind::BRANCHED, Action::Branch { otherwise }) => vec![self.next, *otherwise],
+            (kind::BRANCHED, Action::Many { ways }) => ways.clone(),
             (kind::DONE | kind::SUPPRESSED, Action::Plugin { paths, .. }) => {
                 let mut ways = paths.clone();
                 ways.push(self.next);

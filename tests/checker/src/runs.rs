@@ -13,6 +13,7 @@ const ACTIVE: i64 = 0;
 const COMPLETED: i64 = 1;
 const FAILED: i64 = 2;
 const CANCELLED: i64 = 3;
+const WON: i64 = 4;
 
 /// Compares runs with their decisions.
 pub(crate) fn check(facts: &Facts, report: &mut Report) {
@@ -48,7 +49,7 @@ fn check_state(facts: &Facts, run: &Run, report: &mut Report) {
         ACTIVE if !run.is_due => report.loss(format!("{who} is stuck: active and never due")),
         ACTIVE => report.loss(format!("{who} has not come to its end")),
         FAILED => report.wrong(format!("{who} failed")),
-        COMPLETED | CANCELLED => {}
+        COMPLETED | CANCELLED | WON => {}
         other => report.wrong(format!("{who} has the unknown state {other}")),
     }
     if (run.status == ACTIVE) == run.has_ended {

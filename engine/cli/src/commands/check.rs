@@ -10,13 +10,13 @@ use dripline_workflow::Severity;
 use serde_json::json;
 
 use crate::{
-    args::{Format, Global},
-    output::{BAD, GOOD, Out, WARNING, json, plural},
+    args::Global,
+    output::{BAD, GOOD, Out, WARNING, json, plural, sarif},
     problem::{Exit, Problem},
-    workspace::{CheckedWorkspace, Workspace, summarise},
+    workspace::{CheckedWorkspace, Experience, Workspace, summarise},
 };
 
-/// Check workflows, templates, teams and settings, and say what is wrong where
+/// Check workflows, templates, teams, fields and settings, and say what is wrong where
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Ends with 1 if there is any error; warnings alone end with 0.
@@ -24,22 +24,38 @@ Ends with 1 if there is any error; warnings alone end with 0.
 pub(crate) struct Args {
     /// Workflow files to check; by default all of the workspace
     paths: Vec<PathBuf>,
-    #[command(flatten)]
-    format: Format,
+    /// How to print what was found: text for people, json, or sarif (2.1.0) for CI
+    #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORMAT")]
+    format: Output,
+    /// Short for --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+}
+
+/// How the complaints are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    Text,
+    Json,
+    Sarif,
 }
 
 pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Problem> {
-    let workspace = Workspace::find(global.workspace.as_deref().or_else(|| beside(&args.paths)))?;
+    let (workspace, mistakes) =
+        Workspace::find_to_check(global.workspace.as_deref().or_else(|| beside(&args.paths)))?;
     let host = workspace.host()?;
     let plugins = workspace.plugins(&host).await?;
-    let checked = if args.paths.is_empty() {
-        workspace.check_all(&plugins).await?
-    } else {
-        workspace.check_files(&args.paths, &plugins).await?
-    };
+    let files = if args.paths.is_empty() { workspace.workflow_files()? } else { args.paths.clone() };
+    // Which store is meant stands in the settings.
+    let experience = if mistakes.is_empty() { workspace.experience().await? } else { Experience::default() };
+    let mut checked = workspace.check_knowing(&files, &plugins, experience).await?;
+    checked.diagnostics.splice(0..0, mistakes);
     let (errors, warnings) = (checked.count(Severity::Error), checked.count(Severity::Warning));
-    if args.format.json {
-        json(
+    let format = if args.json { Output::Json } else { args.format };
+    match format {
+        Output::Text => print(&checked, &workspace, out)?,
+        Output::Sarif => json(out, &sarif(&checked.diagnostics))?,
+        Output::Json => json(
             out,
             &json!({
                 "errors": errors,
@@ -47,9 +63,7 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
                 "workflows": checked.workflows.iter().map(|workflow| &workflow.source.path).collect::<Vec<_>>(),
                 "diagnostics": checked.diagnostics,
             }),
-        )?;
-    } else {
-        print(&checked, &workspace, out)?;
+        )?,
     }
     Ok(if errors > 0 { Exit::Problems } else { Exit::Success })
 }

@@ -90,10 +90,13 @@ async fn import_sample(store: &dyn Store, dir: &Path) -> Result<(u64, u64), Prob
     let broken = |error| Problem::internal(format!("the sample cannot be imported: {error}"));
     let hidden = ProgressBar::hidden();
     let file = dir.join("data/contacts.csv");
-    let contacts = import::import(store, &Contacts, &file, &[], now, &hidden).await.map_err(broken)?;
+    let known = dripline_model::field::Fields::default();
+    let contacts =
+        import::import(store, &Contacts, &file, &[], &known, now, &hidden).await.map_err(broken)?;
     let file = dir.join("data/events.csv");
-    let events =
-        import::import(store, &Events { live: true }, &file, &[], now, &hidden).await.map_err(broken)?;
+    let events = import::import(store, &Events { live: true }, &file, &[], &known, now, &hidden)
+        .await
+        .map_err(broken)?;
     Ok((contacts.inserted, events.inserted))
 }
 

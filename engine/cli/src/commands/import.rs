@@ -6,12 +6,13 @@ use std::{
     time::Instant,
 };
 
-use dripline_model::{Clock, SystemClock};
+use dripline_model::{Clock, SystemClock, field::Fields};
+use dripline_store::Store;
 use serde_json::json;
 
 use crate::{
     args::{Format, Global},
-    import::{self, Contacts, Entity, Fields, MapRule, Meaning, Summary},
+    import::{self, Contacts, Entity, MapRule, Meaning, Summary},
     output::{FAINT, HEADING, Out, WARNING, byte_progress, cell, clean, json, plural, table, write_table},
     problem::{Exit, Problem},
     workspace::Workspace,
@@ -66,10 +67,11 @@ pub(super) async fn import_file<E: Entity>(
 ) -> Result<Exit, Problem> {
     let workspace = Workspace::find(global.workspace.as_deref())?;
     let store = workspace.open_store().await?;
+    let known = if E::OF_CONTACTS { known(&workspace, store.as_ref()).await? } else { Fields::default() };
     let progress = byte_progress();
     let started = Instant::now();
-    let result =
-        import::import(store.as_ref(), entity, &args.file, &args.map, SystemClock.now(), &progress).await;
+    let now = SystemClock.now();
+    let result = import::import(store.as_ref(), entity, &args.file, &args.map, &known, now, &progress).await;
     progress.finish_and_clear();
     let summary = result.map_err(|error| Problem {
         exit: if error.is_input() { Exit::Problems } else { Exit::Unavailable },
@@ -84,7 +86,24 @@ pub(super) async fn import_file<E: Entity>(
     Ok(if summary.rejected > 0 && summary.taken() == 0 { Exit::Problems } else { Exit::Success })
 }
 
-fn print<F: Fields>(summary: &Summary<F>, file: &Path, seconds: f64, out: &mut Out) -> Result<(), Problem> {
+/// What is known of contacts: what `fields.yaml` declares, and what the store has seen.
+async fn known(workspace: &Workspace, store: &dyn Store) -> Result<Fields, Problem> {
+    let declared = workspace.declared_fields()?.map_err(|mistakes| {
+        let first = mistakes.first();
+        let place = first.map(|first| format!("{}:{}", first.path, first.line)).unwrap_or_default();
+        let what = first.map(|first| first.message.as_str()).unwrap_or_default();
+        Problem::input(format!("{place}: {what}; nothing was imported"))
+            .with_help("`dripline check` shows every mistake in fields.yaml")
+    })?;
+    Ok(declared.unwrap_or_default().learning(store.known_attributes().await?))
+}
+
+fn print<F: import::Fields>(
+    summary: &Summary<F>,
+    file: &Path,
+    seconds: f64,
+    out: &mut Out,
+) -> Result<(), Problem> {
     let mut columns = table(["column", "becomes", "type"]);
     for column in &summary.columns {
         let (target, value_type) = match &column.meaning {
@@ -139,7 +158,7 @@ fn shorten(text: &str) -> String {
     }
 }
 
-fn summary_json<F: Fields>(summary: &Summary<F>) -> serde_json::Value {
+fn summary_json<F: import::Fields>(summary: &Summary<F>) -> serde_json::Value {
     let columns = summary.columns.iter().map(|column| match &column.meaning {
         Meaning::Ignored => json!({"header": column.header, "target": null}),
         Meaning::Field(field) => json!({"header": column.header, "target": field.describe()}),

@@ -10,12 +10,14 @@ pub(crate) mod explain;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod leads;
+mod live;
 pub(crate) mod mail;
 pub(crate) mod migrate;
 pub(crate) mod plugin;
 pub(crate) mod prune;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod schema;
 pub(crate) mod segment;
 pub(crate) mod worker;
 pub(crate) mod workflows;
@@ -36,6 +38,7 @@ pub(crate) async fn execute(Cli { global, command }: Cli, out: &mut Out) -> Resu
         Command::Init(args) => init::execute(&args, out),
         Command::Check(args) => check::execute(&args, &global, out).await,
         Command::Explain(args) => explain::execute(&args, out),
+        Command::Schema(args) => schema::execute(&args, &global, out).await,
         Command::Import(args) => import::execute(&args, &global, out).await,
         Command::Events(args) => events::execute(&args, &global, out).await,
         Command::Run(args) => run::execute(&args, &global, out).await,

@@ -17,7 +17,7 @@ use crate::{
     workspace::Workspace,
 };
 
-/// See where contacts stand in workflows; set failed runs going again, end others
+/// See where contacts stand in workflows; set failed runs going again or skip what failed, end others
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -47,6 +47,15 @@ enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Let a failed run go on with the step below the one that failed
+    Skip {
+        /// The run's id
+        #[arg(required_unless_present = "all")]
+        run: Option<i64>,
+        /// All failed runs
+        #[arg(long, conflicts_with = "run")]
+        all: bool,
+    },
     /// Set a failed run going again, from the step that failed
     Retry {
         /// The run's id
@@ -72,6 +81,7 @@ enum Status {
     Completed,
     Failed,
     Cancelled,
+    Won,
 }
 
 impl From<Status> for RunStatus {
@@ -81,6 +91,7 @@ impl From<Status> for RunStatus {
             Status::Completed => Self::Completed,
             Status::Failed => Self::Failed,
             Status::Cancelled => Self::Cancelled,
+            Status::Won => Self::Won,
         }
     }
 }
@@ -99,6 +110,13 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
             list(store, &filter, *listing, out).await?;
         }
         Command::Show { run, format } => show(store, RunId(*run), *format, out).await?,
+        Command::Skip { run, .. } => {
+            let run = run.map(RunId);
+            check_failed(store, run).await?;
+            let skipped = store.skip_runs(run, SystemClock.now()).await?;
+            let what = "the step that failed skipped";
+            writeln!(out, "{} on the way again, {what}.", plural(skipped, "run"))?;
+        }
         Command::Retry { run, .. } => retry(store, run.map(RunId), out).await?,
         Command::Cancel { run, reason } => {
             let row = find(store, RunId(*run)).await?;
@@ -165,14 +183,20 @@ async fn show(store: &dyn Store, run: RunId, format: Format, out: &mut Out) -> R
 }
 
 async fn retry(store: &dyn Store, run: Option<RunId>, out: &mut Out) -> Result<(), Problem> {
+    check_failed(store, run).await?;
+    let retried = store.retry_runs(run, SystemClock.now()).await?;
+    writeln!(out, "{} set going again, each from the step that failed.", plural(retried, "run"))?;
+    Ok(())
+}
+
+/// Complains of a run that did not fail.
+async fn check_failed(store: &dyn Store, run: Option<RunId>) -> Result<(), Problem> {
     if let Some(run) = run {
         let row = find(store, run).await?;
         if row.status != RunStatus::Failed {
             return Err(Problem::input(format!("run {run} did not fail: it is {}", row.status.name())));
         }
     }
-    let retried = store.retry_runs(run, SystemClock.now()).await?;
-    writeln!(out, "{} set going again, each from the step that failed.", plural(retried, "run"))?;
     Ok(())
 }
 
@@ -186,7 +210,7 @@ async fn find(store: &dyn Store, run: RunId) -> Result<RunRow, Problem> {
 fn status_cell(status: RunStatus) -> comfy_table::Cell {
     let tone = match status {
         RunStatus::Active => return cell(status.name()),
-        RunStatus::Completed => Tone::Good,
+        RunStatus::Completed | RunStatus::Won => Tone::Good,
         RunStatus::Failed => Tone::Bad,
         RunStatus::Cancelled => Tone::Faint,
     };

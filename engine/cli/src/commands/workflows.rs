@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, io::Write};
 use dripline_model::{
     decision::RunStatus,
     id::{VersionId, WorkflowId},
-    program::{Action, Again, Node, Program, Trigger},
+    policy::{Goal, Policies},
+    program::{Action, Again, Node, Program, SplitArm, Trigger},
 };
 use dripline_store::{Firing, FiringCause, Standing, Store, StoredProgram};
 use serde_json::{Value, json};
 
+use super::live;
 use crate::{
     args::{Format, Global},
     output::{HEADING, Out, Tone, cell, clean, count, json, plural, table, time, toned, write_table},
@@ -17,7 +19,7 @@ use crate::{
     workspace::Workspace,
 };
 
-/// See the workflows, and how many contacts stand at each step
+/// See the workflows, and how many contacts stand at each step; pause them, and decide about who stands on old versions
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -38,6 +40,32 @@ enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Pause a workflow: nobody in it goes on until it is resumed; who comes meanwhile enters and waits
+    Pause {
+        /// The workflow's name
+        name: String,
+    },
+    /// Let a paused workflow go on; `settings.after_pause` says what becomes of what fell due meanwhile
+    Resume {
+        /// The workflow's name
+        name: String,
+    },
+    /// Move those who stand on older versions of a workflow to the current one, by the ids of the steps
+    Migrate {
+        /// The workflow's name
+        name: String,
+        /// Where those go who stand at a step that has another id now; may be given several times
+        #[arg(long = "map", value_name = "OLD=NEW", value_parser = live::step_pair)]
+        pairs: Vec<(String, String)>,
+        /// Only show who would go where
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// End the runs of those who stand on older versions of a workflow
+    Drain {
+        /// The workflow's name
+        name: String,
+    },
 }
 
 pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Problem> {
@@ -46,6 +74,12 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
     match &args.command {
         Command::List { format } => list(&workspace, store.as_ref(), *format, out).await?,
         Command::Show { name, format } => show(store.as_ref(), name, *format, out).await?,
+        Command::Pause { name } => live::pause(store.as_ref(), name, out).await?,
+        Command::Resume { name } => live::resume(store.as_ref(), name, out).await?,
+        Command::Migrate { name, pairs, dry_run } => {
+            live::migrate(store.as_ref(), name, pairs, *dry_run, out).await?;
+        }
+        Command::Drain { name } => live::drain(store.as_ref(), name, out).await?,
     }
     Ok(Exit::Success)
 }
@@ -68,6 +102,7 @@ async fn list(
     let programs = store.current_programs().await?;
     let standing = store.standing().await?;
     let files = files_by_name(workspace)?;
+    let paused = live::paused(store).await?;
     let unpublished: Vec<_> =
         files.keys().filter(|name| !programs.iter().any(|program| program.program.name == **name)).collect();
     let workflow_of = workflows_of_versions(store, &standing).await?;
@@ -102,6 +137,7 @@ async fn list(
                 "version": program.number,
                 "published_at": program.published_at,
                 "state": file_state(program, &files),
+                "paused": paused.contains_key(&program.workflow),
                 "triggers": program.program.triggers.iter().map(describe_trigger).collect::<Vec<_>>(),
                 "runs": runs,
             })
@@ -114,16 +150,26 @@ async fn list(
         writeln!(out, "No workflows. They are the YAML files in workflows/.")?;
         return Ok(());
     }
-    let mut rows =
-        table(["workflow", "version", "starts on", "active", "completed", "failed", "cancelled", "state"]);
-    for (program, [active, completed, failed, cancelled]) in all {
+    let mut rows = table([
+        "workflow",
+        "version",
+        "starts on",
+        "active",
+        "won",
+        "completed",
+        "failed",
+        "cancelled",
+        "state",
+    ]);
+    for (program, [active, completed, failed, cancelled, won]) in all {
         let triggers: Vec<_> = program.program.triggers.iter().map(describe_trigger).collect();
-        let state = file_state(program, &files);
+        let state = paused.get(&program.workflow).map_or(file_state(program, &files), String::as_str);
         rows.add_row([
             cell(&program.program.name),
             cell(program.number),
             cell(triggers.join(", ")),
             cell(count(active)),
+            cell(count(won)),
             cell(count(completed)),
             if failed > 0 { toned(count(failed), Tone::Bad) } else { cell(0) },
             cell(count(cancelled)),
@@ -132,7 +178,10 @@ async fn list(
     }
     for name in unpublished {
         let state = toned("not published: dripline run", Tone::Warning);
-        rows.add_row([cell(name), cell(""), cell(""), cell(""), cell(""), cell(""), cell(""), state]);
+        let mut row = vec![cell(name)];
+        row.resize_with(8, || cell(""));
+        row.push(state);
+        rows.add_row(row);
     }
     Ok(write_table(out, &rows)?)
 }
@@ -170,17 +219,7 @@ fn files_by_name(workspace: &Workspace) -> Result<BTreeMap<String, String>, Prob
 }
 
 async fn show(store: &dyn Store, name: &str, format: Format, out: &mut Out) -> Result<(), Problem> {
-    let programs = store.current_programs().await?;
-    let current = programs.iter().find(|stored| stored.program.name == name).ok_or_else(|| {
-        let known = programs.iter().map(|stored| stored.program.name.as_str());
-        let problem = Problem::input(format!("no workflow `{name}` is published"));
-        match dripline_model::suggest::closest(name, known) {
-            Some(near) => problem.with_help(format!("did you mean `{near}`?")),
-            None => {
-                problem.with_help("`dripline workflows list` shows them; `dripline run` publishes the files")
-            }
-        }
-    })?;
+    let current = &live::find(store, name).await?;
     let standing = store.standing().await?;
     let mut versions: Vec<VersionId> = standing.iter().map(|place| place.version).collect();
     versions.sort();
@@ -210,8 +249,10 @@ async fn show(store: &dyn Store, name: &str, format: Format, out: &mut Out) -> R
             }),
         )?);
     }
+    let paused = live::paused(store).await?;
     for stored in &shown {
-        print_version(stored, &standing, stored.version == current.version, out)?;
+        let is_current = stored.version == current.version;
+        print_version(stored, &standing, is_current, paused.get(&current.workflow), out)?;
     }
     for firing in &firings {
         print_firing(firing, out)?;
@@ -223,6 +264,7 @@ fn print_version(
     stored: &StoredProgram,
     standing: &[Standing],
     current: bool,
+    paused: Option<&String>,
     out: &mut Out,
 ) -> Result<(), Problem> {
     let program = &stored.program;
@@ -248,6 +290,22 @@ fn print_version(
         if let Some(share) = program.share {
             writeln!(out, "  share {share}")?;
         }
+        let Policies { quiet_hours, priority, goals, exits, .. } = &program.policies;
+        if let Some(since) = paused {
+            writeln!(out, "  {since}")?;
+        }
+        if let Some(hours) = quiet_hours {
+            writeln!(out, "  quiet from {hours} by the contact's clock")?;
+        }
+        if let Some(priority) = priority {
+            writeln!(out, "  priority {priority}")?;
+        }
+        for (what, goals) in [("won by", goals), ("left by", exits)] {
+            if !goals.is_empty() {
+                let goals: Vec<_> = goals.iter().map(describe_goal).collect();
+                writeln!(out, "  {what} {}", clean(&goals.join(", or ")))?;
+            }
+        }
     }
     let mut rows = table(["step", "does", "only if", "here now", "ended here", "failed here"]);
     for (index, node) in program.nodes.iter().enumerate() {
@@ -258,7 +316,7 @@ fn print_version(
             cell(describe_node(node, program)),
             cell(node.condition.as_deref().unwrap_or_default()),
             cell(count(at(RunStatus::Active))),
-            cell(count(at(RunStatus::Completed) + at(RunStatus::Cancelled))),
+            cell(count(at(RunStatus::Completed) + at(RunStatus::Cancelled) + at(RunStatus::Won))),
             if failed > 0 { toned(count(failed), Tone::Bad) } else { cell(0) },
         ]);
     }
@@ -344,6 +402,14 @@ fn describe_trigger(trigger: &Trigger) -> String {
     }
 }
 
+fn describe_goal(goal: &Goal) -> String {
+    match (&goal.event, &goal.condition) {
+        (Some(event), Some(condition)) => format!("event {event} if {condition}"),
+        (Some(event), None) => format!("event {event}"),
+        (None, condition) => condition.clone().unwrap_or_default(),
+    }
+}
+
 fn describe_again(again: &Again) -> String {
     match again {
         Again::Never => "never".into(),
@@ -360,6 +426,14 @@ fn describe_node(node: &Node, program: &Program) -> String {
         Action::Plugin(step) => step.plugin.clone(),
         Action::Branch { condition, otherwise } => {
             format!("if {condition}: {}, else {}", id_of(node.next), id_of(*otherwise))
+        }
+        Action::Switch { value, cases, otherwise } => {
+            let cases = cases.iter().map(|(case, next)| format!("{case}: {}", id_of(*next)));
+            format!("switch {value}: {}, else {}", cases.collect::<Vec<_>>().join(", "), id_of(*otherwise))
+        }
+        Action::Split { arms } => {
+            let arm = |arm: &SplitArm| format!("{} {}: {}", arm.weight, arm.name, id_of(arm.next));
+            format!("split {}", arms.iter().map(arm).collect::<Vec<_>>().join(", "))
         }
         Action::Goto => format!("goto {}", id_of(node.next)),
         Action::Exit { reason } if reason.is_empty() => "exit".into(),

@@ -94,6 +94,7 @@ impl ContactField {
 pub(crate) struct Contacts;
 
 impl Entity for Contacts {
+    const OF_CONTACTS: bool = true;
     type Field = ContactField;
     type Row = ContactRow;
 
@@ -118,7 +119,11 @@ impl Entity for Contacts {
                     let tags = cell.split([';', ',']).map(str::trim).filter(|tag| !tag.is_empty());
                     row.tags.extend(tags.map(str::to_owned));
                 }
-                Meaning::Value { name, value_type, .. } => {
+                Meaning::Value { name, value_type, allowed, .. } => {
+                    if !allowed.is_empty() && !allowed.iter().any(|value| value == cell) {
+                        let all = allowed.join(", ");
+                        return Err(format!("`{cell}` in `{}` is none of {all}", column.header));
+                    }
                     row.attributes.insert(name.clone(), column.value(*value_type, cell)?);
                 }
             }

@@ -96,6 +96,16 @@ pub(crate) enum Structure {
         /// Where values live.
         values: &'static str,
     },
+    /// A rule that gives a declared field another type.
+    #[error("--map gives `{header}` another type than fields.yaml, where `{name}` is {declared}")]
+    Declared {
+        /// The header.
+        header: String,
+        /// The field.
+        name: String,
+        /// Its type.
+        declared: &'static str,
+    },
     /// A rule for a column that is not there.
     #[error("--map names the column `{header}`, which is not in the file")]
     MapNamesNoColumn {
@@ -180,6 +190,9 @@ impl Structure {
             }
             Self::MapNamesNoColumn { near: Some(near), .. } => format!("did you mean `{near}`?"),
             Self::MapNamesNoColumn { near: None, found, .. } => format!("the columns are {}", list(found)),
+            Self::Declared { header, name, .. } => {
+                format!("leave the type out: --map \"{header}={name}\"; or change fields.yaml")
+            }
             Self::BadMap { header, .. } => format!("write for example --map \"{header}=my_name:text\""),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, str::FromStr};
 
+use dripline_model::field::Fields as KnownFields;
+
 use super::{
     error::Structure,
     typing::{Inference, ValueType},
@@ -111,6 +113,8 @@ pub(crate) enum Meaning<F> {
         value_type: ValueType,
         /// Whether the type was asked for; otherwise it is what all cells have.
         forced: bool,
+        /// The only values that there may be, where `fields.yaml` lists them.
+        allowed: Vec<String>,
     },
 }
 
@@ -167,6 +171,45 @@ impl<F: Fields> Mapping<F> {
         }
     }
 
+    /// Gives columns that are declared fields their types.
+    ///
+    /// # Errors
+    /// A rule that gives one another type.
+    pub(crate) fn declare(&mut self, fields: &KnownFields) -> Result<(), Structure> {
+        for Column { header, meaning } in &mut self.columns {
+            let Meaning::Value { name, value_type, forced, allowed } = meaning else { continue };
+            let Some(field) = fields.attribute(name).filter(|field| field.declared) else { continue };
+            let Some(declared) = field.field_type.map(ValueType::of) else { continue };
+            if *forced && *value_type != declared {
+                return Err(Structure::Declared {
+                    header: header.clone(),
+                    name: name.clone(),
+                    declared: declared.name(),
+                });
+            }
+            (*value_type, *forced) = (declared, true);
+            allowed.clone_from(&field.values);
+        }
+        Ok(())
+    }
+
+    /// Notes columns whose values are of another type than those that contacts have so far.
+    pub(crate) fn compare(&mut self, fields: &KnownFields) {
+        for Column { header, meaning } in &self.columns {
+            let Meaning::Value { name, value_type, .. } = meaning else { continue };
+            let Some(field) = fields.attribute(name).filter(|field| !field.declared) else { continue };
+            if let Some(known) = field.field_type.filter(|known| !value_type.fits(*known)) {
+                self.notes.push(format!(
+                    "column `{header}` is {}, but all contacts that have `{}.{name}` have {} there: conditions that \
+                     compare it hold for one kind only; declare its type in fields.yaml to have the other rejected",
+                    value_type.name(),
+                    F::VALUES,
+                    known.name(),
+                ));
+            }
+        }
+    }
+
     /// Which columns' types are still to be inferred.
     pub(crate) fn inferred(&self) -> Vec<Option<Inference>> {
         let open = |column: &Column<F>| matches!(column.meaning, Meaning::Value { forced: false, .. });
@@ -206,7 +249,7 @@ impl<F: Fields> Mapping<F> {
         if name != header {
             self.notes.push(format!("column `{header}` becomes `{values}.{name}`"));
         }
-        Ok(Meaning::Value { name, value_type: ValueType::Text, forced: false })
+        Ok(Meaning::Value { name, value_type: ValueType::Text, forced: false, allowed: Vec::new() })
     }
 
     /// No two columns may mean the same.
@@ -256,6 +299,7 @@ fn mapped<F: Fields>(rule: &MapRule) -> Result<Meaning<F>, Structure> {
                 name: name.into(),
                 value_type: value_type.unwrap_or(ValueType::Text),
                 forced: value_type.is_some(),
+                allowed: Vec::new(),
             })
         }
     }
@@ -316,7 +360,7 @@ mod tests {
         let describe = |column: Column<ContactField>| match column.meaning {
             Meaning::Ignored => "-".to_owned(),
             Meaning::Field(field) => field.describe(),
-            Meaning::Value { name, value_type, forced } => {
+            Meaning::Value { name, value_type, forced, .. } => {
                 if forced {
                     format!("{name}:{}", value_type.name())
                 } else {

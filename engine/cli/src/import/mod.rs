@@ -20,6 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use dripline_model::field::Fields as KnownFields;
 use dripline_store::{Import, RowResult, Store};
 use indicatif::ProgressBar;
 use jiff::Timestamp;
@@ -45,6 +46,9 @@ pub(crate) trait Entity {
     type Field: Fields;
     /// A row on its way into the store.
     type Row;
+
+    /// Whether its values of free choice are attributes of contacts.
+    const OF_CONTACTS: bool = false;
 
     /// A row of the file, or why it is rejected. The cells are trimmed; an empty one means nothing.
     fn row(&self, columns: &[Column<Self::Field>], cells: &[&str]) -> Result<Self::Row, String>;
@@ -85,17 +89,18 @@ pub(crate) struct Summary<F> {
     pub(crate) rejected_file: Option<PathBuf>,
 }
 
-/// Imports `file`.
+/// Imports `file`, where `known` is known of contacts.
 pub(crate) async fn import<E: Entity>(
     store: &dyn Store,
     entity: &E,
     file: &Path,
     rules: &[MapRule],
+    known: &KnownFields,
     now: Timestamp,
     progress: &ProgressBar,
 ) -> Result<Summary<E::Field>, ImportError> {
     let in_file = |kind| ImportError { file: file.to_owned(), kind };
-    let (mapping, delimiter) = survey::<E>(file, rules, progress).map_err(in_file)?;
+    let (mapping, delimiter) = survey::<E>(file, rules, known, progress).map_err(in_file)?;
     load(store, entity, file, mapping, delimiter, now, progress).await.map_err(in_file)
 }
 
@@ -103,6 +108,7 @@ pub(crate) async fn import<E: Entity>(
 fn survey<E: Entity>(
     file: &Path,
     rules: &[MapRule],
+    known: &KnownFields,
     progress: &ProgressBar,
 ) -> Result<(Mapping<E::Field>, char), ImportErrorKind> {
     let mut reader = open(file, progress, "checking")?;
@@ -116,6 +122,9 @@ fn survey<E: Entity>(
         rules.extend(rejected::OWN_COLUMNS.map(MapRule::ignore));
     }
     let mut mapping = Mapping::new(&headers, &rules)?;
+    if E::OF_CONTACTS {
+        mapping.declare(known)?;
+    }
     let mut inferences = mapping.inferred();
     while reader.read(&mut record)? {
         progress.set_position(reader.position());
@@ -132,6 +141,9 @@ fn survey<E: Entity>(
         }
     }
     mapping.settle(&inferences);
+    if E::OF_CONTACTS {
+        mapping.compare(known);
+    }
     Ok((mapping, reader.delimiter()))
 }
 

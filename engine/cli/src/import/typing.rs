@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use dripline_model::field::FieldType;
 use jiff::{Timestamp, civil, tz::TimeZone};
 use serde_json::Value;
 
@@ -14,13 +15,18 @@ pub(crate) enum ValueType {
     Integer,
     /// Decimal numbers.
     Float,
+    /// Dates: `2024-01-31`.
+    Date,
+    /// Instants, kept as RFC 3339.
+    Timestamp,
     /// Everything.
     Text,
 }
 
 impl ValueType {
     /// All types, the narrowest first.
-    const ALL: [Self; 4] = [Self::Boolean, Self::Integer, Self::Float, Self::Text];
+    const ALL: [Self; 6] =
+        [Self::Boolean, Self::Integer, Self::Float, Self::Date, Self::Timestamp, Self::Text];
 
     /// The name in `--map` and in summaries.
     pub(crate) fn name(self) -> &'static str {
@@ -28,6 +34,8 @@ impl ValueType {
             Self::Boolean => "boolean",
             Self::Integer => "integer",
             Self::Float => "float",
+            Self::Date => "date",
+            Self::Timestamp => "timestamp",
             Self::Text => "text",
         }
     }
@@ -38,7 +46,35 @@ impl ValueType {
             Self::Boolean => read_boolean(cell).map(Value::Bool),
             Self::Integer => cell.parse::<i64>().ok().map(Value::from),
             Self::Float => cell.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from),
+            Self::Date => {
+                let date = cell.parse::<civil::Date>().ok().filter(|_| cell.len() == 10)?;
+                Some(Value::from(date.to_string()))
+            }
+            Self::Timestamp => read_time(cell).map(|at| Value::from(at.to_string())),
             Self::Text => Some(Value::from(cell)),
+        }
+    }
+
+    /// The type in which the values of a declared field are read.
+    pub(crate) fn of(field_type: FieldType) -> Self {
+        match field_type {
+            FieldType::Text => Self::Text,
+            FieldType::Number => Self::Float,
+            FieldType::Integer => Self::Integer,
+            FieldType::Boolean => Self::Boolean,
+            FieldType::Date => Self::Date,
+            FieldType::Timestamp => Self::Timestamp,
+        }
+    }
+
+    /// Whether values of this type are of the type `known` to conditions.
+    pub(crate) fn fits(self, known: FieldType) -> bool {
+        match known {
+            FieldType::Text | FieldType::Date | FieldType::Timestamp => {
+                matches!(self, Self::Text | Self::Date | Self::Timestamp)
+            }
+            FieldType::Number | FieldType::Integer => matches!(self, Self::Integer | Self::Float),
+            FieldType::Boolean => self == Self::Boolean,
         }
     }
 }

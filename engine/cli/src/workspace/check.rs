@@ -7,19 +7,22 @@ use std::{
 };
 
 use dripline_model::{
+    Clock, Contact, SystemClock,
+    field::{Fields, ValueTypes},
     program::Program,
     team::{Representative, Team},
 };
+use dripline_store::NewSegment;
 use dripline_template::Templates;
 use dripline_workflow::{
-    Diagnostic, Environment, PluginConfig, PluginInfo, Severity, Source,
+    Code, Diagnostic, Environment, PluginConfig, PluginInfo, Severity, Source,
+    document::Document,
+    fields,
     segments::{self, SegmentFile},
     teams,
 };
 
-use dripline_store::NewSegment;
-
-use super::{LoadedPlugin, Workspace};
+use super::{Experience, LoadedPlugin, Workspace, samples};
 use crate::{output::plural, problem::Problem};
 
 /// A workspace's files, checked.
@@ -98,33 +101,36 @@ impl Workspace {
         files: &[PathBuf],
         plugins: &BTreeMap<String, LoadedPlugin>,
     ) -> Result<CheckedWorkspace, Problem> {
-        self.check_knowing(files, plugins, self.known_attributes().await?).await
+        self.check_knowing(files, plugins, self.experience().await?).await
     }
 
-    /// Checks the teams, and these workflow files with what they use, where contacts have these attributes.
+    /// Checks the teams, and these workflow files with what they use, where contacts are as a store knows them.
     pub(crate) async fn check_knowing(
         &self,
         files: &[PathBuf],
         plugins: &BTreeMap<String, LoadedPlugin>,
-        attributes: Option<BTreeSet<String>>,
+        experience: Experience,
     ) -> Result<CheckedWorkspace, Problem> {
         let mut diagnostics = Vec::new();
         let (representatives, teams) = self.read_teams(&mut diagnostics)?;
         let templates = self.read_templates()?;
-        let (segments, complaints) = segments::check(self.read_segments()?, attributes.as_ref());
+        let infos: BTreeMap<String, PluginInfo> =
+            plugins.iter().map(|(name, loaded)| (name.clone(), loaded.info())).collect();
+        let fields = self.known_fields(experience.attributes, &infos, &mut diagnostics)?;
+        let (segments, complaints) = segments::check(self.read_segments()?, fields.as_ref());
         diagnostics.extend(complaints);
         let dynamic =
             segments.iter().filter_map(|file| file.segment.as_ref()).filter(|segment| segment.rule.is_some());
         let dynamic: BTreeSet<String> = dynamic.map(|segment| segment.name.clone()).collect();
-        let infos: BTreeMap<String, PluginInfo> =
-            plugins.iter().map(|(name, loaded)| (name.clone(), loaded.info())).collect();
+        let samples = self.read_samples(&mut diagnostics)?.unwrap_or(experience.contacts);
         let environment = Environment {
             plugins: &infos,
             templates: &templates,
             teams: &teams.iter().map(|team| team.key.clone()).collect::<BTreeSet<_>>(),
             dynamic_segments: &dynamic,
-            attributes: attributes.as_ref(),
+            attributes: fields.as_ref(),
             default_time_zone: &self.settings().time_zone,
+            now: Some(SystemClock.now()),
         };
         let mut workflows: Vec<CheckedFile> = Vec::with_capacity(files.len());
         let segments_folder = self.path("segments");
@@ -135,16 +141,83 @@ impl Workspace {
             for config in &checked.configs {
                 checked.diagnostics.extend(ask_plugin(&source, config, plugins).await);
             }
+            let rendered =
+                dripline_workflow::samples::check(&source, &checked.configs, &environment, &samples);
+            checked.diagnostics.extend(rendered);
+            if let Some(program) = &checked.program {
+                checked.diagnostics.extend(twin(&workflows, &source, program));
+            }
             if checked.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
                 checked.program = None;
             }
-            diagnostics.append(&mut checked.diagnostics);
-            if let Some(program) = &checked.program {
-                refuse_twin(&workflows, &source, program)?;
+            // Two workflows may send one template.
+            for diagnostic in checked.diagnostics {
+                if !diagnostics.contains(&diagnostic) {
+                    diagnostics.push(diagnostic);
+                }
             }
             workflows.push(CheckedFile { source, program: checked.program });
         }
         Ok(CheckedWorkspace { workflows, templates, representatives, teams, segments, diagnostics })
+    }
+
+    /// What is known of contacts: what `fields.yaml` declares, what the store has seen, and the segments that there are.
+    /// Nothing where there is neither a file nor a contact, and then any name goes.
+    fn known_fields(
+        &self,
+        seen: Vec<(String, ValueTypes)>,
+        plugins: &BTreeMap<String, PluginInfo>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Result<Option<Fields>, Problem> {
+        let declared = match self.declared_fields()? {
+            Ok(declared) => declared,
+            Err(complaints) => {
+                // What was meant to be declared is not known now.
+                diagnostics.extend(complaints);
+                return Ok(None);
+            }
+        };
+        if declared.is_none() && seen.is_empty() {
+            return Ok(None);
+        }
+        let mut segments = BTreeSet::new();
+        for file in self.workflow_files()? {
+            // Of a file that cannot be read, the check itself complains.
+            if let Ok(source) = self.read_source(&file) {
+                segments.extend(dripline_workflow::segments::filled_by(&source, plugins));
+            }
+        }
+        let mut definitions = Vec::new();
+        collect_yaml(&self.path("segments"), &mut definitions)?;
+        for file in definitions {
+            let Ok(source) = self.read_source(&file) else { continue };
+            let named = Document::parse(&source).ok().map(|document| document.value());
+            let named = named.and_then(|value| value.get("name")?.as_str().map(str::to_owned));
+            segments.extend(named.or_else(|| Some(file.file_stem()?.to_str()?.to_owned())));
+        }
+        Ok(Some(declared.unwrap_or_default().learning(seen).with_segments(segments)))
+    }
+
+    /// What `fields.yaml` declares, if there is one; or what is wrong with it.
+    pub(crate) fn declared_fields(&self) -> Result<Result<Option<Fields>, Vec<Diagnostic>>, Problem> {
+        let path = self.path(fields::FILE);
+        if !path.exists() {
+            return Ok(Ok(None));
+        }
+        Ok(fields::parse(&self.read_source(&path)?).map(Some))
+    }
+
+    /// The contacts of `samples.yaml`, if there is one.
+    fn read_samples(&self, diagnostics: &mut Vec<Diagnostic>) -> Result<Option<Vec<Contact>>, Problem> {
+        let path = self.path(samples::FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let contacts = samples::parse(&self.read_source(&path)?).unwrap_or_else(|complaints| {
+            diagnostics.extend(complaints);
+            Vec::new()
+        });
+        Ok(Some(contacts))
     }
 
     /// The files in `workflows/`, folders within it included, in the order of their names.
@@ -223,17 +296,13 @@ async fn ask_plugin(
 }
 
 /// Two files of one name would be two versions of one workflow, each undoing the other.
-fn refuse_twin(workflows: &[CheckedFile], source: &Source, program: &Program) -> Result<(), Problem> {
+fn twin(workflows: &[CheckedFile], source: &Source, program: &Program) -> Option<Diagnostic> {
     let is_twin =
         |other: &&CheckedFile| other.program.as_ref().is_some_and(|known| known.name == program.name);
-    match workflows.iter().find(is_twin) {
-        None => Ok(()),
-        Some(twin) => Err(Problem::input(format!(
-            "{} and {} both define the workflow `{}`",
-            twin.source.path, source.path, program.name
-        ))
-        .with_help("give one of them another `name`")),
-    }
+    let twin = workflows.iter().find(is_twin)?;
+    let message = format!("{} defines the workflow `{}` too", twin.source.path, program.name);
+    let document = Document::parse(source).ok()?;
+    Some(document.complaint(Code::Twins, "/name", &message, Some("give one of them another `name`")))
 }
 
 /// Whether a file is in a folder, however its path is written.

@@ -1,13 +1,15 @@
 //! A workspace: the folder with `dripline.yaml`, and everything that it holds.
 
+mod caps;
 mod check;
+mod experience;
 mod plugins;
 mod retention;
+mod samples;
 mod settings;
 mod store;
 
 use std::{
-    collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,10 +18,13 @@ use std::{
 use dripline_delivery::DeliveryConfig;
 use dripline_plugin_host::{Host, HostConfig, Limits};
 use dripline_store::{Migrated, Store};
+use dripline_workflow::Diagnostic;
 
 use crate::problem::Problem;
 pub(crate) use check::{CheckedWorkspace, summarise};
+pub(crate) use experience::Experience;
 pub(crate) use plugins::{LoadedPlugin, Lock, LockedPlugin, Origin, load_file};
+pub(crate) use samples::schema as samples_schema;
 pub(crate) use settings::{FILE as SETTINGS_FILE, Settings, SmtpSettings};
 
 /// A workspace on disk.
@@ -32,7 +37,28 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// The workspace at `dir`, or without one the nearest at or above the current folder.
     pub(crate) fn find(dir: Option<&Path>) -> Result<Self, Problem> {
-        let root = match dir {
+        let root = Self::find_root(dir)?;
+        let settings = Settings::read(&root)?;
+        Ok(Self { root, settings })
+    }
+
+    /// The same for a check, which goes on where the settings are wrong: with what is wrong with them, if anything.
+    /// Of a workspace with wrong settings the store is not to be used.
+    pub(crate) fn find_to_check(dir: Option<&Path>) -> Result<(Self, Vec<Diagnostic>), Problem> {
+        let root = Self::find_root(dir)?;
+        let mut workspace = Self { root, settings: Settings::stand_in() };
+        let source = workspace.read_source(&workspace.path(SETTINGS_FILE))?;
+        match Settings::parse(&source) {
+            Ok(settings) => {
+                workspace.settings = settings;
+                Ok((workspace, Vec::new()))
+            }
+            Err(mistakes) => Ok((workspace, mistakes)),
+        }
+    }
+
+    fn find_root(dir: Option<&Path>) -> Result<PathBuf, Problem> {
+        Ok(match dir {
             Some(dir) if dir.join(SETTINGS_FILE).is_file() => dir.to_owned(),
             Some(dir) => {
                 return Err(Problem::input(format!(
@@ -53,9 +79,7 @@ impl Workspace {
                     .with_help("make one with `dripline init DIR`, or name one with --workspace DIR")
                 })?
             }
-        };
-        let settings = Settings::read(&root)?;
-        Ok(Self { root, settings })
+        })
     }
 
     /// What `dripline.yaml` says.
@@ -111,21 +135,6 @@ impl Workspace {
     pub(crate) fn delivery_config(&self) -> Result<DeliveryConfig, Problem> {
         self.settings.delivery_config()
     }
-
-    /// The names of the attributes that contacts have, for the checker; `None` where nothing is stored yet, and then
-    /// any name goes.
-    pub(crate) async fn known_attributes(&self) -> Result<Option<BTreeSet<String>>, Problem> {
-        if self.is_store_missing() {
-            return Ok(None);
-        }
-        known_attributes(self.open_store().await?.as_ref()).await
-    }
-}
-
-/// The names of the attributes that contacts of this store have; `None` where there are none.
-pub(crate) async fn known_attributes(store: &dyn Store) -> Result<Option<BTreeSet<String>>, Problem> {
-    let known = store.known_attributes().await?;
-    Ok((!known.is_empty()).then(|| known.into_iter().collect()))
 }
 
 fn user_cache() -> Option<PathBuf> {

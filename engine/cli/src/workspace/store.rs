@@ -1,6 +1,7 @@
 //! The `store:` of `dripline.yaml`: a file, or a PostgreSQL database.
 
 use std::{
+    borrow::Cow,
     env, fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,6 +15,7 @@ use dripline_store::{
     sqlite::SqliteStore,
 };
 use jiff::{SignedDuration, SpanRelativeTo};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, Visitor},
@@ -35,11 +37,12 @@ pub(crate) enum StoreSettings {
 }
 
 /// A PostgreSQL database.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PostgresSettings {
     /// `postgres://…`; better in the environment, since there is a password in it as a rule.
     #[serde(default, deserialize_with = "url")]
+    #[schemars(with = "String", extend("format" = "postgres-url"))]
     url: Option<String>,
     /// Name of the environment variable that holds the URL.
     url_env: Option<String>,
@@ -49,15 +52,41 @@ pub(crate) struct PostgresSettings {
     connections: Option<u16>,
     /// How long to wait for a connection: `10s`.
     #[serde(default, deserialize_with = "milliseconds")]
+    #[schemars(with = "String", extend("format" = "timeout"))]
     connect_timeout: Option<u64>,
     /// How long a single statement may take: `10m`.
     #[serde(default, deserialize_with = "milliseconds")]
+    #[schemars(with = "String", extend("format" = "timeout"))]
     statement_timeout: Option<u64>,
 }
 
 impl Default for StoreSettings {
     fn default() -> Self {
         Self::File(".dripline/dripline.db".into())
+    }
+}
+
+impl JsonSchema for StoreSettings {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Store".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                {"description": "A file, relative to the workspace.", "type": "string", "not": {"pattern": "^postgres(ql)?://"}},
+                {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["postgres"],
+                    "properties": {"postgres": generator.subschema_for::<PostgresSettings>()}
+                }
+            ]
+        })
     }
 }
 
@@ -107,20 +136,29 @@ impl<'de> Deserialize<'de> for StoreSettings {
 
 fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
+    check_url(&text).map(|()| Some(text)).map_err(de::Error::custom)
+}
+
+/// Whether a text is a URL of PostgreSQL's.
+pub(super) fn check_url(text: &str) -> Result<(), String> {
     if SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
-        return Ok(Some(text));
+        return Ok(());
     }
     // Not the text itself: there may be a password in it.
-    Err(de::Error::custom("it is no PostgreSQL URL; write for example `postgres://user@localhost/dripline`"))
+    Err("it is no PostgreSQL URL; write for example `postgres://user@localhost/dripline`".to_owned())
 }
 
 fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let span = duration::parse(&text).map_err(de::Error::custom)?;
+    parse_timeout(&String::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
+}
+
+/// A length of time in milliseconds.
+pub(super) fn parse_timeout(text: &str) -> Result<u64, String> {
+    let span = duration::parse(text)?;
     let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).unwrap_or(SignedDuration::ZERO);
     match u64::try_from(length.as_millis()) {
-        Ok(ms @ 1..) => Ok(Some(ms)),
-        _ => Err(de::Error::custom(format!("`{text}` is not a length of time; write for example `10s`"))),
+        Ok(ms @ 1..) => Ok(ms),
+        _ => Err(format!("`{text}` is not a length of time; write for example `10s`")),
     }
 }
 

@@ -62,8 +62,15 @@ fn two_files_cannot_be_one_workflow() {
     workspace.write("workflows/zz/copy.yml", workspace.read("workflows/welcome.yaml"));
     assert_snapshot!(workspace.run(&["check"]).shown(), @"
     [exit 1]
-    error: workflows/welcome.yaml and workflows/zz/copy.yml both define the workflow `welcome`
-    help: give one of them another `name`
+    error[E0722]: workflows/welcome.yaml defines the workflow `welcome` too
+     --> workflows/zz/copy.yml:1:7
+      |
+    1 | name: welcome
+      |       ^^^^^^^
+      = help: give one of them another `name`
+
+    2 workflows checked: 1 error
+    For more about a complaint: dripline explain E0722
     ");
 }
 

@@ -95,8 +95,8 @@ fn a_mistake_in_the_settings_is_named_with_its_line() {
         .write("dripline.yaml", "sender: {name: A, email: a@b.example}\nmail:\n  smtp: {hots: localhost}\n");
     assert_snapshot!(workspace.run(&["contacts", "list"]).shown(), @"
     [exit 1]
-    error: [workspace]/dripline.yaml:3: mail.smtp: unknown field `hots`, expected one of `name`, `host`, `port`, `tls`, `username`, `password_env`, `connections`, `rate`
-    help: `dripline init DIR` writes a dripline.yaml to compare with
+    error: [workspace]/dripline.yaml:3:10: `smtp` has no key `hots`
+    help: did you mean `host`?; `dripline check` shows every mistake with its line
     ");
 }
 
@@ -135,8 +135,9 @@ fn help_names_every_command_and_exit_code() {
       demo       Show the whole product in small: sample leads, two campaigns, four months of them in
                  seconds
       init       Make a workspace with a small campaign that works
-      check      Check workflows, templates, teams and settings, and say what is wrong where
+      check      Check workflows, templates, teams, fields and settings, and say what is wrong where
       explain    Explain a code that `dripline check` prints, with an example of what is right
+      schema     Print the JSON Schema of a file, for completion and checking in editors
       import     Import contacts from a CSV file
       events     Import what contacts did
       run        Run the workflows: publish what changed in the files, then do everything that is due

@@ -5,6 +5,7 @@ mod check;
 mod doctor;
 mod faults_file;
 mod faults_server;
+mod fields;
 mod import;
 mod init;
 mod mail;

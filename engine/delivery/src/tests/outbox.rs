@@ -8,13 +8,14 @@ use std::{
 use async_trait::async_trait;
 use dripline_model::{
     Contact, Digest, DrivenClock,
-    id::{ContactId, MessageId, RunId, VersionId},
+    id::{ContactId, MessageId, RunId, VersionId, WorkflowId},
     message::MessageStatus,
     team::{Representative, Team},
 };
 use dripline_store::{
     Abandoned, Catalog, Claimant, Decision, Delivery, DeliveryResult, DueMessage, Error, ErrorKind,
-    NewVersion, OnUncertain, Outbox, Outgoing, Published, Result, StoredProgram, UncertainRule, Undecided,
+    NewVersion, OnUncertain, Outbox, Outgoing, Pause, Published, Result, StoredProgram, UncertainRule,
+    Undecided,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -271,6 +272,22 @@ impl Catalog for MemoryOutbox {
     }
 
     async fn current_programs(&self) -> Result<Vec<StoredProgram>> {
+        unreachable!("delivery only reads templates")
+    }
+
+    async fn pause(&self, _: WorkflowId, _: Timestamp) -> Result<bool> {
+        unreachable!("delivery only reads templates")
+    }
+
+    async fn resume(&self, _: WorkflowId, _: bool, _: Timestamp) -> Result<bool> {
+        unreachable!("delivery only reads templates")
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>> {
+        unreachable!("delivery only reads templates")
+    }
+
+    async fn any_goals(&self) -> Result<bool> {
         unreachable!("delivery only reads templates")
     }
 

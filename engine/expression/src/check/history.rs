@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 
 use super::Checker;
 use crate::{
+    ProblemKind,
     history::{History, METHODS, Tally, USAGE, Which, Window},
     source::{Occurrence, Source},
     time,
@@ -72,7 +73,12 @@ impl Checker<'_> {
             };
             let usage = near.and_then(usage).unwrap_or(USAGE);
             let message = format!("events cannot be asked for `{name}`");
-            return self.problem_at(self.places.name(node), message, Some(format!("for example {usage}")));
+            return self.problem_of(
+                ProblemKind::Function,
+                self.places.name(node),
+                message,
+                Some(format!("for example {usage}")),
+            );
         }
         let Some(history) = self.history(target) else { return Type::Any };
         let help = || usage(name).map(|usage| format!("for example {usage}"));
@@ -82,7 +88,12 @@ impl Checker<'_> {
             ("sum" | "max" | "min", [property]) => {
                 let Some(property) = literal(property) else {
                     let message = format!("`{name}` wants the name of a property, written out");
-                    return self.problem(property, message, help());
+                    return self.problem_of(
+                        ProblemKind::Function,
+                        self.places.whole(property),
+                        message,
+                        help(),
+                    );
                 };
                 let property = property.to_owned();
                 match name {
@@ -97,7 +108,7 @@ impl Checker<'_> {
             }
             (_, args) => {
                 let message = format!("`{name}` does not take {} arguments", args.len());
-                return self.problem_at(self.places.name(node), message, help());
+                return self.problem_of(ProblemKind::Function, self.places.name(node), message, help());
             }
         };
         self.lower(node, Source::Tally(history, tally))
@@ -113,7 +124,12 @@ impl Checker<'_> {
                 _ => None,
             };
             let Some(name) = name else {
-                self.problem(node, "`events` wants the name of an event, written out", example());
+                self.problem_of(
+                    ProblemKind::Function,
+                    self.places.whole(node),
+                    "`events` wants the name of an event, written out",
+                    example(),
+                );
                 return None;
             };
             return Some(History { name: name.to_owned(), within: None });
@@ -121,11 +137,16 @@ impl Checker<'_> {
         let mut history = self.history(target)?;
         let (true, [length]) = (call.func_name == "last", call.args.as_slice()) else {
             let message = format!("nothing more can be asked after `{}`", call.func_name);
-            self.problem_at(self.places.name(node), message, example());
+            self.problem_of(ProblemKind::Function, self.places.name(node), message, example());
             return None;
         };
         if history.within.is_some() {
-            self.problem_at(self.places.name(node), "the time is limited twice", Some("keep one".to_owned()));
+            self.problem_of(
+                ProblemKind::Function,
+                self.places.name(node),
+                "the time is limited twice",
+                Some("keep one".to_owned()),
+            );
             return None;
         }
         history.within = Some(self.window(length)?);
@@ -153,7 +174,12 @@ impl Checker<'_> {
                     Some(written) => format!("\"{written}\" is no length of time"),
                     None => "`last` wants a length of time, written out".to_owned(),
                 };
-                self.problem(node, message, Some("write it like \"30d\", \"12h\" or \"1h 30m\"".to_owned()));
+                self.problem_of(
+                    ProblemKind::Syntax,
+                    self.places.whole(node),
+                    message,
+                    Some("write it like \"30d\", \"12h\" or \"1h 30m\"".to_owned()),
+                );
                 None
             }
         }

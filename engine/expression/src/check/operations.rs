@@ -40,7 +40,8 @@ impl Checker<'_> {
                 let null = [left, right].contains(&&Type::Null);
                 if !null && !left.may_be(*right) {
                     let message = format!("{} never equals {}", left.noun(), right.noun());
-                    self.problem(node, message, conversion(*left, *right));
+                    let help = self.origin(call).or_else(|| conversion(*left, *right));
+                    self.problem(node, message, help);
                 }
                 Type::Boolean
             }
@@ -52,7 +53,8 @@ impl Checker<'_> {
                 let ordered = |t: &Type| !matches!(t, Type::List | Type::Map | Type::Null | Type::Optional);
                 if !left.may_be(*right) || !ordered(left) || !ordered(right) {
                     let message = format!("`{sign}` cannot compare {} with {}", left.noun(), right.noun());
-                    self.problem(node, message, conversion(*left, *right));
+                    let help = self.origin(call).or_else(|| conversion(*left, *right));
+                    self.problem(node, message, help);
                 }
                 Type::Boolean
             }
@@ -91,7 +93,7 @@ impl Checker<'_> {
                         (Type::Text, Type::Number) | (Type::Number, Type::Text) if sign == "+" => {
                             Some("make a text of the number: string(…)".to_owned())
                         }
-                        _ => conversion(*left, *right),
+                        _ => self.origin(call).or_else(|| conversion(*left, *right)),
                     };
                     self.problem(node, message, help)
                 }

@@ -7,7 +7,7 @@ use cel::{
 use dripline_model::{contact::RESERVED_FIELDS, suggest};
 
 use super::{Checker, history, usage};
-use crate::{library, source::Path};
+use crate::{ProblemKind, library, source::Path};
 
 /// A path as written: root, fields, and whether `.?` is among them.
 pub(super) struct Written {
@@ -68,7 +68,7 @@ impl Checker<'_> {
             "event" if self.scope.event => self.event_path(node, fields)?,
             "event" => {
                 let help = "use it in `enroll.if`, and keep what later steps need in a field of the contact";
-                self.problem(node, "`event` is not known here", Some(help.to_owned()));
+                self.unknown_name(node, "`event` is not known here", Some(help.to_owned()));
                 return None;
             }
             "now" => (Path::Now, fields),
@@ -111,17 +111,21 @@ impl Checker<'_> {
                 None => (Path::Scores, rest),
             },
             "consent" => match rest.split_first() {
-                Some((topic, rest)) => (Path::Consent(topic.clone()), rest),
+                Some((topic, rest)) => {
+                    self.known_topic(node, topic);
+                    (Path::Consent(topic.clone()), rest)
+                }
                 None => (Path::Consents, rest),
             },
             name => {
                 if let Some(known) = self.scope.attributes
                     && !known.contains(name)
                 {
-                    let candidates = known.iter().map(String::as_str).chain(RESERVED_FIELDS.iter().copied());
+                    let candidates = known.names().chain(RESERVED_FIELDS.iter().copied());
                     let help = suggest::closest(name, candidates)
-                        .map(|close| format!("did you mean `contact.{close}`?"));
-                    self.problem(node, format!("no contact has `{name}`"), help);
+                        .map(|close| format!("did you mean `contact.{close}`?"))
+                        .or_else(|| known.is_closed().then(|| format!("declare `{name}` in fields.yaml")));
+                    self.unknown_name(node, format!("no contact has `{name}`"), help);
                     return None;
                 }
                 (Path::Attribute(fields.to_vec()), &[])
@@ -141,10 +145,14 @@ impl Checker<'_> {
                     || format!("did you mean `event.properties.{name}`?"),
                     |close| format!("did you mean `event.{close}`?"),
                 );
-                self.problem(node, format!("an event has no `{name}`"), Some(help));
+                self.unknown_name(node, format!("an event has no `{name}`"), Some(help));
                 return None;
             }
         })
+    }
+
+    fn unknown_name(&mut self, node: &IdedExpr, message: impl Into<String>, help: Option<String>) {
+        self.problem_of(ProblemKind::Name, self.places.whole(node), message, help);
     }
 
     fn unknown_root(&mut self, node: &IdedExpr, name: &str) {
@@ -171,6 +179,6 @@ impl Checker<'_> {
                 None => Some("attributes are written contact.NAME, and texts between \" and \"".to_owned()),
             }
         };
-        self.problem(root, format!("`{name}` is unknown"), help);
+        self.unknown_name(root, format!("`{name}` is unknown"), help);
     }
 }

@@ -5,6 +5,7 @@ use dripline_model::contact::{SEGMENT_JOINED, SEGMENT_LEFT};
 
 use super::Checker;
 use crate::{
+    ProblemKind,
     clock::{self, Clock},
     source::{self, Occurrence, Path, Source},
 };
@@ -14,7 +15,12 @@ impl Checker<'_> {
     pub(super) fn rule(&mut self, tree: &IdedExpr, clock: &Clock) {
         for node in &clock.unclear {
             let help = "compare it: now - contact.created_at > duration(\"30d\"), or ask for a part of it: now.getMonth()";
-            self.problem(node, "it cannot be told when this changes", Some(help.to_owned()));
+            self.problem_of(
+                ProblemKind::Syntax,
+                self.places.whole(node),
+                "it cannot be told when this changes",
+                Some(help.to_owned()),
+            );
         }
         let mut nodes = vec![tree];
         while let Some(node) = nodes.pop() {
@@ -23,7 +29,7 @@ impl Checker<'_> {
             let Some((message, help)) = source::named(&self.sources, name).and_then(complaint) else {
                 continue;
             };
-            self.problem(node, message, Some(help));
+            self.problem_of(ProblemKind::Syntax, self.places.whole(node), message, Some(help));
         }
     }
 }

@@ -83,6 +83,9 @@ pass! { Scheduling {
     next_arrival() -> Result<Option<Timestamp>>;
     changed() -> ();
     retry_runs(run: Option<RunId>, now: Timestamp) -> Result<u64>;
+    skip_runs(run: Option<RunId>, now: Timestamp) -> Result<u64>;
+    migrate_runs(to: VersionId, moves: &[RunMove], reason: &str, now: Timestamp) -> Result<u64>;
+    drain_runs(workflow: WorkflowId, current: VersionId, reason: &str, now: Timestamp) -> Result<u64>;
     cancel_run(run: RunId, reason: &str, now: Timestamp) -> Result<bool>;
 }
     async fn begin(&self) -> Result<Box<dyn Transaction>> {
@@ -114,6 +117,10 @@ pass! { Catalog {
     program(version: VersionId) -> Result<Option<StoredProgram>>;
     current_programs() -> Result<Vec<StoredProgram>>;
     revision() -> Result<i64>;
+    any_goals() -> Result<bool>;
+    pause(workflow: WorkflowId, now: Timestamp) -> Result<bool>;
+    resume(workflow: WorkflowId, spread: bool, now: Timestamp) -> Result<bool>;
+    pauses() -> Result<Vec<Pause>>;
     plugin(digest: &Digest) -> Result<Option<Vec<u8>>>;
     template(digest: &Digest) -> Result<Option<String>>;
 } }
@@ -144,7 +151,7 @@ pass! { Reports {
     messages_by_template() -> Result<Vec<(String, u64)>>;
     messages_by_day() -> Result<Vec<(jiff::civil::Date, u64)>>;
     counts() -> Result<Counts>;
-    known_attributes() -> Result<Vec<String>>;
+    known_attributes() -> Result<Vec<(String, dripline_model::field::ValueTypes)>>;
 } }
 
 pass! { Pruning {

@@ -3,10 +3,14 @@
 
 mod beside;
 mod flaky;
+mod goals;
+mod openings;
+mod pause;
 mod prune;
 mod segments;
 mod set_clock;
 mod support;
+mod ways;
 
 use std::{sync::Arc, time::Duration};
 

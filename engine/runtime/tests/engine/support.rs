@@ -84,6 +84,7 @@ impl TestApp {
             dynamic_segments: &BTreeSet::new(),
             attributes: None,
             default_time_zone: "UTC",
+            now: None,
         };
         let checked = dripline_workflow::check(&source, &environment);
         let said: String = checked.diagnostics.iter().map(|diagnostic| diagnostic.render()).collect();

@@ -21,7 +21,7 @@ use super::{
     scores, segments, watch,
 };
 use crate::{
-    Advance, AppliedTurn,
+    Advance, AppliedTurn, ScoreValue,
     error::{Raw, to_json},
     sets::{Assignment, NewMessage, Sets},
 };
@@ -56,8 +56,10 @@ struct Handover<'a> {
 impl<'a> Effects<'a> {
     fn of(turns: &'a [AppliedTurn]) -> Self {
         let mut all = Self::default();
-        // A turn that is to be tried again has not done anything yet.
-        for turn in turns.iter().filter(|turn| !matches!(turn.advance, Advance::Retry { .. })) {
+        // A turn that is to be taken again has not done anything yet.
+        let is_done =
+            |turn: &&AppliedTurn| !matches!(turn.advance, Advance::Retry { .. } | Advance::Hold { .. });
+        for turn in turns.iter().filter(is_done) {
             for (position, effect) in (0..).zip(&turn.effects) {
                 all.add(turn, position, effect);
             }
@@ -99,11 +101,11 @@ pub(crate) async fn apply(
     pending: &mut Pending,
     turns: &[AppliedTurn],
     now: Timestamp,
-) -> Raw<()> {
+) -> Raw<Vec<ScoreValue>> {
     let effects = Effects::of(turns);
     set_fields(sets, &effects.fields, now).await?;
     set_tags(sets, &effects.tags).await?;
-    scores::change(sets, &effects.scores, now).await?;
+    let scores = scores::change(sets, &mut pending.scores, &effects.scores, now).await?;
     segments::change(sets, &effects.segments, segments::By::Step, now).await?;
     queue_emails(sets, &effects.emails, now).await?;
     assign(sets, &effects.owners, now).await?;
@@ -124,7 +126,8 @@ pub(crate) async fn apply(
         reason: &turn.reason,
         event: None,
     });
-    pending.decide(sets, decisions.collect(), now).await
+    pending.decide(sets, decisions.collect(), now).await?;
+    Ok(scores)
 }
 
 async fn set_fields(sets: &mut impl Sets, fields: &[(ContactId, &str, &Value)], now: Timestamp) -> Raw<()> {
@@ -149,7 +152,8 @@ async fn set_fields(sets: &mut impl Sets, fields: &[(ContactId, &str, &Value)], 
         rows.push((*id, to_json("contact's attributes", attributes)?));
     }
     sets.put_attributes(&rows, ms(now)).await?;
-    sets.add_attribute_names(fields.iter().map(|(_, name, _)| *name).collect()).await
+    sets.add_attribute_types(super::attributes::types(fields.iter().map(|(_, name, value)| (*name, *value))))
+        .await
 }
 
 async fn set_tags(sets: &mut impl Sets, tags: &[(ContactId, &str, bool)]) -> Raw<()> {

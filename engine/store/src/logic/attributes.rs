@@ -1,11 +1,24 @@
 //! Of a contact's attributes only those that are needed.
 
-use dripline_model::contact::Needs;
+use std::collections::BTreeMap;
+
+use dripline_model::{contact::Needs, field::ValueTypes};
 use serde::{
     Deserializer,
     de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::{Map, Value};
+
+/// Which types values have, by the attribute's name.
+pub(crate) fn types<'a, N: AsRef<str> + ?Sized + 'a>(
+    attributes: impl IntoIterator<Item = (&'a N, &'a Value)>,
+) -> BTreeMap<&'a str, ValueTypes> {
+    let mut types: BTreeMap<&str, ValueTypes> = BTreeMap::new();
+    for (name, value) in attributes {
+        *types.entry(name.as_ref()).or_default() |= ValueTypes::of(value);
+    }
+    types
+}
 
 /// Reads the attributes that are needed. To skip the others here is cheaper than a JSON path for each in SQL, and no
 /// name is odd.

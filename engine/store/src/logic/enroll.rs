@@ -21,6 +21,9 @@ use crate::{
 /// The decision of a person to set a run going again.
 const RETRIED: &str = "set going again by hand";
 
+/// The decision of a person to let a run go on below the step that failed.
+pub(crate) const SKIPPED: &str = "skipped by hand, for it failed";
+
 /// A run as people act on it: id, version, contact, node, turn.
 pub(crate) type StandingRun = (i64, i64, i64, i64, i64);
 

@@ -21,8 +21,8 @@ pub(crate) async fn upsert(sets: &mut impl Sets, rows: &[ContactRow], now: Times
     let mut book = Book::load(sets, rows).await?;
     let mut results: Vec<RowResult> = rows.iter().map(|row| book.take(row, now)).collect();
     book.name_new(sets, &mut results).await?;
-    let names = rows.iter().flat_map(|row| row.attributes.keys().map(String::as_str)).collect();
-    sets.add_attribute_names(names).await?;
+    let attributes = rows.iter().flat_map(|row| &row.attributes);
+    sets.add_attribute_types(super::attributes::types(attributes)).await?;
     book.write(sets, now).await?;
     Ok(results)
 }

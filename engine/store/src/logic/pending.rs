@@ -1,4 +1,5 @@
-//! What a transaction owes to the tables and nobody reads before it ends: where runs have gone, and why.
+//! What a transaction owes to the tables and nobody reads before it ends: where runs have gone, and why; and what it knows of
+//! them.
 //!
 //! A batch that runs on through several steps moves the same runs again and again, and only the last place counts; its
 //! decisions are only ever appended. Both are written once, as large sets, at the latest at the commit.
@@ -6,18 +7,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dripline_model::{
+    Contact,
     contact::Needs,
     decision::{DecisionKind, RunStatus},
     id::{ContactId, EventId, RunId, VersionId},
 };
 use jiff::Timestamp;
 
-use super::{ms, watch};
+use super::{ms, scores, watch};
 use crate::{
     Advance, AppliedTurn,
     error::Raw,
     sets::{Decision, EndedRun, MovedRun, Sets},
 };
+
+/// How many decisions are not kept back any longer.
+const AT_ONCE: usize = 1024;
 
 /// Moves and decisions that are not written yet.
 #[derive(Debug, Default)]
@@ -28,6 +33,8 @@ pub(crate) struct Pending {
     watched: Option<Option<Needs>>,
     /// Contacts that they have to look at, and when.
     changed: BTreeMap<i64, i64>,
+    /// What it knows without reading.
+    pub(crate) scores: scores::Known,
 }
 
 /// Where a run has gone.
@@ -51,6 +58,13 @@ pub(crate) struct NewDecision<'a> {
 }
 
 impl Pending {
+    /// Takes in contacts that were loaded.
+    pub(crate) fn know(&mut self, contacts: &[Contact], needs: &Needs) {
+        if needs.scores {
+            self.scores.take_in(contacts);
+        }
+    }
+
     /// Notes where a turn sends its run.
     pub(crate) fn advance(&mut self, AppliedTurn { run, advance, .. }: &AppliedTurn, now: Timestamp) {
         let id = run.run.0;
@@ -63,6 +77,7 @@ impl Pending {
                 turn,
                 attempts: 0,
                 hops: if waited { 0 } else { run.hops + 1 },
+                first_due_ms: None,
             }),
             Advance::Retry { due } => Place::At(MovedRun {
                 run: id,
@@ -71,6 +86,16 @@ impl Pending {
                 turn: run.turn,
                 attempts: run.attempts + 1,
                 hops: run.hops,
+                first_due_ms: Some(ms(run.due)),
+            }),
+            Advance::Hold { due } => Place::At(MovedRun {
+                run: id,
+                node,
+                due_ms: ms(due),
+                turn,
+                attempts: run.attempts,
+                hops: 0,
+                first_due_ms: Some(ms(run.due)),
             }),
             Advance::End(status) => Place::Ended(EndedRun {
                 run: id,
@@ -104,6 +129,12 @@ impl Pending {
                 reason: sets.word(decision.reason)?,
                 event: decision.event.map(|event| event.0),
             });
+        }
+        // Large sets at once: they are written behind, while the next step is worked out.
+        let whole = self.decisions.len() - self.decisions.len() % AT_ONCE;
+        if whole > 0 {
+            let rest = self.decisions.split_off(whole);
+            sets.insert_decisions(&std::mem::replace(&mut self.decisions, rest)).await?;
         }
         Ok(())
     }

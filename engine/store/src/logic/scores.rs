@@ -3,15 +3,41 @@
 //! A score's value is the sum of its entries that are not cleared. The changes of a batch are worked out here, in order,
 //! on values loaded once, so that several turns of one contact add up; only the outcome is written.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
+use dripline_model::{Contact, id::ContactId};
+
+use foldhash::fast::RandomState;
 use jiff::Timestamp;
 
 use super::{apply::Wanted, ms};
 use crate::{
+    ScoreValue,
     error::Raw,
     sets::{ScoreEntry, Sets, StepScore},
 };
+
+/// The scores of the contacts that a transaction has loaded: nobody else changes them before it ends.
+#[derive(Debug, Default)]
+pub(crate) struct Known(HashMap<i64, BTreeMap<String, i64>, RandomState>);
+
+impl Known {
+    /// Takes in contacts that were loaded with their scores.
+    pub(crate) fn take_in(&mut self, contacts: &[Contact]) {
+        self.0.extend(contacts.iter().map(|contact| (contact.id.0, contact.scores.clone())));
+    }
+
+    fn follow(&mut self, changed: &[ScoreValue]) {
+        for ScoreValue { contact, score, value } in changed {
+            if let Some(scores) = self.0.get_mut(&contact.0) {
+                scores.insert(score.to_string(), *value);
+            }
+        }
+    }
+}
 
 /// What a turn does to a score.
 #[derive(Debug, Clone, Copy)]
@@ -33,19 +59,29 @@ struct Part {
 #[derive(Debug, Default)]
 struct Ledger {
     /// By contact and score.
-    values: HashMap<(i64, i64), i64>,
+    values: HashMap<(i64, i64), i64, RandomState>,
     /// Stored entries that stand: id and points.
-    standing: HashMap<Part, Vec<(i64, i64)>>,
+    standing: HashMap<Part, Vec<(i64, i64)>, RandomState>,
     /// Contact and id.
     cleared: Vec<(i64, i64)>,
     entries: Vec<ScoreEntry>,
     /// Positions in `entries` of those that stand.
-    new: HashMap<Part, Vec<usize>>,
+    new: HashMap<Part, Vec<usize>, RandomState>,
     /// In the order of the table.
     changed: BTreeSet<(i64, i64)>,
 }
 
 impl Ledger {
+    /// The values that changed.
+    fn changed(&self, names: &BTreeMap<i64, Arc<str>>) -> Vec<ScoreValue> {
+        let changed = self.changed.iter().filter_map(|key| {
+            let value = self.values.get(key).copied().unwrap_or_default();
+            let score = Arc::clone(names.get(&key.1)?);
+            Some(ScoreValue { contact: ContactId(key.0), score, value })
+        });
+        changed.collect()
+    }
+
     fn clear(&mut self, part: Part) {
         let mut points = 0_i64;
         for (id, given) in self.standing.remove(&part).unwrap_or_default() {
@@ -86,11 +122,12 @@ impl Ledger {
 /// Applies the changes, in order.
 pub(crate) async fn change(
     sets: &mut impl Sets,
+    known: &mut Known,
     changes: &[Wanted<'_, Change<'_>>],
     now: Timestamp,
-) -> Raw<()> {
+) -> Raw<Vec<ScoreValue>> {
     if changes.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let places: BTreeSet<_> =
         changes.iter().map(|change| (change.turn.run.version, change.turn.run.node)).collect();
@@ -102,7 +139,12 @@ pub(crate) async fn change(
         Change::Add { score, because, .. } => [score, because],
         Change::Clear { score } => [score, score],
     });
-    sets.intern(words.chain(steps.values().map(String::as_str)).collect()).await?;
+    let scored: BTreeSet<&str> = changes
+        .iter()
+        .filter_map(|change| known.0.get(&change.turn.run.contact.0))
+        .flat_map(|scores| scores.keys().map(String::as_str))
+        .collect();
+    sets.intern(words.chain(steps.values().map(String::as_str)).chain(scored).collect()).await?;
 
     let mut parts = Vec::with_capacity(changes.len());
     let (mut contacts, mut cleared) = (BTreeSet::new(), BTreeSet::new());
@@ -120,8 +162,20 @@ pub(crate) async fn change(
     let contacts: Vec<i64> = contacts.into_iter().collect();
 
     let mut ledger = Ledger::default();
-    let values = sets.scores(&contacts).await?;
-    ledger.values.extend(values.into_iter().map(|(contact, score, value)| ((contact, score), value)));
+    let mut unknown = Vec::new();
+    for contact in &contacts {
+        let Some(scores) = known.0.get(contact) else {
+            unknown.push(*contact);
+            continue;
+        };
+        for (score, value) in scores {
+            ledger.values.insert((*contact, sets.word(score)?), *value);
+        }
+    }
+    if !unknown.is_empty() {
+        let values = sets.scores(&unknown).await?;
+        ledger.values.extend(values.into_iter().map(|(contact, score, value)| ((contact, score), value)));
+    }
     // A batch is the turns of one step, so there is one round as a rule.
     for of in cleared {
         // Who never had the score has no entries either; in a first campaign that is nearly everybody.
@@ -156,7 +210,15 @@ pub(crate) async fn change(
             }
         }
     }
-    write(sets, ledger, now).await
+    let mut names: BTreeMap<i64, Arc<str>> = BTreeMap::new();
+    for change in changes {
+        let (Change::Add { score, .. } | Change::Clear { score }) = change.what;
+        names.entry(sets.word(score)?).or_insert_with(|| score.into());
+    }
+    let changed = ledger.changed(&names);
+    known.follow(&changed);
+    write(sets, ledger, now).await?;
+    Ok(changed)
 }
 
 async fn write(sets: &mut impl Sets, ledger: Ledger, now: Timestamp) -> Raw<()> {

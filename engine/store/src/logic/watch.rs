@@ -34,7 +34,8 @@ pub(crate) fn changed_by(turns: &[AppliedTurn], watched: &Needs) -> BTreeSet<i64
         Effect::AssignOwner { .. } => watched.owner,
         Effect::SendEmail(_) => false,
     };
-    let turns = turns.iter().filter(|turn| !matches!(turn.advance, Advance::Retry { .. }));
+    let turns =
+        turns.iter().filter(|turn| !matches!(turn.advance, Advance::Retry { .. } | Advance::Hold { .. }));
     turns.filter(|turn| turn.effects.iter().any(concerns)).map(|turn| turn.run.contact.0).collect()
 }
 

@@ -68,16 +68,18 @@ impl PostgresStore {
 
     pub(super) async fn put_firing(&self, new: &NewFiring) -> Raw<FiringId> {
         let mut writer = self.writer().await?;
-        query(LOCK).execute(writer.conn()).await?;
+        query(LOCK).execute(writer.conn().await?).await?;
         let by_hand = new.cause == FiringCause::Hand;
         let segment = new.segment.as_deref();
         let twin = query_scalar(TWIN).bind(new.workflow.0).bind(by_hand).bind(ms(new.at)).bind(segment);
-        let id = match twin.fetch_optional(writer.conn()).await? {
+        let id = match twin.fetch_optional(writer.conn().await?).await? {
             Some(twin) => twin,
             None => {
                 let total: i64 = match segment {
-                    Some(segment) => query_scalar(MEMBERS).bind(segment).fetch_one(writer.conn()).await?,
-                    None => query_scalar(EVERYBODY).fetch_one(writer.conn()).await?,
+                    Some(segment) => {
+                        query_scalar(MEMBERS).bind(segment).fetch_one(writer.conn().await?).await?
+                    }
+                    None => query_scalar(EVERYBODY).fetch_one(writer.conn().await?).await?,
                 };
                 let begin = query_as(BEGIN).bind(new.workflow.0).bind(by_hand).bind(ms(new.at));
                 let begun: Vec<(i64,)> = writer.run_returning(begin.bind(segment).bind(total)).await?;

@@ -40,10 +40,11 @@ use dripline_model::{
 };
 use sqlx::{PgConnection, PgPool, query, query_as};
 
-use self::{changes::Changes, reader::Reader, writer::Writer};
+use self::{changes::Listening, reader::Reader, writer::Writer};
 use crate::{
     Migrated, Result,
     backend::Backend,
+    changes::Changes,
     error::{Doing as _, Raw},
     versions::{Version, VersionRow, Versions},
     words::Dictionary,
@@ -110,7 +111,9 @@ struct Shared {
     writers: PgPool,
     /// Also for what is written beside a batch: its connections are never held while another is waited for.
     readers: PgPool,
-    changes: Changes,
+    changes: Arc<Changes>,
+    /// Hears of other processes' changes for as long as it lives.
+    _listening: Listening,
     dictionary: Dictionary,
     versions: Versions,
 }
@@ -125,8 +128,10 @@ impl PostgresStore {
     /// is no server or it refuses us, [`NoRights`](crate::ErrorKind::NoRights) where tables are to be made and may not.
     pub async fn open(config: &PostgresConfig) -> Result<Self> {
         let pools = open::open(config).await.doing(open::doing("open", config))?;
+        let changes = Changes::new();
         let shared = Shared {
-            changes: Changes::listening(pools.readers.clone()),
+            _listening: Listening::on(pools.readers.clone(), Arc::clone(&changes)),
+            changes,
             writers: pools.writers,
             readers: pools.readers,
             dictionary: Dictionary::default(),
@@ -179,7 +184,7 @@ impl Backend for PostgresStore {
 
     async fn importer(&self) -> Raw<Writer> {
         let mut writer = self.writer().await?;
-        query(LOCK_IMPORTS).execute(writer.conn()).await?;
+        query(LOCK_IMPORTS).execute(writer.conn().await?).await?;
         Ok(writer)
     }
 }

@@ -81,12 +81,12 @@ WHERE m.queued_at < $1 AND m.status IN (2, 3, 5)";
 impl Prune for Writer {
     async fn place(&mut self, what: Prunable) -> Raw<Place> {
         let Place { at, id } = Place::START;
-        query(KEEP_PLACE).bind(code(what)).bind(at).bind(id).execute(self.conn()).await?;
-        Ok(query_as(PLACE).bind(code(what)).fetch_one(self.conn()).await?)
+        query(KEEP_PLACE).bind(code(what)).bind(at).bind(id).execute(self.conn().await?).await?;
+        Ok(query_as(PLACE).bind(code(what)).fetch_one(self.conn().await?).await?)
     }
 
     async fn put_place(&mut self, what: Prunable, place: Place) -> Raw<()> {
-        query(PUT_PLACE).bind(code(what)).bind(place.at).bind(place.id).execute(self.conn()).await?;
+        query(PUT_PLACE).bind(code(what)).bind(place.at).bind(place.id).execute(self.conn().await?).await?;
         Ok(())
     }
 
@@ -99,7 +99,7 @@ impl Prune for Writer {
             Prunable::MailBodies => MAIL_BODIES,
         };
         let old = query_as(sql).bind(from.at).bind(from.id).bind(before).bind(limit);
-        Ok(old.fetch_all(self.conn()).await?)
+        Ok(old.fetch_all(self.conn().await?).await?)
     }
 
     async fn delete(&mut self, what: Prunable, rows: &[&OldRow]) -> Raw<u64> {
@@ -112,7 +112,7 @@ impl Prune for Writer {
         };
         let contacts: Vec<i64> = rows.iter().map(|row| row.contact_id).collect();
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-        Ok(query(sql).bind(contacts).bind(ids).execute(self.conn()).await?.rows_affected())
+        Ok(query(sql).bind(contacts).bind(ids).execute(self.conn().await?).await?.rows_affected())
     }
 }
 

@@ -98,7 +98,7 @@ SELECT count(*) FROM segments s JOIN segment_members m ON m.segment_id = s.id WH
 
 const NEXT_CALENDAR_CHANGE: &str = "SELECT min(due_at) FROM segment_timers";
 
-const ATTRIBUTE_NAMES: &str = "SELECT name FROM attribute_names ORDER BY name COLLATE \"C\"";
+const ATTRIBUTE_TYPES: &str = "SELECT name, types FROM attribute_names ORDER BY name COLLATE \"C\"";
 
 const EVENTS: &str = "
 SELECT e.id, e.at, w.word AS name, e.properties::text AS properties, e.state::int8 AS state
@@ -270,8 +270,8 @@ impl Answers for Reader {
         Ok(query_scalar(NEXT_CALENDAR_CHANGE).fetch_one(&mut *self.conn).await?)
     }
 
-    async fn attribute_names(&mut self) -> Raw<Vec<String>> {
-        Ok(query_scalar(ATTRIBUTE_NAMES).fetch_all(&mut *self.conn).await?)
+    async fn attribute_types(&mut self) -> Raw<Vec<(String, i64)>> {
+        Ok(query_as(ATTRIBUTE_TYPES).fetch_all(&mut *self.conn).await?)
     }
 
     async fn events(&mut self, contact: i64) -> Raw<Vec<EventLine>> {

@@ -43,7 +43,7 @@ pub(super) async fn has_work(conn: &mut PgConnection, now: Timestamp) -> Raw<boo
 /// Up to `count` contacts that have changed, or whose time has come.
 pub(super) async fn claim(writer: &mut Writer, now: Timestamp, count: usize) -> Raw<Vec<ContactId>> {
     let claim = query_as(CHANGED).bind(ms(now)).bind(limit(count));
-    let rows: Vec<(i64, i64)> = claim.fetch_all(writer.conn()).await?;
+    let rows: Vec<(i64, i64)> = claim.fetch_all(writer.conn().await?).await?;
     let mut contacts: BTreeSet<i64> = rows.iter().map(|(_, contact)| *contact).collect();
     if !rows.is_empty() {
         let ids: Vec<i64> = rows.iter().map(|(id, _)| *id).collect();
@@ -51,7 +51,7 @@ pub(super) async fn claim(writer: &mut Writer, now: Timestamp, count: usize) -> 
     }
     let left = count.saturating_sub(contacts.len());
     let timed = query_scalar(TIMED).bind(ms(now)).bind(limit(left));
-    contacts.extend(timed.fetch_all(writer.conn()).await? as Vec<i64>);
+    contacts.extend(timed.fetch_all(writer.conn().await?).await? as Vec<i64>);
     Ok(contacts.into_iter().map(ContactId).collect())
 }
 

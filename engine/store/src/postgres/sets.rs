@@ -1,12 +1,12 @@
 //! Sets of rows, as PostgreSQL takes and gives them fastest.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use async_trait::async_trait;
-use dripline_model::{Contact, clock::from_ms, contact::Needs, id::VersionId};
+use dripline_model::{Contact, clock::from_ms, contact::Needs, field::ValueTypes, id::VersionId};
 use sqlx::{query, query_as, query_scalar};
 use ulid::Ulid;
 
@@ -58,10 +58,15 @@ UPDATE contacts SET attributes = t.attributes::jsonb, updated_at = $3
 FROM unnest($1::int8[], $2::text[]) AS t(id, attributes)
 WHERE contacts.id = t.id";
 
-const KNOWN_ATTRIBUTE_NAMES: &str = "SELECT count(*) FROM attribute_names WHERE name = ANY($1::text[])";
+const KNOWN_ATTRIBUTE_TYPES: &str = "
+SELECT count(*) FROM attribute_names AS known JOIN unnest($1::text[], $2::int8[]) AS t(name, types)
+    ON known.name = t.name AND known.types | t.types = known.types";
 
-const ADD_ATTRIBUTE_NAMES: &str = "
-INSERT INTO attribute_names (name) SELECT * FROM unnest($1::text[]) AS t(name) ORDER BY name ON CONFLICT DO NOTHING";
+const ADD_ATTRIBUTE_TYPES: &str = "
+INSERT INTO attribute_names AS known (name, types)
+SELECT * FROM unnest($1::text[], $2::int8[]) AS t(name, types) ORDER BY name
+ON CONFLICT (name) DO UPDATE SET types = known.types | excluded.types
+    WHERE known.types | excluded.types <> known.types";
 
 const PUT_CONSENTS: &str = "
 INSERT INTO consents (contact_id, topic, given, at)
@@ -207,9 +212,10 @@ FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[]) AS t
 ON CONFLICT DO NOTHING RETURNING id, workflow_id, version_id, contact_id, event_id";
 
 pub(super) const MOVE_RUNS: &str = "
-UPDATE runs SET node = t.node, due_at = t.due_at, turn = t.turn, attempts = t.attempts, hops = t.hops
-FROM unnest($1::int8[], $2::int4[], $3::int8[], $4::int4[], $5::int4[], $6::int4[])
-    AS t(id, node, due_at, turn, attempts, hops)
+UPDATE runs SET node = t.node, due_at = t.due_at, turn = t.turn, attempts = t.attempts, hops = t.hops,
+    first_due_at = t.first_due_at
+FROM unnest($1::int8[], $2::int4[], $3::int8[], $4::int4[], $5::int4[], $6::int4[], $7::int8[])
+    AS t(id, node, due_at, turn, attempts, hops, first_due_at)
 WHERE runs.id = t.id";
 
 pub(super) const END_RUNS: &str = "
@@ -229,7 +235,7 @@ impl Writer {
             return Ok(Vec::new());
         }
         let names: Vec<_> = names.iter().map(|name| text(name)).collect();
-        Ok(query_as(sql).bind(names).fetch_all(self.conn()).await?)
+        Ok(query_as(sql).bind(names).fetch_all(self.conn().await?).await?)
     }
 
     /// Finds the ids of what is named, and makes what is missing beside this transaction: it does no harm to be there
@@ -255,14 +261,16 @@ impl Writer {
         if rows.is_empty() {
             return Ok(());
         }
-        self.run(bind_columns!(query(sql), rows, |row| row.0, row.1)).await.map(drop)
+        self.run_behind(bind_columns!(query(sql), rows, |row| row.0, row.1)).await;
+        Ok(())
     }
 
     async fn put_triples(&mut self, sql: &'static str, rows: &[(i64, i64, i64)]) -> Raw<()> {
         if rows.is_empty() {
             return Ok(());
         }
-        self.run(bind_columns!(query(sql), rows, |row| row.0, row.1, row.2)).await.map(drop)
+        self.run_behind(bind_columns!(query(sql), rows, |row| row.0, row.1, row.2)).await;
+        Ok(())
     }
 
     async fn new_ids(&mut self, sql: &'static str, count: usize) -> Raw<Vec<i64>> {
@@ -270,7 +278,7 @@ impl Writer {
             return Ok(Vec::new());
         }
         let count = i64::try_from(count).unwrap_or(i64::MAX);
-        Ok(query_scalar(sql).bind(count).fetch_all(self.conn()).await?)
+        Ok(query_scalar(sql).bind(count).fetch_all(self.conn().await?).await?)
     }
 }
 
@@ -285,8 +293,11 @@ impl Sets for Writer {
     }
 
     async fn version(&mut self, id: VersionId) -> Raw<Arc<Version>> {
+        if let Some(version) = self.shared.versions.known(id) {
+            return Ok(version);
+        }
         let shared = Arc::clone(&self.shared);
-        shared.version(self.conn(), id).await
+        shared.version(self.conn().await?, id).await
     }
 
     async fn contact_ids(&mut self, count: usize) -> Raw<Vec<i64>> {
@@ -302,11 +313,11 @@ impl Sets for Writer {
     }
 
     async fn contacts(&mut self, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>> {
-        contacts::load(self.conn(), ids, needs).await
+        contacts::load(self.conn().await?, ids, needs).await
     }
 
     async fn contact_parts(&mut self, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>> {
-        contacts::load_parts(self.conn(), ids, needs).await
+        contacts::load_parts(self.conn().await?, ids, needs).await
     }
 
     async fn release_emails(&mut self, contacts: &[i64]) -> Raw<()> {
@@ -355,19 +366,22 @@ impl Sets for Writer {
             return Ok(());
         }
         let put = bind_columns!(query(PUT_ATTRIBUTES), rows, |row| row.0, json(&row.1));
-        self.run(put.bind(now_ms)).await.map(drop)
+        self.run_behind(put.bind(now_ms)).await;
+        Ok(())
     }
 
-    async fn add_attribute_names(&mut self, names: BTreeSet<&str>) -> Raw<()> {
-        let names: Vec<_> = names.into_iter().map(text).collect();
+    async fn add_attribute_types(&mut self, types: BTreeMap<&str, ValueTypes>) -> Raw<()> {
+        let (names, types): (Vec<_>, Vec<_>) =
+            types.into_iter().map(|(name, types)| (text(name), i64::from(types.bits()))).unzip();
         if names.is_empty() {
             return Ok(());
         }
         // Nearly always they are known, and beside this transaction for the same reason as words.
         let mut conn = self.shared.readers.acquire().await?;
-        let known: i64 = query_scalar(KNOWN_ATTRIBUTE_NAMES).bind(&names).fetch_one(&mut *conn).await?;
+        let known = query_scalar(KNOWN_ATTRIBUTE_TYPES).bind(&names).bind(&types);
+        let known: i64 = known.fetch_one(&mut *conn).await?;
         if usize::try_from(known).is_ok_and(|known| known < names.len()) {
-            query(ADD_ATTRIBUTE_NAMES).bind(&names).execute(&mut *conn).await?;
+            query(ADD_ATTRIBUTE_TYPES).bind(&names).bind(&types).execute(&mut *conn).await?;
         }
         Ok(())
     }
@@ -377,7 +391,8 @@ impl Sets for Writer {
             return Ok(());
         }
         let put = bind_columns!(query(PUT_CONSENTS), rows, |row| row.0, row.1, row.2);
-        self.run(put.bind(now_ms)).await.map(drop)
+        self.run_behind(put.bind(now_ms)).await;
+        Ok(())
     }
 
     async fn add_tags(&mut self, rows: &[(i64, i64)]) -> Raw<()> {
@@ -389,12 +404,12 @@ impl Sets for Writer {
     }
 
     async fn scores(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64, i64)>> {
-        Ok(query_as(SCORES).bind(contacts).fetch_all(self.conn()).await?)
+        Ok(query_as(SCORES).bind(contacts).fetch_all(self.conn().await?).await?)
     }
 
     async fn standing_entries(&mut self, contacts: &[i64], of: StepScore) -> Raw<Vec<(i64, i64, i64)>> {
         let entries = query_as(STANDING_ENTRIES).bind(contacts);
-        Ok(entries.bind(of.score).bind(of.workflow).bind(of.step).fetch_all(self.conn()).await?)
+        Ok(entries.bind(of.score).bind(of.workflow).bind(of.step).fetch_all(self.conn().await?).await?)
     }
 
     async fn clear_entries(&mut self, entries: &[(i64, i64)], now_ms: i64) -> Raw<()> {
@@ -402,7 +417,8 @@ impl Sets for Writer {
             return Ok(());
         }
         let clear = bind_columns!(query(CLEAR_ENTRIES), entries, |entry| entry.0, entry.1);
-        self.run(clear.bind(now_ms)).await.map(drop)
+        self.run_behind(clear.bind(now_ms)).await;
+        Ok(())
     }
 
     async fn put_scores(&mut self, rows: &[(i64, i64, i64)]) -> Raw<()> {
@@ -427,7 +443,8 @@ impl Sets for Writer {
             entry.of.step,
             entry.is_cleared.then_some(now_ms),
         );
-        self.run(insert.bind(now_ms)).await.map(drop)
+        self.run_behind(insert.bind(now_ms)).await;
+        Ok(())
     }
 
     async fn segments(
@@ -448,7 +465,7 @@ impl Sets for Writer {
     }
 
     async fn memberships(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64)>> {
-        Ok(query_as(MEMBERSHIPS).bind(contacts).fetch_all(self.conn()).await?)
+        Ok(query_as(MEMBERSHIPS).bind(contacts).fetch_all(self.conn().await?).await?)
     }
 
     async fn join(&mut self, rows: &[(i64, i64)], now_ms: i64) -> Raw<()> {
@@ -456,7 +473,8 @@ impl Sets for Writer {
             return Ok(());
         }
         let join = bind_columns!(query(JOIN), rows, |row| row.0, row.1);
-        self.run(join.bind(now_ms)).await.map(drop)
+        self.run_behind(join.bind(now_ms)).await;
+        Ok(())
     }
 
     async fn leave(&mut self, rows: &[(i64, i64)]) -> Raw<()> {
@@ -468,14 +486,16 @@ impl Sets for Writer {
             return Ok(Vec::new());
         }
         let keys: Vec<_> = keys.iter().map(|key| text(key)).collect();
-        Ok(query_scalar(KNOWN_EVENT_KEYS).bind(keys).fetch_all(self.conn()).await?)
+        Ok(query_scalar(KNOWN_EVENT_KEYS).bind(keys).fetch_all(self.conn().await?).await?)
     }
 
     async fn insert_events(&mut self, rows: &[EventFields<'_>]) -> Raw<()> {
         if rows.is_empty() {
             return Ok(());
         }
-        self.wakes_others |= rows.iter().any(|event| event.state == EventState::Pending);
+        let brings_events = rows.iter().any(|event| event.state == EventState::Pending);
+        self.wakes_others |= brings_events;
+        self.brings_events |= brings_events;
         let insert = bind_columns!(
             query(INSERT_EVENTS),
             rows,
@@ -496,15 +516,15 @@ impl Sets for Writer {
     ) -> Raw<Vec<(i64, i64, Option<String>)>> {
         let events = query_as(PAST_EVENTS).bind(contacts).bind(super::writer::key(asked.name));
         let events = events.bind(asked.after_ms).bind(asked.until_ms).bind(asked.with_properties);
-        Ok(events.fetch_all(self.conn()).await?)
+        Ok(events.fetch_all(self.conn().await?).await?)
     }
 
     async fn rules(&mut self) -> Raw<Vec<(i64, String)>> {
-        Ok(query_as(RULES).fetch_all(self.conn()).await?)
+        Ok(query_as(RULES).fetch_all(self.conn().await?).await?)
     }
 
     async fn definitions(&mut self) -> Raw<Vec<(i64, String, String)>> {
-        Ok(query_as(DEFINITIONS).fetch_all(self.conn()).await?)
+        Ok(query_as(DEFINITIONS).fetch_all(self.conn().await?).await?)
     }
 
     async fn put_definition(&mut self, new: &Definition<'_>, now_ms: i64) -> Raw<()> {
@@ -559,7 +579,7 @@ impl Sets for Writer {
 
     async fn insert_team(&mut self, key: &str, name: &str, position: i64, members: &[(i64, i64)]) -> Raw<()> {
         let insert = query_scalar(INSERT_TEAM).bind(text(key).into_owned()).bind(text(name).into_owned());
-        let team: i64 = insert.bind(position).fetch_one(self.conn()).await?;
+        let team: i64 = insert.bind(position).fetch_one(self.conn().await?).await?;
         if members.is_empty() {
             return Ok(());
         }
@@ -594,7 +614,8 @@ impl Sets for Writer {
             row.run,
             row.turn,
         );
-        self.run(insert.bind(now_ms)).await.map(drop)
+        self.run_behind(insert.bind(now_ms)).await;
+        Ok(())
     }
 
     async fn put_owners(&mut self, rows: &[(i64, i64, i64)]) -> Raw<()> {
@@ -620,7 +641,8 @@ impl Sets for Writer {
             row.is_transactional,
             text(row.subject),
         );
-        self.run(queue.bind(now_ms)).await.map(drop)
+        self.run_behind(queue.bind(now_ms)).await;
+        Ok(())
     }
 
     async fn insert_runs(&mut self, rows: &[NewRun], now_ms: i64) -> Raw<Vec<(i64, NewRun)>> {
@@ -656,8 +678,10 @@ impl Sets for Writer {
             small(run.turn),
             small(run.attempts),
             small(run.hops),
+            run.first_due_ms,
         );
-        self.run(moved).await.map(drop)
+        self.run_behind(moved).await;
+        Ok(())
     }
 
     async fn end_runs(&mut self, rows: &[EndedRun]) -> Raw<()> {
@@ -673,7 +697,8 @@ impl Sets for Writer {
             small(run.turn),
             run.ended_ms,
         );
-        self.run(ended).await.map(drop)
+        self.run_behind(ended).await;
+        Ok(())
     }
 
     async fn insert_decisions(&mut self, rows: &[Decision]) -> Raw<()> {
@@ -693,6 +718,7 @@ impl Sets for Writer {
             decision.reason,
             decision.event,
         );
-        self.run(insert).await.map(drop)
+        self.run_behind(insert).await;
+        Ok(())
     }
 }

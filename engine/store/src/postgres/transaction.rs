@@ -14,14 +14,19 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use sqlx::{query, query_as, query_scalar};
 
-use super::{PostgresStore, firings, rows::bind_columns, segments, writer::Writer};
+use super::{
+    PostgresStore, firings,
+    rows::{bind_columns, small},
+    segments,
+    writer::Writer,
+};
 use crate::{
-    AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Membership,
-    NewFiring, Refusal, Result, Scheduling, Timer, Transaction,
+    ActiveRun, AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Mailed,
+    Membership, NewFiring, Refusal, Result, RunMove, Scheduling, ScoreValue, Timer, Transaction,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw, damaged, from_json},
     logic::{
-        self, apply,
+        self, apply, distinct,
         enroll::{self, StandingRun},
         limit, load_contacts, maybe_at, ms,
         pending::Pending,
@@ -40,7 +45,7 @@ SELECT min(at) FROM (
     UNION ALL SELECT min(due_at) FROM segment_timers WHERE NOT repeats
     UNION ALL SELECT min(published_at) FROM segment_rules WHERE NOT done
     UNION ALL SELECT (SELECT min(due_at) FROM runs WHERE workflow_id = workflows.id AND due_at IS NOT NULL)
-        FROM workflows) AS moments";
+        FROM workflows WHERE paused_at IS NULL OR resumed_at IS NOT NULL) AS moments";
 
 const FAILED_RUNS: &str = "
 SELECT id, version_id, contact_id, node::int8, turn::int8
@@ -48,10 +53,38 @@ FROM runs WHERE status = 2 AND ($1::int8 IS NULL OR id = $1) ORDER BY id FOR UPD
 
 /// A contact that is in the workflow again by now stays there once.
 const REVIVE: &str = "
-UPDATE runs SET status = 0, due_at = $2, ended_at = NULL, attempts = 0, hops = 0
+UPDATE runs SET status = 0, due_at = $2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0
 WHERE id = $1 AND NOT EXISTS (
     SELECT 1 FROM runs other
     WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0)";
+
+/// As above, from another step.
+const REVIVE_AT: &str = "
+UPDATE runs SET status = 0, due_at = $2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0, node = $3
+WHERE id = $1 AND NOT EXISTS (
+    SELECT 1 FROM runs other
+    WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0)";
+
+const COMPLETE: &str = "UPDATE runs SET status = 1 WHERE id = $1";
+
+/// Together, so that a run that a batch has moved on meanwhile is neither moved nor said to be.
+const MIGRATE: &str = "
+WITH moved AS (
+    UPDATE runs SET version_id = $4, node = moves.target
+    FROM unnest($1::int8[], $2::int4[], $3::int4[]) AS moves(version, node, target)
+    WHERE runs.due_at IS NOT NULL AND runs.version_id = moves.version AND runs.node = moves.node
+        AND runs.workflow_id = (SELECT workflow_id FROM workflow_versions WHERE id = $4)
+    RETURNING runs.id, runs.contact_id, runs.node, runs.turn)
+INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason)
+SELECT id, $4, contact_id, node, turn, $5, $6, $7 FROM moved";
+
+const DRAIN: &str = "
+WITH ended AS (
+    UPDATE runs SET status = $3, due_at = NULL, ended_at = $4
+    WHERE workflow_id = $1 AND due_at IS NOT NULL AND version_id <> $2
+    RETURNING id, version_id, contact_id, node, turn)
+INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason)
+SELECT id, version_id, contact_id, node, turn, $4, $5, $6 FROM ended";
 
 /// Nobody may start or end a run of the contact meanwhile.
 const LOCK_CONTACT: &str = "SELECT id FROM contacts WHERE id = $1 FOR NO KEY UPDATE";
@@ -78,11 +111,13 @@ pub(super) const HAS_ARRIVALS: &str = "SELECT EXISTS (SELECT 1 FROM events WHERE
 pub(super) const DUE_WORKFLOWS: &str = "
 SELECT id FROM workflows
 WHERE (SELECT min(due_at) FROM runs WHERE workflow_id = workflows.id AND due_at IS NOT NULL) <= $1
+    AND (paused_at IS NULL OR resumed_at IS NOT NULL)
 ORDER BY id";
 
 /// With its contact, so that two runs of one contact never go on side by side.
 pub(super) const CLAIM_RUNS: &str = "
-SELECT r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attempts, r.hops
+SELECT r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attempts, r.hops,
+    coalesce(r.first_due_at, r.due_at)
 FROM runs r JOIN contacts c ON c.id = r.contact_id
 WHERE r.workflow_id = $1 AND r.due_at <= $2 ORDER BY r.due_at, r.contact_id LIMIT $3
 FOR NO KEY UPDATE OF r, c SKIP LOCKED";
@@ -96,6 +131,16 @@ SELECT r.contact_id, r.id, r.status::int8, r.enrolled_at
 FROM unnest($1::int8[]) AS wanted(id) CROSS JOIN LATERAL (
     SELECT contact_id, id, status, enrolled_at FROM runs WHERE contact_id = wanted.id AND workflow_id = $2
     ORDER BY status = 0 DESC, id DESC LIMIT 1) AS r";
+
+pub(super) const ACTIVE_RUNS: &str = "
+SELECT r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attempts, r.hops,
+    coalesce(r.first_due_at, r.due_at), r.due_at, r.enrolled_at
+FROM unnest($1::int8[]) AS wanted(id) JOIN runs r ON r.contact_id = wanted.id AND r.status = 0";
+
+pub(super) const MAILED: &str = "
+SELECT m.contact_id, m.queued_at, m.transactional
+FROM unnest($1::int8[]) AS wanted(id) JOIN messages m ON m.contact_id = wanted.id AND m.queued_at > $2::int8
+WHERE m.status NOT IN (3, 5) ORDER BY m.contact_id, m.queued_at";
 
 /// A cell has one owner at a time, also before it is there.
 const LOCK_STATE: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(1) || $2, 1))";
@@ -148,6 +193,30 @@ impl Scheduling for PostgresStore {
         self.revive(run, now).await.doing("retry failed runs")
     }
 
+    async fn skip_runs(&self, run: Option<RunId>, now: Timestamp) -> Result<u64> {
+        self.skip(run, now).await.doing("skip the steps of failed runs")
+    }
+
+    async fn migrate_runs(
+        &self,
+        to: VersionId,
+        moves: &[RunMove],
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<u64> {
+        self.move_to(to, moves, reason, now).await.doing("move runs to another version")
+    }
+
+    async fn drain_runs(
+        &self,
+        workflow: WorkflowId,
+        current: VersionId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<u64> {
+        self.drain(workflow, current, reason, now).await.doing("end the runs of older versions")
+    }
+
     async fn cancel_run(&self, run: RunId, reason: &str, now: Timestamp) -> Result<bool> {
         self.cancel(run, reason, now).await.doing(format!("cancel run {run}"))
     }
@@ -157,10 +226,11 @@ impl PostgresStore {
     async fn revive(&self, run: Option<RunId>, now: Timestamp) -> Raw<u64> {
         let mut writer = self.writer().await?;
         let failed: Vec<StandingRun> =
-            query_as(FAILED_RUNS).bind(run.map(|run| run.0)).fetch_all(writer.conn()).await?;
+            query_as(FAILED_RUNS).bind(run.map(|run| run.0)).fetch_all(writer.conn().await?).await?;
         let mut decisions = Vec::new();
         for run in failed {
-            let _: Option<i64> = query_scalar(LOCK_CONTACT).bind(run.2).fetch_optional(writer.conn()).await?;
+            let _: Option<i64> =
+                query_scalar(LOCK_CONTACT).bind(run.2).fetch_optional(writer.conn().await?).await?;
             if writer.run(query(REVIVE).bind(run.0).bind(ms(now))).await? > 0 {
                 decisions.push(enroll::by_hand(run, DecisionKind::Retrying, None));
             }
@@ -174,10 +244,70 @@ impl PostgresStore {
         Ok(revived)
     }
 
+    async fn skip(&self, run: Option<RunId>, now: Timestamp) -> Raw<u64> {
+        let mut writer = self.writer().await?;
+        let failed: Vec<StandingRun> =
+            query_as(FAILED_RUNS).bind(run.map(|run| run.0)).fetch_all(writer.conn().await?).await?;
+        let mut decisions = Vec::new();
+        for run in failed {
+            let _: Option<i64> =
+                query_scalar(LOCK_CONTACT).bind(run.2).fetch_optional(writer.conn().await?).await?;
+            let below = writer.version(VersionId(run.1)).await?.below(run.3);
+            let on = match below {
+                Some(below) => query(REVIVE_AT).bind(run.0).bind(ms(now)).bind(small(below.into())),
+                None => query(COMPLETE).bind(run.0),
+            };
+            if writer.run(on).await? > 0 {
+                decisions.push(enroll::by_hand(run, DecisionKind::Skipped, Some(enroll::SKIPPED)));
+            }
+        }
+        let skipped = decisions.len() as u64;
+        writer.wakes_others = skipped > 0;
+        let mut pending = Pending::default();
+        pending.decide(&mut writer, decisions, now).await?;
+        pending.flush(&mut writer).await?;
+        writer.commit().await?;
+        Ok(skipped)
+    }
+
+    async fn move_to(&self, to: VersionId, moves: &[RunMove], reason: &str, now: Timestamp) -> Raw<u64> {
+        let mut writer = self.writer().await?;
+        writer.intern(vec![reason]).await?;
+        let reason = writer.word(reason)?;
+        let migrate = bind_columns!(
+            query(MIGRATE),
+            moves,
+            |one| one.from.0,
+            small(one.node.into()),
+            small(one.to.into()),
+        );
+        let kind = small(DecisionKind::Moved.code());
+        let moved = writer.run(migrate.bind(to.0).bind(ms(now)).bind(kind).bind(reason)).await?;
+        writer.commit().await?;
+        Ok(moved)
+    }
+
+    async fn drain(
+        &self,
+        workflow: WorkflowId,
+        current: VersionId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Raw<u64> {
+        let mut writer = self.writer().await?;
+        writer.intern(vec![reason]).await?;
+        let reason = writer.word(reason)?;
+        let drain = query(DRAIN).bind(workflow.0).bind(current.0).bind(small(RunStatus::Cancelled.code()));
+        let drain = drain.bind(ms(now)).bind(small(DecisionKind::Cancelled.code())).bind(reason);
+        let ended = writer.run(drain).await?;
+        writer.commit().await?;
+        Ok(ended)
+    }
+
     async fn cancel(&self, run: RunId, reason: &str, now: Timestamp) -> Raw<bool> {
         let mut writer = self.writer().await?;
         let active: Option<StandingRun> =
-            query_as(ACTIVE_RUN).bind(run.0).fetch_optional(writer.conn()).await?;
+            query_as(ACTIVE_RUN).bind(run.0).fetch_optional(writer.conn().await?).await?;
         let Some(active) = active else { return Ok(false) };
         let cancelled = RunStatus::Cancelled.code();
         writer.run(query(CANCEL).bind(run.0).bind(cancelled).bind(ms(now))).await?;
@@ -213,7 +343,7 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn has_arrivals(&mut self, now: Timestamp) -> Result<bool> {
-        query_scalar(HAS_ARRIVALS).bind(ms(now)).fetch_one(self.writer.conn()).await.doing("look for events")
+        self.arrivals(now).await.doing("look for events")
     }
 
     async fn due_workflows(&mut self, now: Timestamp) -> Result<Vec<WorkflowId>> {
@@ -231,9 +361,7 @@ impl Transaction for PostgresTransaction {
 
     async fn lock_contacts(&mut self, ids: &[ContactId]) -> Result<()> {
         let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-        let locked: sqlx::Result<Vec<i64>> =
-            query_scalar(LOCK_CONTACTS).bind(ids).fetch_all(self.writer.conn()).await;
-        locked.map(drop).doing("lock contacts")
+        self.lock(ids).await.doing("lock contacts")
     }
 
     async fn load_contacts(
@@ -242,12 +370,16 @@ impl Transaction for PostgresTransaction {
         needs: &Needs,
         now: Timestamp,
     ) -> Result<Vec<Contact>> {
-        load_contacts(&mut self.writer, ids, needs, now).await.doing("load contacts")
+        let contacts = load_contacts(&mut self.writer, ids, needs, now).await.doing("load contacts")?;
+        self.pending.know(&contacts, needs);
+        Ok(contacts)
     }
 
     async fn load_parts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>> {
         let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-        self.writer.contact_parts(&ids, needs).await.doing("load contacts")
+        let contacts = self.writer.contact_parts(&ids, needs).await.doing("load contacts")?;
+        self.pending.know(&contacts, needs);
+        Ok(contacts)
     }
 
     async fn latest_runs(
@@ -258,13 +390,22 @@ impl Transaction for PostgresTransaction {
         self.latest(workflow, contacts).await.doing("load the latest runs")
     }
 
+    async fn active_runs(&mut self, contacts: &[ContactId]) -> Result<Vec<ActiveRun>> {
+        self.active(contacts).await.doing("load the runs of contacts")
+    }
+
+    async fn mailed(&mut self, contacts: &[ContactId], since: Timestamp) -> Result<Vec<Mailed>> {
+        self.mailed_since(contacts, since).await.doing("load what contacts were mailed")
+    }
+
     async fn contacts_after(
         &mut self,
         segment: Option<&str>,
         after: ContactId,
         limit: usize,
     ) -> Result<Vec<ContactId>> {
-        firings::contacts_after(self.writer.conn(), segment, after, limit).await.doing("list contacts")
+        let conn = self.writer.conn().await.doing("list contacts")?;
+        firings::contacts_after(conn, segment, after, limit).await.doing("list contacts")
     }
 
     async fn enroll(&mut self, enrolments: &[Enrolment], now: Timestamp) -> Result<()> {
@@ -286,16 +427,18 @@ impl Transaction for PostgresTransaction {
         self.writer.run(put).await.map(drop).doing(format!("write the state of `{plugin}`"))
     }
 
-    async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<()> {
+    async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<Vec<ScoreValue>> {
         apply::apply(&mut self.writer, &mut self.pending, turns, now).await.doing("apply a batch's effects")
     }
 
     async fn open_firings(&mut self) -> Result<Vec<Firing>> {
-        firings::open(self.writer.conn()).await.doing("read the open firings")
+        let conn = self.writer.conn().await.doing("read the open firings")?;
+        firings::open(conn).await.doing("read the open firings")
     }
 
     async fn firing(&mut self, firing: FiringId) -> Result<Option<Firing>> {
-        firings::take(self.writer.conn(), firing).await.doing("read a firing")
+        let conn = self.writer.conn().await.doing("read a firing")?;
+        firings::take(conn, firing).await.doing("read a firing")
     }
 
     async fn advance_firing(&mut self, firing: FiringId, progress: &FiringProgress) -> Result<()> {
@@ -303,7 +446,8 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn has_segment_work(&mut self, now: Timestamp) -> Result<bool> {
-        segments::has_work(self.writer.conn(), now).await.doing("look for changed contacts")
+        let has_work = async { segments::has_work(self.writer.conn().await?, now).await };
+        has_work.await.doing("look for changed contacts")
     }
 
     async fn claim_changed(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ContactId>> {
@@ -311,7 +455,8 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn unfinished_rules(&mut self) -> Result<Option<ContactId>> {
-        segments::unfinished(self.writer.conn()).await.doing("look for new segments")
+        let unfinished = async { segments::unfinished(self.writer.conn().await?).await };
+        unfinished.await.doing("look for new segments")
     }
 
     async fn advance_rules(&mut self, from: ContactId, to: ContactId, done: bool) -> Result<()> {
@@ -328,17 +473,40 @@ impl Transaction for PostgresTransaction {
         settled.doing("change segments")
     }
 
+    fn is_wanted(&self) -> bool {
+        self.writer.others_wait()
+    }
+
     async fn commit(mut self: Box<Self>) -> Result<()> {
         self.pending.flush(&mut self.writer).await.doing("move runs on")?;
         self.writer.commit().await.doing("commit a batch")
     }
 }
 
+type RunRow = (i64, i64, i64, i64, i32, i32, i32, i32, i64);
+
+fn claimed((run, contact, workflow, version, node, turn, attempts, hops, due): RunRow) -> Raw<ClaimedRun> {
+    Ok(ClaimedRun {
+        run: RunId(run),
+        contact: ContactId(contact),
+        workflow: WorkflowId(workflow),
+        version: VersionId(version),
+        node: u32::try_from(node).map_err(|error| damaged("run's node", error))?,
+        turn: turn.into(),
+        attempts: attempts.into(),
+        hops: hops.into(),
+        due: from_ms(due),
+    })
+}
+
 impl PostgresTransaction {
     async fn claim_arrived(&mut self, now: Timestamp, count: usize) -> Raw<Vec<ClaimedEvent>> {
         type Row = (i64, i64, String, i64, Option<String>);
-        let rows: Vec<Row> =
-            query_as(CLAIM_EVENTS).bind(ms(now)).bind(limit(count)).fetch_all(self.writer.conn()).await?;
+        let rows: Vec<Row> = query_as(CLAIM_EVENTS)
+            .bind(ms(now))
+            .bind(limit(count))
+            .fetch_all(self.writer.conn().await?)
+            .await?;
         let mut events = Vec::with_capacity(rows.len());
         for (id, contact, name, at, properties) in rows {
             let (id, contact) = (EventId(id), ContactId(contact));
@@ -353,9 +521,19 @@ impl PostgresTransaction {
         Ok(events)
     }
 
+    async fn lock(&mut self, contacts: Vec<i64>) -> Raw<()> {
+        query(LOCK_CONTACTS).bind(contacts).execute(self.writer.conn().await?).await?;
+        Ok(())
+    }
+
+    async fn arrivals(&mut self, now: Timestamp) -> Raw<bool> {
+        Ok(query_scalar(HAS_ARRIVALS).bind(ms(now)).fetch_one(self.writer.conn().await?).await?)
+    }
+
     async fn due(&mut self, now: Timestamp) -> Raw<Vec<WorkflowId>> {
         self.pending.flush_runs(&mut self.writer).await?;
-        let ids: Vec<i64> = query_scalar(DUE_WORKFLOWS).bind(ms(now)).fetch_all(self.writer.conn()).await?;
+        let ids: Vec<i64> =
+            query_scalar(DUE_WORKFLOWS).bind(ms(now)).fetch_all(self.writer.conn().await?).await?;
         Ok(ids.into_iter().map(WorkflowId).collect())
     }
 
@@ -366,25 +544,37 @@ impl PostgresTransaction {
         count: usize,
     ) -> Raw<Vec<ClaimedRun>> {
         self.pending.flush_runs(&mut self.writer).await?;
-        type Row = (i64, i64, i64, i64, i32, i32, i32, i32);
         let claim = query_as(CLAIM_RUNS).bind(workflow.0).bind(ms(now)).bind(limit(count));
-        let rows: Vec<Row> = claim.fetch_all(self.writer.conn()).await?;
-        let mut runs = Vec::with_capacity(rows.len());
-        for (run, contact, workflow, version, node, turn, attempts, hops) in rows {
-            runs.push(ClaimedRun {
-                run: RunId(run),
-                contact: ContactId(contact),
-                workflow: WorkflowId(workflow),
-                version: VersionId(version),
-                node: u32::try_from(node).map_err(|error| damaged("run's node", error))?,
-                turn: turn.into(),
-                attempts: attempts.into(),
-                hops: hops.into(),
-            });
-        }
+        let rows: Vec<RunRow> = claim.fetch_all(self.writer.conn().await?).await?;
+        let mut runs = rows.into_iter().map(claimed).collect::<Raw<Vec<_>>>()?;
         // The longest due are the ones chosen; contact order is what makes the rest of the batch fast.
         runs.sort_unstable_by_key(|run| (run.contact, run.run));
         Ok(runs)
+    }
+
+    async fn active(&mut self, contacts: &[ContactId]) -> Raw<Vec<ActiveRun>> {
+        self.pending.flush_runs(&mut self.writer).await?;
+        type Row = (i64, i64, i64, i64, i32, i32, i32, i32, i64, i64, i64);
+        let find = query_as(ACTIVE_RUNS).bind(distinct(contacts));
+        let rows: Vec<Row> = find.fetch_all(self.writer.conn().await?).await?;
+        let active = rows.into_iter().map(
+            |(run, contact, workflow, version, node, turn, attempts, hops, due, at, began)| {
+                let run = claimed((run, contact, workflow, version, node, turn, attempts, hops, due))?;
+                Ok(ActiveRun { run, due_at: from_ms(at), enrolled_at: from_ms(began) })
+            },
+        );
+        active.collect()
+    }
+
+    async fn mailed_since(&mut self, contacts: &[ContactId], since: Timestamp) -> Raw<Vec<Mailed>> {
+        let find = query_as(MAILED).bind(distinct(contacts)).bind(ms(since));
+        let rows: Vec<(i64, i64, bool)> = find.fetch_all(self.writer.conn().await?).await?;
+        let mailed = rows.into_iter().map(|(contact, at, transactional)| Mailed {
+            contact: ContactId(contact),
+            at: from_ms(at),
+            transactional,
+        });
+        Ok(mailed.collect())
     }
 
     async fn latest(
@@ -395,7 +585,7 @@ impl PostgresTransaction {
         self.pending.flush_runs(&mut self.writer).await?;
         let ids: Vec<i64> = contacts.iter().map(|contact| contact.0).collect();
         let rows: Vec<(i64, i64, i64, i64)> =
-            query_as(LATEST_RUNS).bind(ids).bind(workflow.0).fetch_all(self.writer.conn()).await?;
+            query_as(LATEST_RUNS).bind(ids).bind(workflow.0).fetch_all(self.writer.conn().await?).await?;
         rows.into_iter()
             .map(|(contact, run, status, enrolled_at)| {
                 let status = run_status(status)?;
@@ -406,8 +596,12 @@ impl PostgresTransaction {
     }
 
     async fn cell(&mut self, plugin: &str, key: &str) -> Raw<Option<Vec<u8>>> {
-        query(LOCK_STATE).bind(plugin.to_owned()).bind(key.to_owned()).execute(self.writer.conn()).await?;
+        query(LOCK_STATE)
+            .bind(plugin.to_owned())
+            .bind(key.to_owned())
+            .execute(self.writer.conn().await?)
+            .await?;
         let cell = query_scalar(STATE).bind(plugin.to_owned()).bind(key.to_owned());
-        Ok(cell.fetch_optional(self.writer.conn()).await?)
+        Ok(cell.fetch_optional(self.writer.conn().await?).await?)
     }
 }

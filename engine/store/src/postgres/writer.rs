@@ -12,8 +12,12 @@ use sqlx::{
     query_as,
 };
 
-use super::{Shared, changes::CHANNEL, rows::text};
-use crate::{backend::Commit, error::Raw, words::Words};
+use super::{
+    Shared,
+    changes::{CHANNEL, EVENTS},
+    rows::text,
+};
+use crate::{backend::Commit, behind::Behind, error::Raw, words::Words};
 
 const FIND_WORDS: &str = "
 SELECT t.place, w.id FROM unnest($1::text[]) WITH ORDINALITY AS t(key, place) JOIN words w ON w.key = t.key";
@@ -22,7 +26,7 @@ const INSERT_WORDS: &str = "
 INSERT INTO words (key, word) SELECT * FROM unnest($1::text[], $2::text[]) AS t(key, word) ORDER BY key
 ON CONFLICT (key) DO NOTHING";
 
-const NOTIFY: &str = "SELECT pg_notify($1, '')";
+const NOTIFY: &str = "SELECT pg_notify($1, $2)";
 
 /// Words up to this many bytes are their own keys; an index takes no more than 2,700.
 const LONGEST_KEY: usize = 1_000;
@@ -30,12 +34,16 @@ const LONGEST_KEY: usize = 1_000;
 /// A write transaction. Dropped without [`Commit::commit`], it is rolled back.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    tx: sqlx::Transaction<'static, Postgres>,
+    tx: Behind<sqlx::Transaction<'static, Postgres>>,
     pub(super) shared: Arc<Shared>,
     pub(super) words: Words,
     wrote: bool,
     /// Whether something was written that other processes wait for.
     pub(super) wakes_others: bool,
+    /// Whether live events are among it.
+    pub(super) brings_events: bool,
+    /// How often events had come when it began.
+    arrivals: u64,
 }
 
 impl Writer {
@@ -43,22 +51,38 @@ impl Writer {
     pub(super) async fn begin(shared: &Arc<Shared>) -> Raw<Self> {
         let tx = shared.writers.begin().await?;
         Ok(Self {
-            tx,
+            tx: Behind::new(tx),
             shared: Arc::clone(shared),
             words: Words::default(),
             wrote: false,
             wakes_others: false,
+            brings_events: false,
+            arrivals: shared.changes.arrivals(),
         })
     }
 
-    /// The connection, to read.
-    pub(super) fn conn(&mut self) -> &mut PgConnection {
-        &mut self.tx
+    /// Whether events have come since it began.
+    pub(super) fn others_wait(&self) -> bool {
+        self.shared.changes.arrivals() != self.arrivals
+    }
+
+    /// The connection, to read: everything is written by then.
+    pub(super) async fn conn(&mut self) -> Raw<&mut PgConnection> {
+        Ok(&mut *self.tx.here().await?)
+    }
+
+    /// Writes what this transaction hardly reads: it goes on behind.
+    pub(super) async fn run_behind(&mut self, statement: Query<'static, Postgres, PgArguments>) {
+        self.tx
+            .write(Box::new(move |tx| {
+                Box::pin(async move { Ok(statement.execute(&mut **tx).await?.rows_affected()) })
+            }))
+            .await;
     }
 
     /// Writes; answers how many rows changed.
     pub(super) async fn run(&mut self, statement: Query<'_, Postgres, PgArguments>) -> Raw<u64> {
-        let changed = statement.execute(&mut *self.tx).await?.rows_affected();
+        let changed = statement.execute(self.conn().await?).await?.rows_affected();
         self.wrote |= changed > 0;
         Ok(changed)
     }
@@ -71,7 +95,7 @@ impl Writer {
     where
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        let changed = statement.fetch_all(&mut *self.tx).await?;
+        let changed = statement.fetch_all(self.conn().await?).await?;
         self.wrote |= !changed.is_empty();
         Ok(changed)
     }
@@ -113,13 +137,18 @@ pub(super) fn key(word: &str) -> String {
 impl Commit for Writer {
     async fn commit(mut self) -> Raw<()> {
         if self.wakes_others {
-            query(NOTIFY).bind(CHANNEL).execute(&mut *self.tx).await?;
+            let what = if self.brings_events { EVENTS } else { "" };
+            query(NOTIFY).bind(CHANNEL).bind(what).execute(self.conn().await?).await?;
         }
         dripline_model::crash::point("store.commit.before");
-        self.tx.commit().await?;
+        let (tx, changed) = self.tx.into_inner().await?;
+        tx.commit().await?;
         dripline_model::crash::point("store.commit.after");
         self.shared.dictionary.remember(self.words);
-        if self.wrote {
+        if self.wrote || changed > 0 {
+            if self.brings_events {
+                self.shared.changes.arrived();
+            }
             self.shared.changes.bump();
         }
         Ok(())

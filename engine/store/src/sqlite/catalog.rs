@@ -15,11 +15,11 @@ use sqlx::{FromRow, SqliteConnection, query, query_as, query_scalar};
 
 use super::SqliteStore;
 use crate::{
-    Catalog, NewVersion, Published, Result, StoredProgram,
+    Catalog, NewVersion, Pause, Published, Result, StoredProgram,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw, damaged, from_json, to_json},
     logic::{
-        ms,
+        maybe_at, ms,
         teams::{self, TeamRow},
     },
 };
@@ -109,6 +109,28 @@ impl VersionRow {
     }
 }
 
+const PAUSE: &str = "
+UPDATE workflows SET paused_at = ?2, resumed_at = NULL
+WHERE id = ?1 AND (paused_at IS NULL OR resumed_at IS NOT NULL)";
+
+const PAUSED_SINCE: &str =
+    "SELECT paused_at FROM workflows WHERE id = ?1 AND paused_at IS NOT NULL AND resumed_at IS NULL";
+
+const RESUME: &str = "UPDATE workflows SET resumed_at = ?2 WHERE id = ?1";
+
+/// What fell due during a pause keeps its distances.
+const SPREAD: &str = "
+UPDATE runs SET first_due_at = coalesce(first_due_at, due_at), due_at = due_at + ?3 - ?2
+WHERE workflow_id = ?1 AND due_at >= ?2 AND due_at < ?3";
+
+const PAUSES: &str =
+    "SELECT id, paused_at, resumed_at FROM workflows WHERE paused_at IS NOT NULL ORDER BY id";
+
+/// Of the few versions that there are, the text is enough to guess by.
+const ANY_GOALS: &str = "
+SELECT EXISTS (
+    SELECT 1 FROM workflow_versions WHERE program LIKE '%\"goals\":[%' OR program LIKE '%\"exits\":[%')";
+
 #[async_trait]
 impl Catalog for SqliteStore {
     async fn put_teams(&self, reps: &[Representative], teams: &[Team]) -> Result<()> {
@@ -139,6 +161,31 @@ impl Catalog for SqliteStore {
         self.load_current_programs().await.doing("load the workflows")
     }
 
+    async fn pause(&self, workflow: WorkflowId, now: Timestamp) -> Result<bool> {
+        self.put_pause(workflow, now).await.doing(format!("pause workflow {workflow}"))
+    }
+
+    async fn resume(&self, workflow: WorkflowId, spread: bool, now: Timestamp) -> Result<bool> {
+        self.end_pause(workflow, spread, now).await.doing(format!("resume workflow {workflow}"))
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>> {
+        let rows: sqlx::Result<Vec<(i64, i64, Option<i64>)>> =
+            query_as(PAUSES).fetch_all(&self.shared.readers).await;
+        let pauses =
+            rows.doing("list the pauses of workflows")?.into_iter().map(|(workflow, from, until)| Pause {
+                workflow: WorkflowId(workflow),
+                from: from_ms(from),
+                until: maybe_at(until),
+            });
+        Ok(pauses.collect())
+    }
+
+    async fn any_goals(&self) -> Result<bool> {
+        let found = query_scalar(ANY_GOALS).fetch_one(&self.shared.readers).await;
+        found.doing("look for workflows with goals")
+    }
+
     async fn revision(&self) -> Result<i64> {
         let revision = query_scalar(REVISION).fetch_one(&self.shared.readers).await;
         revision.doing("read the catalog's revision")
@@ -156,9 +203,37 @@ impl Catalog for SqliteStore {
 }
 
 impl SqliteStore {
+    async fn put_pause(&self, workflow: WorkflowId, now: Timestamp) -> Raw<bool> {
+        let mut writer = self.writer().await?;
+        let is_new = writer.run(query(PAUSE).bind(workflow.0).bind(ms(now))).await? > 0;
+        if is_new {
+            writer.run(query(NEXT_REVISION)).await?;
+        }
+        writer.commit().await?;
+        Ok(is_new)
+    }
+
+    async fn end_pause(&self, workflow: WorkflowId, spread: bool, now: Timestamp) -> Raw<bool> {
+        let mut writer = self.writer().await?;
+        let since: Option<i64> =
+            query_scalar(PAUSED_SINCE).bind(workflow.0).fetch_optional(writer.conn().await?).await?;
+        let Some(since) = since else { return Ok(false) };
+        if spread {
+            writer.run(query(SPREAD).bind(workflow.0).bind(since).bind(ms(now))).await?;
+        }
+        writer.run(query(RESUME).bind(workflow.0).bind(ms(now))).await?;
+        writer.run(query(NEXT_REVISION)).await?;
+        writer.commit().await?;
+        Ok(true)
+    }
+}
+
+impl SqliteStore {
     async fn replace_teams(&self, reps: &[Representative], teams: &[Team]) -> Raw<()> {
         let mut writer = self.writer().await?;
-        if representatives(writer.conn()).await? == reps && all_teams(writer.conn()).await? == teams {
+        if representatives(writer.conn().await?).await? == reps
+            && all_teams(writer.conn().await?).await? == teams
+        {
             return Ok(());
         }
         writer.run(query(NEXT_REVISION)).await?;
@@ -179,9 +254,10 @@ impl SqliteStore {
         let digest = new.program.digest();
         // Brought back, it counts as published anew, so that no schedule makes up for the time in between.
         let appears = writer.run(query(PUT_WORKFLOW).bind(&new.program.name).bind(ms(now))).await? > 0;
-        let workflow: i64 = query_scalar(WORKFLOW).bind(&new.program.name).fetch_one(writer.conn()).await?;
+        let workflow: i64 =
+            query_scalar(WORKFLOW).bind(&new.program.name).fetch_one(writer.conn().await?).await?;
         let current: Option<(i64, i64, String)> =
-            query_as(CURRENT).bind(workflow).fetch_optional(writer.conn()).await?;
+            query_as(CURRENT).bind(workflow).fetch_optional(writer.conn().await?).await?;
         if let Some((id, number, current)) = &current
             && current == digest.as_str()
             && !appears
@@ -205,7 +281,7 @@ impl SqliteStore {
             .bind(to_json("program", new.program)?)
             .bind(new.source)
             .bind(ms(now))
-            .fetch_one(writer.conn())
+            .fetch_one(writer.conn().await?)
             .await?;
         writer.run(query(NEXT_REVISION)).await?;
         writer.commit().await?;
@@ -214,7 +290,7 @@ impl SqliteStore {
 
     async fn retire(&self, names: &BTreeSet<&str>, now: Timestamp) -> Raw<Vec<String>> {
         let mut writer = self.writer().await?;
-        let mut workflows: Vec<(i64, String)> = query_as(IN_USE).fetch_all(writer.conn()).await?;
+        let mut workflows: Vec<(i64, String)> = query_as(IN_USE).fetch_all(writer.conn().await?).await?;
         workflows.retain(|(_, name)| !names.contains(name.as_str()));
         for (id, _) in &workflows {
             writer.run(query(RETIRE).bind(*id).bind(ms(now))).await?;

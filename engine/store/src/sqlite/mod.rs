@@ -37,13 +37,15 @@ use dripline_model::{
     filter::{Filter, Narrowing},
     id::{ContactId, VersionId},
 };
+use notify::RecommendedWatcher;
 use sqlx::{SqliteConnection, SqlitePool, migrate::Migrator, query_as, sqlite::SqliteSynchronous};
 use tempfile::TempDir;
 
-use self::{changes::Changes, reader::Reader, writer::Writer};
+use self::{reader::Reader, writer::Writer};
 use crate::{
     Migrated, Result,
     backend::Backend,
+    changes::Changes,
     error::{Doing as _, Raw},
     versions::{Version, VersionRow, Versions},
     words::Dictionary,
@@ -70,7 +72,9 @@ struct Shared {
     path: PathBuf,
     writer: SqlitePool,
     readers: SqlitePool,
-    changes: Changes,
+    changes: Arc<Changes>,
+    /// Watches for as long as it lives.
+    _watcher: Option<RecommendedWatcher>,
     dictionary: Dictionary,
     versions: Versions,
     /// Goes with the store, if there is one.
@@ -121,11 +125,13 @@ impl SqliteStore {
         let connections = open::open(path, synchronous, migrations)
             .await
             .doing(format!("open the store `{}`", path.display()))?;
+        let changes = Changes::new();
         let shared = Shared {
             path: path.to_owned(),
             writer: connections.writer,
             readers: connections.readers,
-            changes: Changes::watching(path),
+            _watcher: changes::watch(path, Arc::clone(&changes)),
+            changes,
             dictionary: Dictionary::default(),
             versions: Versions::default(),
             _directory: directory,
@@ -161,6 +167,7 @@ impl Backend for SqliteStore {
     }
 
     async fn importer(&self) -> Raw<Writer> {
+        let _waiting = self.shared.changes.importer();
         self.writer().await
     }
 }

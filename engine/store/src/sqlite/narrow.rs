@@ -203,8 +203,8 @@ impl SqliteStore {
     pub(super) async fn index_by(&self, rules: &[Narrowing]) -> Raw<()> {
         let mut writer = self.writer().await?;
         let there: BTreeSet<String> =
-            query_scalar(INDEXES).fetch_all(writer.conn()).await?.into_iter().collect();
-        let mut columns = Words::of(writer.conn()).await?.columns;
+            query_scalar(INDEXES).fetch_all(writer.conn().await?).await?.into_iter().collect();
+        let mut columns = Words::of(writer.conn().await?).await?.columns;
         let mut wanted = BTreeSet::new();
         let mut counts_events = false;
         for rule in rules {

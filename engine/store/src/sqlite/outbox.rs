@@ -144,7 +144,7 @@ impl SqliteStore {
         }
         let mut writer = self.writer().await?;
         let rows: Vec<DueRow> =
-            query_as(DUE).bind(ms(now)).bind(limit(count)).fetch_all(writer.conn()).await?;
+            query_as(DUE).bind(ms(now)).bind(limit(count)).fetch_all(writer.conn().await?).await?;
         let ids = json_ids(rows.iter().map(|row| &row.id));
         writer.run(query(CLAIM).bind(ids).bind(ms(until)).bind(claimant.as_str())).await?;
         writer.commit().await?;

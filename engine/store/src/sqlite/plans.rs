@@ -60,12 +60,14 @@ const STATEMENTS: &[&str] = &[
     statements::STANDING_ENTRIES,
     statements::SCORES,
     statements::MEMBERSHIPS,
+    transaction::ACTIVE_RUNS,
     transaction::CLAIM_EVENTS,
     transaction::CLAIM_RUNS,
     transaction::DUE_WORKFLOWS,
     transaction::FINISH_EVENTS,
     transaction::HAS_ARRIVALS,
     transaction::LATEST_RUNS,
+    transaction::MAILED,
     transaction::NEXT_DUE,
 ];
 

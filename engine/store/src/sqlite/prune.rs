@@ -73,12 +73,13 @@ WHERE m.queued_at < ?1 AND m.status IN (2, 3, 5)";
 #[async_trait]
 impl Prune for Writer {
     async fn place(&mut self, what: Prunable) -> Raw<Place> {
-        let place: Option<Place> = query_as(PLACE).bind(code(what)).fetch_optional(self.conn()).await?;
+        let place: Option<Place> =
+            query_as(PLACE).bind(code(what)).fetch_optional(self.conn().await?).await?;
         Ok(place.unwrap_or(Place::START))
     }
 
     async fn put_place(&mut self, what: Prunable, place: Place) -> Raw<()> {
-        query(PUT_PLACE).bind(code(what)).bind(place.at).bind(place.id).execute(self.conn()).await?;
+        query(PUT_PLACE).bind(code(what)).bind(place.at).bind(place.id).execute(self.conn().await?).await?;
         Ok(())
     }
 
@@ -91,7 +92,7 @@ impl Prune for Writer {
             Prunable::MailBodies => MAIL_BODIES,
         };
         let old = query_as(sql).bind(from.at).bind(from.id).bind(before).bind(limit);
-        Ok(old.fetch_all(self.conn()).await?)
+        Ok(old.fetch_all(self.conn().await?).await?)
     }
 
     async fn delete(&mut self, what: Prunable, rows: &[&OldRow]) -> Raw<u64> {
@@ -103,7 +104,7 @@ impl Prune for Writer {
             Prunable::MailBodies => DELETE_MAIL_BODIES,
         };
         let ids = json_ids(rows.iter().map(|row| &row.id));
-        Ok(query(sql).bind(ids).execute(self.conn()).await?.rows_affected())
+        Ok(query(sql).bind(ids).execute(self.conn().await?).await?.rows_affected())
     }
 }
 

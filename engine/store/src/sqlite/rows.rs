@@ -34,16 +34,18 @@ impl RowsSql {
     /// Binds the values of every row, in the order of the row's `?`.
     pub(super) fn over<T>(&self, rows: impl IntoIterator<Item = T>, bind: impl Fn(&mut Binds, T)) -> Chunks {
         let mut rows: Vec<T> = rows.into_iter().collect();
+        let count = rows.len();
+        let places = self.row.bytes().filter(|byte| *byte == b'?').count();
         let mut chunks = Vec::new();
         let mut rest = rows.drain(..);
         for size in CHUNKS {
             while rest.len() >= size {
-                let mut binds = Binds::default();
+                let mut binds = Binds::with_places(size * places);
                 rest.by_ref().take(size).for_each(|row| bind(&mut binds, row));
                 chunks.push((self.sql(size), binds));
             }
         }
-        Chunks(chunks)
+        Chunks { statements: chunks, rows: count }
     }
 
     /// The statement for this many rows.
@@ -56,13 +58,21 @@ impl RowsSql {
 
 /// Statements with their values, ready to go.
 #[derive(Debug)]
-pub(super) struct Chunks(Vec<(String, Binds)>);
+pub(super) struct Chunks {
+    statements: Vec<(String, Binds)>,
+    rows: usize,
+}
 
 impl Chunks {
+    /// How many rows they have.
+    pub(super) fn len(&self) -> usize {
+        self.rows
+    }
+
     /// Runs them; answers how many rows changed.
     pub(super) async fn execute(self, conn: &mut SqliteConnection) -> Raw<u64> {
         let mut changed = 0;
-        for (sql, binds) in self.0 {
+        for (sql, binds) in self.statements {
             let arguments = binds.checked(&sql)?;
             // Put together from constants; every value is bound.
             changed += query_with(AssertSqlSafe(sql), arguments).execute(&mut *conn).await?.rows_affected();
@@ -76,7 +86,7 @@ impl Chunks {
         R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
         let mut rows = Vec::new();
-        for (sql, binds) in self.0 {
+        for (sql, binds) in self.statements {
             let arguments = binds.checked(&sql)?;
             // As above.
             rows.extend(query_as_with::<_, R, _>(AssertSqlSafe(sql), arguments).fetch_all(&mut *conn).await?);
@@ -93,6 +103,12 @@ pub(super) struct Binds {
 }
 
 impl Binds {
+    fn with_places(places: usize) -> Self {
+        let mut arguments = SqliteArguments::default();
+        arguments.reserve(places, 0);
+        Self { arguments, failed: None }
+    }
+
     /// Adds the next value.
     pub(super) fn add<'t>(&mut self, value: impl Encode<'t, Sqlite> + Type<Sqlite>) -> &mut Self {
         if let Err(error) = self.arguments.add(value) {

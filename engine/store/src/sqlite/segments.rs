@@ -45,7 +45,7 @@ pub(super) async fn has_work(conn: &mut SqliteConnection, now: Timestamp) -> Raw
 /// Up to `count` contacts that have changed, or whose time has come.
 pub(super) async fn claim(writer: &mut Writer, now: Timestamp, count: usize) -> Raw<Vec<ContactId>> {
     let rows: Vec<(i64, i64)> =
-        json_rows(writer.conn(), query_scalar(CHANGED).bind(ms(now)).bind(limit(count))).await?;
+        json_rows(writer.conn().await?, query_scalar(CHANGED).bind(ms(now)).bind(limit(count))).await?;
     let mut contacts: BTreeSet<i64> = rows.iter().map(|(_, contact)| *contact).collect();
     if !rows.is_empty() {
         let ids = json_ids(rows.iter().map(|(id, _)| id));
@@ -53,7 +53,7 @@ pub(super) async fn claim(writer: &mut Writer, now: Timestamp, count: usize) -> 
     }
     let left = count.saturating_sub(contacts.len());
     let timed: Vec<i64> =
-        json_rows(writer.conn(), query_scalar(TIMED).bind(ms(now)).bind(limit(left))).await?;
+        json_rows(writer.conn().await?, query_scalar(TIMED).bind(ms(now)).bind(limit(left))).await?;
     contacts.extend(timed);
     Ok(contacts.into_iter().map(ContactId).collect())
 }

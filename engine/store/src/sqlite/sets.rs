@@ -1,12 +1,12 @@
 //! Sets of rows, as SQLite takes and gives them fastest.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use async_trait::async_trait;
-use dripline_model::{Contact, clock::from_ms, contact::Needs, id::VersionId};
+use dripline_model::{Contact, clock::from_ms, contact::Needs, field::ValueTypes, id::VersionId};
 use serde_json::value::RawValue;
 use sqlx::{query, query_as, query_scalar};
 use ulid::Ulid;
@@ -15,7 +15,7 @@ use super::{
     contacts,
     rows::{RowsSql, json_ids, json_rows},
     statements::{
-        ADD_ATTRIBUTE_NAMES, ADD_REPRESENTATIVES, ADD_TAGS, BY_EMAIL, BY_EXTERNAL_ID, CLEAR_ENTRIES,
+        ADD_ATTRIBUTE_TYPES, ADD_REPRESENTATIVES, ADD_TAGS, BY_EMAIL, BY_EXTERNAL_ID, CLEAR_ENTRIES,
         CLEAR_TIMERS, CREATE_SEGMENTS, DEACTIVATE, DEFINITIONS, DELETE_TEAMS, DROP_DEFINITION, END_RUNS,
         FIND_REPRESENTATIVES, FIND_SEGMENTS, INSERT_ASSIGNMENTS, INSERT_CONTACTS, INSERT_DECISIONS,
         INSERT_ENTRIES, INSERT_EVENTS, INSERT_MEMBERS, INSERT_RUNS, INSERT_TEAM, JOIN, KNOWN_EVENT_KEYS,
@@ -41,7 +41,7 @@ impl Writer {
         let rows = sql.over(rows, |binds, (first, second)| {
             binds.add(*first).add(*second);
         });
-        self.put(rows).await.map(drop)
+        self.put_behind(rows).await
     }
 
     /// Writes rows of three numbers.
@@ -49,7 +49,7 @@ impl Writer {
         let rows = sql.over(rows, |binds, (first, second, third)| {
             binds.add(*first).add(*second).add(*third);
         });
-        self.put(rows).await.map(drop)
+        self.put_behind(rows).await
     }
 
     /// Finds the ids of what is named.
@@ -57,7 +57,7 @@ impl Writer {
         let find = sql.over(names, |binds, name| {
             binds.add(name);
         });
-        find.fetch(self.conn()).await
+        find.fetch(self.conn().await?).await
     }
 
     /// The ids that follow the last one, which `last` selects: nobody else writes meanwhile.
@@ -65,7 +65,7 @@ impl Writer {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let last: i64 = query_scalar(last).fetch_one(self.conn()).await?;
+        let last: i64 = query_scalar(last).fetch_one(self.conn().await?).await?;
         Ok((last + 1..).take(count).collect())
     }
 }
@@ -81,8 +81,11 @@ impl Sets for Writer {
     }
 
     async fn version(&mut self, id: VersionId) -> Raw<Arc<Version>> {
+        if let Some(version) = self.shared.versions.known(id) {
+            return Ok(version);
+        }
         let shared = Arc::clone(&self.shared);
-        shared.version(self.conn(), id).await
+        shared.version(self.conn().await?, id).await
     }
 
     async fn contact_ids(&mut self, count: usize) -> Raw<Vec<i64>> {
@@ -98,11 +101,11 @@ impl Sets for Writer {
     }
 
     async fn contacts(&mut self, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>> {
-        contacts::load(self.conn(), ids, needs).await
+        contacts::load(self.conn().await?, ids, needs).await
     }
 
     async fn contact_parts(&mut self, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>> {
-        contacts::load_parts(self.conn(), ids, needs).await
+        contacts::load_parts(self.conn().await?, ids, needs).await
     }
 
     async fn release_emails(&mut self, contacts: &[i64]) -> Raw<()> {
@@ -118,7 +121,7 @@ impl Sets for Writer {
             binds.add(row.external_id).add(row.email).add(row.attributes.as_str());
             binds.add(row.created_ms).add(now_ms);
         });
-        self.put(insert).await.map(drop)
+        self.put_behind(insert).await
     }
 
     async fn update_contacts(&mut self, rows: &[ContactFields<'_>], now_ms: i64) -> Raw<()> {
@@ -133,14 +136,14 @@ impl Sets for Writer {
         let put = PUT_ATTRIBUTES.over(rows, |binds, (id, attributes)| {
             binds.add(*id).add(attributes.as_str()).add(now_ms);
         });
-        self.put(put).await.map(drop)
+        self.put_behind(put).await
     }
 
-    async fn add_attribute_names(&mut self, names: BTreeSet<&str>) -> Raw<()> {
-        let names = ADD_ATTRIBUTE_NAMES.over(names, |binds, name| {
-            binds.add(name);
+    async fn add_attribute_types(&mut self, types: BTreeMap<&str, ValueTypes>) -> Raw<()> {
+        let types = ADD_ATTRIBUTE_TYPES.over(types, |binds, (name, types)| {
+            binds.add(name).add(i64::from(types.bits()));
         });
-        self.put(names).await.map(drop)
+        self.put(types).await.map(drop)
     }
 
     async fn put_consents(&mut self, rows: &[(i64, i64, bool)], now_ms: i64) -> Raw<()> {
@@ -159,12 +162,12 @@ impl Sets for Writer {
     }
 
     async fn scores(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64, i64)>> {
-        json_rows(self.conn(), query_scalar(SCORES).bind(json_ids(contacts))).await
+        json_rows(self.conn().await?, query_scalar(SCORES).bind(json_ids(contacts))).await
     }
 
     async fn standing_entries(&mut self, contacts: &[i64], of: StepScore) -> Raw<Vec<(i64, i64, i64)>> {
         let entries = query_scalar(STANDING_ENTRIES).bind(json_ids(contacts));
-        json_rows(self.conn(), entries.bind(of.score).bind(of.workflow).bind(of.step)).await
+        json_rows(self.conn().await?, entries.bind(of.score).bind(of.workflow).bind(of.step)).await
     }
 
     async fn clear_entries(&mut self, entries: &[(i64, i64)], now_ms: i64) -> Raw<()> {
@@ -185,7 +188,7 @@ impl Sets for Writer {
             binds.add(entry.because).add(now_ms).add(entry.run).add(entry.turn);
             binds.add(entry.of.workflow).add(entry.of.step).add(entry.is_cleared.then_some(now_ms));
         });
-        self.put(entries).await.map(drop)
+        self.put_behind(entries).await
     }
 
     async fn segments(
@@ -204,14 +207,14 @@ impl Sets for Writer {
     }
 
     async fn memberships(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64)>> {
-        json_rows(self.conn(), query_scalar(MEMBERSHIPS).bind(json_ids(contacts))).await
+        json_rows(self.conn().await?, query_scalar(MEMBERSHIPS).bind(json_ids(contacts))).await
     }
 
     async fn join(&mut self, rows: &[(i64, i64)], now_ms: i64) -> Raw<()> {
         let join = JOIN.over(rows, |binds, (contact, segment)| {
             binds.add(*contact).add(*segment).add(now_ms);
         });
-        self.put(join).await.map(drop)
+        self.put_behind(join).await
     }
 
     async fn leave(&mut self, rows: &[(i64, i64)]) -> Raw<()> {
@@ -222,7 +225,7 @@ impl Sets for Writer {
         let keys = KNOWN_EVENT_KEYS.over(keys, |binds, key| {
             binds.add(*key);
         });
-        let known: Vec<(String,)> = keys.fetch(self.conn()).await?;
+        let known: Vec<(String,)> = keys.fetch(self.conn().await?).await?;
         Ok(known.into_iter().map(|(key,)| key).collect())
     }
 
@@ -231,7 +234,7 @@ impl Sets for Writer {
             binds.add(event.key).add(event.contact).add(event.name).add(event.at_ms);
             binds.add(event.state as i64).add(event.properties.as_deref());
         });
-        self.put(insert).await.map(drop)
+        self.put_behind(insert).await
     }
 
     async fn past_events(
@@ -241,7 +244,7 @@ impl Sets for Writer {
     ) -> Raw<Vec<(i64, i64, Option<String>)>> {
         let events = query_scalar(PAST_EVENTS).bind(json_ids(contacts)).bind(asked.name.to_owned());
         let events = events.bind(asked.after_ms).bind(asked.until_ms).bind(asked.with_properties);
-        let rows: Vec<(i64, i64, Option<Box<RawValue>>)> = json_rows(self.conn(), events).await?;
+        let rows: Vec<(i64, i64, Option<Box<RawValue>>)> = json_rows(self.conn().await?, events).await?;
         Ok(rows
             .into_iter()
             .map(|(contact, at, properties)| (contact, at, properties.map(|json| json.get().to_owned())))
@@ -249,11 +252,11 @@ impl Sets for Writer {
     }
 
     async fn rules(&mut self) -> Raw<Vec<(i64, String)>> {
-        Ok(query_as(RULES).fetch_all(self.conn()).await?)
+        Ok(query_as(RULES).fetch_all(self.conn().await?).await?)
     }
 
     async fn definitions(&mut self) -> Raw<Vec<(i64, String, String)>> {
-        Ok(query_as(DEFINITIONS).fetch_all(self.conn()).await?)
+        Ok(query_as(DEFINITIONS).fetch_all(self.conn().await?).await?)
     }
 
     async fn put_definition(&mut self, new: &Definition<'_>, now_ms: i64) -> Raw<()> {
@@ -297,7 +300,7 @@ impl Sets for Writer {
         let put = PUT_REPRESENTATIVES.over((0_i64..).zip(rows), |binds, (position, (key, name, email))| {
             binds.add(*key).add(*name).add(*email).add(position);
         });
-        self.put(put).await.map(drop)
+        self.put_behind(put).await
     }
 
     async fn insert_team(&mut self, key: &str, name: &str, position: i64, members: &[(i64, i64)]) -> Raw<()> {
@@ -305,7 +308,7 @@ impl Sets for Writer {
             .bind(key.to_owned())
             .bind(name.to_owned())
             .bind(position)
-            .fetch_one(self.conn())
+            .fetch_one(self.conn().await?)
             .await?;
         let members = INSERT_MEMBERS.over((0_i64..).zip(members), |binds, (position, (rep, weight))| {
             binds.add(team).add(position).add(*rep).add(*weight);
@@ -330,7 +333,7 @@ impl Sets for Writer {
             binds.add(row.id).add(row.contact).add(row.rep).add(row.team).add(row.because);
             binds.add(now_ms).add(row.run).add(row.turn);
         });
-        self.put(assignments).await.map(drop)
+        self.put_behind(assignments).await
     }
 
     async fn put_owners(&mut self, rows: &[(i64, i64, i64)]) -> Raw<()> {
@@ -343,7 +346,7 @@ impl Sets for Writer {
             binds.add(row.node).add(row.template).add(row.topic).add(i64::from(row.is_transactional));
             binds.add(now_ms).add(row.subject);
         });
-        self.put(queue).await.map(drop)
+        self.put_behind(queue).await
     }
 
     async fn insert_runs(&mut self, rows: &[NewRun], now_ms: i64) -> Raw<Vec<(i64, NewRun)>> {
@@ -361,15 +364,16 @@ impl Sets for Writer {
     async fn move_runs(&mut self, rows: &[MovedRun]) -> Raw<()> {
         let moved = MOVE_RUNS.over(rows, |binds, run| {
             binds.add(run.run).add(run.node).add(run.due_ms).add(run.turn).add(run.attempts).add(run.hops);
+            binds.add(run.first_due_ms);
         });
-        self.put(moved).await.map(drop)
+        self.put_behind(moved).await
     }
 
     async fn end_runs(&mut self, rows: &[EndedRun]) -> Raw<()> {
         let ended = END_RUNS.over(rows, |binds, run| {
             binds.add(run.run).add(run.node).add(run.status).add(run.turn).add(run.ended_ms);
         });
-        self.put(ended).await.map(drop)
+        self.put_behind(ended).await
     }
 
     async fn insert_decisions(&mut self, rows: &[Decision]) -> Raw<()> {
@@ -378,6 +382,6 @@ impl Sets for Writer {
             binds.add(decision.turn).add(decision.at_ms).add(decision.kind).add(decision.reason);
             binds.add(decision.event);
         });
-        self.put(insert).await.map(drop)
+        self.put_behind(insert).await
     }
 }

@@ -42,8 +42,12 @@ pub(super) const PUT_ATTRIBUTES: RowsSql = RowsSql {
         FROM new WHERE contacts.id = new.id",
 };
 
-pub(super) const ADD_ATTRIBUTE_NAMES: RowsSql =
-    RowsSql { head: "INSERT OR IGNORE INTO attribute_names (name) VALUES", row: "(?)", tail: "" };
+pub(super) const ADD_ATTRIBUTE_TYPES: RowsSql = RowsSql {
+    head: "INSERT INTO attribute_names (name, types) VALUES",
+    row: "(?, ?)",
+    tail: "ON CONFLICT (name) DO UPDATE SET types = types | excluded.types
+        WHERE types | excluded.types <> types",
+};
 
 pub(super) const PUT_CONSENTS: RowsSql = RowsSql {
     head: "INSERT INTO consents (contact_id, topic, given, at) VALUES",
@@ -219,10 +223,10 @@ pub(super) const INSERT_RUNS: RowsSql = RowsSql {
 
 /// No `status` among what is set: that would write three more indexes.
 pub(super) const MOVE_RUNS: RowsSql = RowsSql {
-    head: "WITH moved(id, node, due_at, turn, attempts, hops) AS (VALUES",
-    row: "(?, ?, ?, ?, ?, ?)",
+    head: "WITH moved(id, node, due_at, turn, attempts, hops, first_due_at) AS (VALUES",
+    row: "(?, ?, ?, ?, ?, ?, ?)",
     tail: ") UPDATE runs SET node = moved.node, due_at = moved.due_at, turn = moved.turn,
-        attempts = moved.attempts, hops = moved.hops
+        attempts = moved.attempts, hops = moved.hops, first_due_at = moved.first_due_at
         FROM moved WHERE runs.id = moved.id",
 };
 

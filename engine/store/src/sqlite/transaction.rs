@@ -21,12 +21,12 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Membership,
-    NewFiring, Refusal, Result, Scheduling, Timer, Transaction,
+    ActiveRun, AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Mailed,
+    Membership, NewFiring, Refusal, Result, RunMove, Scheduling, ScoreValue, Timer, Transaction,
     backend::{Backend as _, Commit as _},
-    error::{Doing as _, Raw},
+    error::{Doing as _, Raw, to_json},
     logic::{
-        self, apply,
+        self, apply, distinct,
         enroll::{self, StandingRun},
         limit, load_contacts, maybe_at, ms,
         pending::Pending,
@@ -45,7 +45,7 @@ SELECT min(at) FROM (
     UNION ALL SELECT min(due_at) FROM segment_timers WHERE repeats = 0
     UNION ALL SELECT min(published_at) FROM segment_rules INDEXED BY segment_rules_new WHERE done = 0
     UNION ALL SELECT (SELECT min(due_at) FROM runs WHERE workflow_id = workflows.id AND due_at IS NOT NULL)
-        FROM workflows)";
+        FROM workflows WHERE paused_at IS NULL OR resumed_at IS NOT NULL)";
 
 const FAILED_RUNS: &str = "
 SELECT json_group_array(json_array(id, version_id, contact_id, node, turn))
@@ -53,8 +53,42 @@ FROM runs WHERE status = 2 AND (?1 IS NULL OR id = ?1)";
 
 /// A contact that is in the workflow again by now stays there once.
 const REVIVE: &str = "
-UPDATE OR IGNORE runs SET status = 0, due_at = ?2, ended_at = NULL, attempts = 0, hops = 0
+UPDATE OR IGNORE runs SET status = 0, due_at = ?2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0
 WHERE id = ?1";
+
+/// As above, from another step.
+const REVIVE_AT: &str = "
+UPDATE OR IGNORE runs SET status = 0, due_at = ?2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0,
+    node = ?3
+WHERE id = ?1";
+
+const COMPLETE: &str = "UPDATE runs SET status = 1 WHERE id = ?1";
+
+/// The moves, once: version, node, where to.
+const MIGRATED: &str = "
+WITH moves (version, node, target) AS MATERIALIZED (
+    SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))
+INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason)
+SELECT r.id, ?2, r.contact_id, moves.target, r.turn, ?3, ?4, ?5
+FROM runs r JOIN moves ON moves.version = r.version_id AND moves.node = r.node
+WHERE r.due_at IS NOT NULL AND r.workflow_id = (SELECT workflow_id FROM workflow_versions WHERE id = ?2)";
+
+const MIGRATE: &str = "
+WITH moves (version, node, target) AS MATERIALIZED (
+    SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))
+UPDATE runs SET version_id = ?2, node = moves.target
+FROM moves
+WHERE runs.due_at IS NOT NULL AND runs.version_id = moves.version AND runs.node = moves.node
+    AND runs.workflow_id = (SELECT workflow_id FROM workflow_versions WHERE id = ?2)";
+
+const DRAINED: &str = "
+INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason)
+SELECT id, version_id, contact_id, node, turn, ?3, ?4, ?5
+FROM runs WHERE workflow_id = ?1 AND due_at IS NOT NULL AND version_id <> ?2";
+
+const DRAIN: &str = "
+UPDATE runs SET status = ?4, due_at = NULL, ended_at = ?3
+WHERE workflow_id = ?1 AND due_at IS NOT NULL AND version_id <> ?2";
 
 const ACTIVE_RUN: &str =
     "SELECT id, version_id, contact_id, node, turn FROM runs WHERE id = ?1 AND status = 0";
@@ -76,17 +110,28 @@ pub(super) const HAS_ARRIVALS: &str = "SELECT EXISTS (SELECT 1 FROM events WHERE
 pub(super) const DUE_WORKFLOWS: &str = "
 SELECT id FROM workflows
 WHERE (SELECT min(due_at) FROM runs WHERE workflow_id = workflows.id AND due_at IS NOT NULL) <= ?1
+    AND (paused_at IS NULL OR resumed_at IS NOT NULL)
 ORDER BY id";
 
 pub(super) const CLAIM_RUNS: &str = "
-SELECT json_group_array(json_array(id, contact_id, workflow_id, version_id, node, turn, attempts, hops)) FROM (
-    SELECT id, contact_id, workflow_id, version_id, node, turn, attempts, hops
+SELECT json_group_array(json_array(id, contact_id, workflow_id, version_id, node, turn, attempts, hops, due)) FROM (
+    SELECT id, contact_id, workflow_id, version_id, node, turn, attempts, hops, coalesce(first_due_at, due_at) AS due
     FROM runs WHERE workflow_id = ?1 AND due_at <= ?2 ORDER BY due_at, contact_id LIMIT ?3)";
 
 pub(super) const LATEST_RUNS: &str = "
 SELECT json_group_array(json_array(r.contact_id, r.id, r.status, r.enrolled_at))
 FROM json_each(?1) wanted CROSS JOIN runs r ON r.id = (
     SELECT id FROM runs WHERE contact_id = wanted.value AND workflow_id = ?2 ORDER BY status = 0 DESC, id DESC LIMIT 1)";
+
+pub(super) const ACTIVE_RUNS: &str = "
+SELECT json_group_array(json_array(json_array(r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn,
+    r.attempts, r.hops, coalesce(r.first_due_at, r.due_at)), r.due_at, r.enrolled_at))
+FROM json_each(?1) wanted CROSS JOIN runs r ON r.contact_id = wanted.value AND r.status = 0";
+
+pub(super) const MAILED: &str = "
+SELECT json_group_array(json_array(m.contact_id, m.queued_at, m.transactional) ORDER BY m.contact_id, m.queued_at)
+FROM json_each(?1) wanted CROSS JOIN messages m ON m.contact_id = wanted.value AND m.queued_at > ?2
+WHERE m.status NOT IN (3, 5)";
 
 const STATE: &str = "SELECT value FROM plugin_state WHERE plugin = ?1 AND key = ?2";
 
@@ -136,6 +181,30 @@ impl Scheduling for SqliteStore {
         self.revive(run, now).await.doing("retry failed runs")
     }
 
+    async fn skip_runs(&self, run: Option<RunId>, now: Timestamp) -> Result<u64> {
+        self.skip(run, now).await.doing("skip the steps of failed runs")
+    }
+
+    async fn migrate_runs(
+        &self,
+        to: VersionId,
+        moves: &[RunMove],
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<u64> {
+        self.move_to(to, moves, reason, now).await.doing("move runs to another version")
+    }
+
+    async fn drain_runs(
+        &self,
+        workflow: WorkflowId,
+        current: VersionId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<u64> {
+        self.drain(workflow, current, reason, now).await.doing("end the runs of older versions")
+    }
+
     async fn cancel_run(&self, run: RunId, reason: &str, now: Timestamp) -> Result<bool> {
         self.cancel(run, reason, now).await.doing(format!("cancel run {run}"))
     }
@@ -145,7 +214,7 @@ impl SqliteStore {
     async fn revive(&self, run: Option<RunId>, now: Timestamp) -> Raw<u64> {
         let mut writer = self.writer().await?;
         let failed: Vec<StandingRun> =
-            json_rows(writer.conn(), query_scalar(FAILED_RUNS).bind(run.map(|run| run.0))).await?;
+            json_rows(writer.conn().await?, query_scalar(FAILED_RUNS).bind(run.map(|run| run.0))).await?;
         let mut decisions = Vec::new();
         for run in failed {
             if writer.run(query(REVIVE).bind(run.0).bind(ms(now))).await? > 0 {
@@ -160,10 +229,64 @@ impl SqliteStore {
         Ok(revived)
     }
 
+    async fn skip(&self, run: Option<RunId>, now: Timestamp) -> Raw<u64> {
+        let mut writer = self.writer().await?;
+        let failed: Vec<StandingRun> =
+            json_rows(writer.conn().await?, query_scalar(FAILED_RUNS).bind(run.map(|run| run.0))).await?;
+        let mut decisions = Vec::new();
+        for run in failed {
+            let below = writer.version(VersionId(run.1)).await?.below(run.3);
+            let on = match below {
+                Some(below) => query(REVIVE_AT).bind(run.0).bind(ms(now)).bind(i64::from(below)),
+                None => query(COMPLETE).bind(run.0),
+            };
+            if writer.run(on).await? > 0 {
+                decisions.push(enroll::by_hand(run, DecisionKind::Skipped, Some(enroll::SKIPPED)));
+            }
+        }
+        let skipped = decisions.len() as u64;
+        let mut pending = Pending::default();
+        pending.decide(&mut writer, decisions, now).await?;
+        pending.flush(&mut writer).await?;
+        writer.commit().await?;
+        Ok(skipped)
+    }
+
+    async fn move_to(&self, to: VersionId, moves: &[RunMove], reason: &str, now: Timestamp) -> Raw<u64> {
+        let mut writer = self.writer().await?;
+        let moves: Vec<(i64, u32, u32)> = moves.iter().map(|one| (one.from.0, one.node, one.to)).collect();
+        let moves = to_json("moves", &moves)?;
+        writer.intern(vec![reason]).await?;
+        let reason = writer.word(reason)?;
+        let kind = DecisionKind::Moved.code();
+        let decide = query(MIGRATED).bind(moves.clone()).bind(to.0).bind(ms(now)).bind(kind).bind(reason);
+        writer.run(decide).await?;
+        let moved = writer.run(query(MIGRATE).bind(moves).bind(to.0)).await?;
+        writer.commit().await?;
+        Ok(moved)
+    }
+
+    async fn drain(
+        &self,
+        workflow: WorkflowId,
+        current: VersionId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Raw<u64> {
+        let mut writer = self.writer().await?;
+        writer.intern(vec![reason]).await?;
+        let reason = writer.word(reason)?;
+        let whose = |sql| query(sql).bind(workflow.0).bind(current.0).bind(ms(now));
+        writer.run(whose(DRAINED).bind(DecisionKind::Cancelled.code()).bind(reason)).await?;
+        let ended = writer.run(whose(DRAIN).bind(RunStatus::Cancelled.code())).await?;
+        writer.commit().await?;
+        Ok(ended)
+    }
+
     async fn cancel(&self, run: RunId, reason: &str, now: Timestamp) -> Raw<bool> {
         let mut writer = self.writer().await?;
         let active: Option<StandingRun> =
-            query_as(ACTIVE_RUN).bind(run.0).fetch_optional(writer.conn()).await?;
+            query_as(ACTIVE_RUN).bind(run.0).fetch_optional(writer.conn().await?).await?;
         let Some(active) = active else { return Ok(false) };
         let cancelled = RunStatus::Cancelled.code();
         writer.run(query(CANCEL).bind(run.0).bind(cancelled).bind(ms(now))).await?;
@@ -195,7 +318,7 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn has_arrivals(&mut self, now: Timestamp) -> Result<bool> {
-        query_scalar(HAS_ARRIVALS).bind(ms(now)).fetch_one(self.writer.conn()).await.doing("look for events")
+        self.arrivals(now).await.doing("look for events")
     }
 
     async fn due_workflows(&mut self, now: Timestamp) -> Result<Vec<WorkflowId>> {
@@ -222,12 +345,16 @@ impl Transaction for SqliteTransaction {
         needs: &Needs,
         now: Timestamp,
     ) -> Result<Vec<Contact>> {
-        load_contacts(&mut self.writer, ids, needs, now).await.doing("load contacts")
+        let contacts = load_contacts(&mut self.writer, ids, needs, now).await.doing("load contacts")?;
+        self.pending.know(&contacts, needs);
+        Ok(contacts)
     }
 
     async fn load_parts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>> {
         let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-        self.writer.contact_parts(&ids, needs).await.doing("load contacts")
+        let contacts = self.writer.contact_parts(&ids, needs).await.doing("load contacts")?;
+        self.pending.know(&contacts, needs);
+        Ok(contacts)
     }
 
     async fn latest_runs(
@@ -238,13 +365,21 @@ impl Transaction for SqliteTransaction {
         self.latest(workflow, contacts).await.doing("load the latest runs")
     }
 
+    async fn active_runs(&mut self, contacts: &[ContactId]) -> Result<Vec<ActiveRun>> {
+        self.active(contacts).await.doing("load the runs of contacts")
+    }
+
+    async fn mailed(&mut self, contacts: &[ContactId], since: Timestamp) -> Result<Vec<Mailed>> {
+        self.mailed_since(contacts, since).await.doing("load what contacts were mailed")
+    }
+
     async fn contacts_after(
         &mut self,
         segment: Option<&str>,
         after: ContactId,
         limit: usize,
     ) -> Result<Vec<ContactId>> {
-        let conn = self.writer.conn();
+        let conn = self.writer.conn().await.doing("list contacts")?;
         let contacts = match segment {
             Some(segment) => firings::members_after(conn, segment, after, limit).await,
             None => contacts::after(conn, after, limit).await,
@@ -263,8 +398,7 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn state(&mut self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>> {
-        let cell = query_scalar(STATE).bind(plugin).bind(key).fetch_optional(self.writer.conn()).await;
-        cell.doing(format!("read the state of `{plugin}`"))
+        self.cell(plugin, key).await.doing(format!("read the state of `{plugin}`"))
     }
 
     async fn put_state(&mut self, plugin: &str, key: &str, value: &[u8]) -> Result<()> {
@@ -272,16 +406,18 @@ impl Transaction for SqliteTransaction {
         self.writer.run(put).await.map(drop).doing(format!("write the state of `{plugin}`"))
     }
 
-    async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<()> {
+    async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<Vec<ScoreValue>> {
         apply::apply(&mut self.writer, &mut self.pending, turns, now).await.doing("apply a batch's effects")
     }
 
     async fn open_firings(&mut self) -> Result<Vec<Firing>> {
-        firings::open(self.writer.conn()).await.doing("read the open firings")
+        let conn = self.writer.conn().await.doing("read the open firings")?;
+        firings::open(conn).await.doing("read the open firings")
     }
 
     async fn firing(&mut self, firing: FiringId) -> Result<Option<Firing>> {
-        firings::one(self.writer.conn(), firing).await.doing("read a firing")
+        let conn = self.writer.conn().await.doing("read a firing")?;
+        firings::one(conn, firing).await.doing("read a firing")
     }
 
     async fn advance_firing(&mut self, firing: FiringId, progress: &FiringProgress) -> Result<()> {
@@ -289,7 +425,8 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn has_segment_work(&mut self, now: Timestamp) -> Result<bool> {
-        segments::has_work(self.writer.conn(), now).await.doing("look for changed contacts")
+        let has_work = async { segments::has_work(self.writer.conn().await?, now).await };
+        has_work.await.doing("look for changed contacts")
     }
 
     async fn claim_changed(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ContactId>> {
@@ -297,7 +434,8 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn unfinished_rules(&mut self) -> Result<Option<ContactId>> {
-        segments::unfinished(self.writer.conn()).await.doing("look for new segments")
+        let unfinished = async { segments::unfinished(self.writer.conn().await?).await };
+        unfinished.await.doing("look for new segments")
     }
 
     async fn advance_rules(&mut self, from: ContactId, to: ContactId, done: bool) -> Result<()> {
@@ -314,19 +452,37 @@ impl Transaction for SqliteTransaction {
         settled.doing("change segments")
     }
 
+    fn is_wanted(&self) -> bool {
+        self.writer.shared.changes.has_importers()
+    }
+
     async fn commit(mut self: Box<Self>) -> Result<()> {
         self.pending.flush(&mut self.writer).await.doing("move runs on")?;
         self.writer.commit().await.doing("commit a batch")
     }
 }
 
-type RunTuple = (i64, i64, i64, i64, u32, i64, i64, i64);
+type RunTuple = (i64, i64, i64, i64, u32, i64, i64, i64, i64);
 type EventTuple = (i64, i64, String, i64, Option<Map<String, Value>>);
+
+fn claimed((run, contact, workflow, version, node, turn, attempts, hops, due): RunTuple) -> ClaimedRun {
+    ClaimedRun {
+        run: RunId(run),
+        contact: ContactId(contact),
+        workflow: WorkflowId(workflow),
+        version: VersionId(version),
+        node,
+        turn,
+        attempts,
+        hops,
+        due: from_ms(due),
+    }
+}
 
 impl SqliteTransaction {
     async fn events(&mut self, now: Timestamp, count: usize) -> Raw<Vec<ClaimedEvent>> {
         let query = query_scalar(CLAIM_EVENTS).bind(ms(now)).bind(limit(count));
-        let rows: Vec<EventTuple> = json_rows(self.writer.conn(), query).await?;
+        let rows: Vec<EventTuple> = json_rows(self.writer.conn().await?, query).await?;
         Ok(rows
             .into_iter()
             .map(|(id, contact, name, at, properties)| ClaimedEvent {
@@ -337,32 +493,53 @@ impl SqliteTransaction {
             .collect())
     }
 
+    async fn arrivals(&mut self, now: Timestamp) -> Raw<bool> {
+        Ok(query_scalar(HAS_ARRIVALS).bind(ms(now)).fetch_one(self.writer.conn().await?).await?)
+    }
+
+    async fn cell(&mut self, plugin: &str, key: &str) -> Raw<Option<Vec<u8>>> {
+        let cell = query_scalar(STATE).bind(plugin).bind(key);
+        Ok(cell.fetch_optional(self.writer.conn().await?).await?)
+    }
+
     async fn due(&mut self, now: Timestamp) -> Raw<Vec<WorkflowId>> {
         self.pending.flush_runs(&mut self.writer).await?;
-        let ids: Vec<i64> = query_scalar(DUE_WORKFLOWS).bind(ms(now)).fetch_all(self.writer.conn()).await?;
+        let ids: Vec<i64> =
+            query_scalar(DUE_WORKFLOWS).bind(ms(now)).fetch_all(self.writer.conn().await?).await?;
         Ok(ids.into_iter().map(WorkflowId).collect())
     }
 
     async fn runs(&mut self, workflow: WorkflowId, now: Timestamp, count: usize) -> Raw<Vec<ClaimedRun>> {
         self.pending.flush_runs(&mut self.writer).await?;
         let query = query_scalar(CLAIM_RUNS).bind(workflow.0).bind(ms(now)).bind(limit(count));
-        let rows: Vec<RunTuple> = json_rows(self.writer.conn(), query).await?;
-        let mut runs: Vec<ClaimedRun> = rows
-            .into_iter()
-            .map(|(run, contact, workflow, version, node, turn, attempts, hops)| ClaimedRun {
-                run: RunId(run),
-                contact: ContactId(contact),
-                workflow: WorkflowId(workflow),
-                version: VersionId(version),
-                node,
-                turn,
-                attempts,
-                hops,
-            })
-            .collect();
+        let rows: Vec<RunTuple> = json_rows(self.writer.conn().await?, query).await?;
+        let mut runs: Vec<ClaimedRun> = rows.into_iter().map(claimed).collect();
         // The longest due are the ones chosen; contact order is what makes the rest of the batch fast.
         runs.sort_unstable_by_key(|run| (run.contact, run.run));
         Ok(runs)
+    }
+
+    async fn active(&mut self, contacts: &[ContactId]) -> Raw<Vec<ActiveRun>> {
+        self.pending.flush_runs(&mut self.writer).await?;
+        let query = query_scalar(ACTIVE_RUNS).bind(json_ids(distinct(contacts).iter()));
+        let rows: Vec<(RunTuple, i64, i64)> = json_rows(self.writer.conn().await?, query).await?;
+        let active = rows.into_iter().map(|(run, due_at, enrolled_at)| ActiveRun {
+            run: claimed(run),
+            due_at: from_ms(due_at),
+            enrolled_at: from_ms(enrolled_at),
+        });
+        Ok(active.collect())
+    }
+
+    async fn mailed_since(&mut self, contacts: &[ContactId], since: Timestamp) -> Raw<Vec<Mailed>> {
+        let query = query_scalar(MAILED).bind(json_ids(distinct(contacts).iter())).bind(ms(since));
+        let rows: Vec<(i64, i64, i64)> = json_rows(self.writer.conn().await?, query).await?;
+        let mailed = rows.into_iter().map(|(contact, at, transactional)| Mailed {
+            contact: ContactId(contact),
+            at: from_ms(at),
+            transactional: transactional != 0,
+        });
+        Ok(mailed.collect())
     }
 
     async fn latest(
@@ -373,7 +550,7 @@ impl SqliteTransaction {
         self.pending.flush_runs(&mut self.writer).await?;
         let ids = json_ids(contacts.iter().map(|contact| &contact.0));
         let query = query_scalar(LATEST_RUNS).bind(ids).bind(workflow.0);
-        let rows: Vec<(i64, i64, i64, i64)> = json_rows(self.writer.conn(), query).await?;
+        let rows: Vec<(i64, i64, i64, i64)> = json_rows(self.writer.conn().await?, query).await?;
         rows.into_iter()
             .map(|(contact, run, status, enrolled_at)| {
                 let status = run_status(status)?;

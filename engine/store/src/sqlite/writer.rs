@@ -14,7 +14,10 @@ use super::{
     Shared, open,
     rows::{Chunks, RowsSql},
 };
-use crate::{backend::Commit, error::Raw, words::Words};
+use crate::{backend::Commit, behind::Behind, error::Raw, words::Words};
+
+/// So few rows are written sooner than handed over.
+const FEW: usize = 16;
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
 
@@ -32,7 +35,7 @@ const INSERT_WORDS: RowsSql =
 /// A write transaction. Dropped without [`Writer::commit`], it is rolled back.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    tx: sqlx::Transaction<'static, Sqlite>,
+    tx: Behind<sqlx::Transaction<'static, Sqlite>>,
     pub(super) shared: Arc<Shared>,
     pub(super) words: Words,
     wrote: bool,
@@ -47,17 +50,17 @@ impl Writer {
             // Behind another writer of this process, which says what it waits for.
             None => shared.writer.begin_with(BEGIN).await?,
         };
-        Ok(Self { tx, shared: Arc::clone(shared), words: Words::default(), wrote: false })
+        Ok(Self { tx: Behind::new(tx), shared: Arc::clone(shared), words: Words::default(), wrote: false })
     }
 
-    /// The connection, to read.
-    pub(super) fn conn(&mut self) -> &mut SqliteConnection {
-        &mut self.tx
+    /// The connection, to read: everything is written by then.
+    pub(super) async fn conn(&mut self) -> Raw<&mut SqliteConnection> {
+        Ok(&mut *self.tx.here().await?)
     }
 
     /// Writes; answers how many rows changed.
     pub(super) async fn run(&mut self, statement: Query<'_, Sqlite, SqliteArguments>) -> Raw<u64> {
-        let changed = statement.execute(&mut *self.tx).await?.rows_affected();
+        let changed = statement.execute(self.conn().await?).await?.rows_affected();
         self.wrote |= changed > 0;
         Ok(changed)
     }
@@ -70,16 +73,25 @@ impl Writer {
     where
         R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
-        let row = statement.fetch_one(&mut *self.tx).await?;
+        let row = statement.fetch_one(self.conn().await?).await?;
         self.wrote = true;
         Ok(row)
     }
 
     /// Writes many rows; answers how many changed.
     pub(super) async fn put(&mut self, rows: Chunks) -> Raw<u64> {
-        let changed = rows.execute(&mut self.tx).await?;
+        let changed = rows.execute(self.conn().await?).await?;
         self.wrote |= changed > 0;
         Ok(changed)
+    }
+
+    /// Writes rows that this transaction hardly reads: many go on behind.
+    pub(super) async fn put_behind(&mut self, rows: Chunks) -> Raw<()> {
+        if !self.tx.is_away() && rows.len() < FEW {
+            return self.put(rows).await.map(drop);
+        }
+        self.tx.write(Box::new(move |tx| Box::pin(rows.execute(tx)))).await;
+        Ok(())
     }
 
     /// Writes many rows; answers what the statement returns of those that changed.
@@ -87,7 +99,7 @@ impl Writer {
     where
         R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
-        let changed = rows.fetch(&mut self.tx).await?;
+        let changed = rows.fetch(self.conn().await?).await?;
         self.wrote |= !changed.is_empty();
         Ok(changed)
     }
@@ -101,14 +113,14 @@ impl Writer {
         let find = FIND_WORDS.over(&wanted, |binds, word| {
             binds.add(*word);
         });
-        for (id, word) in find.fetch::<(i64, String)>(&mut self.tx).await? {
+        for (id, word) in find.fetch::<(i64, String)>(self.conn().await?).await? {
             wanted.remove(word.as_str());
             self.words.insert(&word, id);
         }
         if wanted.is_empty() {
             return Ok(());
         }
-        let last: i64 = query_scalar(LAST_WORD).fetch_one(&mut *self.tx).await?;
+        let last: i64 = query_scalar(LAST_WORD).fetch_one(self.conn().await?).await?;
         let new: Vec<(i64, &str)> = (last + 1..).zip(wanted).collect();
         let insert = INSERT_WORDS.over(&new, |binds, (id, word)| {
             binds.add(*id).add(*word);
@@ -125,10 +137,11 @@ impl Writer {
 impl Commit for Writer {
     async fn commit(self) -> Raw<()> {
         dripline_model::crash::point("store.commit.before");
-        self.tx.commit().await?;
+        let (tx, changed) = self.tx.into_inner().await?;
+        tx.commit().await?;
         dripline_model::crash::point("store.commit.after");
         self.shared.dictionary.remember(self.words);
-        if self.wrote {
+        if self.wrote || changed > 0 {
             self.shared.changes.bump();
         }
         Ok(())

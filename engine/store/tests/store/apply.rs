@@ -47,11 +47,11 @@ stores! {
         let ids = contacts(&store, 1).await;
         let version = publish(&store, "a").await;
         let run = runs_of(&store, &version, &ids, at(1)).await.remove(0);
-        let mut second = run.clone();
+        let mut second = run;
         (second.node, second.turn) = (1, 1);
         apply(&store, &[turn(&run, vec![clear(), bounded(20, None, None), bounded(10, None, None)])], at(2)).await;
         apply(&store, &[turn(&second, vec![bounded(5, None, None)])], at(3)).await;
-        let mut again = run.clone();
+        let mut again = run;
         again.turn = 2;
         apply(&store, &[turn(&again, vec![clear(), bounded(7, None, None)])], at(4)).await;
         assert_eq!(load(&store, ids[0]).await.scores["fit"], 12);
@@ -74,7 +74,9 @@ stores! {
         let expected = object(json!({"a": 2, "b": {"deep": {"er": null}}}));
         assert_eq!(load(&store, ids[0]).await.attributes, expected);
         assert!(load(&store, ids[1]).await.attributes.is_empty());
-        assert_eq!(store.known_attributes().await.unwrap(), ["a", "b"]);
+        let known = store.known_attributes().await.unwrap();
+        let types: Vec<_> = known.iter().map(|(name, types)| (name.as_str(), types.field_type())).collect();
+        assert_eq!(types, [("a", None), ("b", None)], "numbers and a truth, a mapping");
     }
 
     async fn the_last_word_on_a_tag_counts(store: Arc<dyn Store>) {
@@ -147,8 +149,11 @@ stores! {
         let run = runs_of(&store, &version, &ids, at(1)).await.remove(0);
         apply(&store, &[turn(&run, vec![send_email("Hello")])], at(2)).await;
         let mut batch = store.begin().await.unwrap();
-        batch.apply(&[turn(&run, vec![send_email("Hello")])], at(2)).await.unwrap_err();
-        drop(batch);
+        // The key is broken now, or when what was written behind is kept.
+        match batch.apply(&[turn(&run, vec![send_email("Hello")])], at(2)).await {
+            Ok(_) => drop(batch.commit().await.unwrap_err()),
+            Err(_) => drop(batch),
+        }
         assert_eq!(due_messages(&store, at(2)).await.len(), 1);
     }
 

@@ -32,7 +32,8 @@ stores! {
         assert!(!contact.attributes.contains_key("city") && contact.attributes.contains_key("score"));
         assert_eq!(contact.email.as_deref(), Some("new@example.com"));
         assert!(contact.consents["news"] && contact.consents["email"]);
-        let names = store.known_attributes().await.unwrap();
+        let known = store.known_attributes().await.unwrap();
+        let names: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["city", "score", "tags", "title"]);
     }
 

@@ -4,6 +4,8 @@
 mod apply;
 mod catalog;
 mod ingest;
+mod live;
+mod mailed;
 mod model;
 mod narrowing;
 mod outbox;

@@ -167,7 +167,7 @@ stores! {
             run.turn += 1;
             run.hops += 1;
         }
-        assert_eq!(batch.claim_runs(version.workflow, at(1), 10).await.unwrap(), [run.clone()]);
+        assert_eq!(batch.claim_runs(version.workflow, at(1), 10).await.unwrap(), [run]);
         batch.commit().await.unwrap();
         assert_eq!(store.run_decisions(run.run).await.unwrap().len(), 3);
     }
@@ -295,6 +295,21 @@ stores! {
         assert_eq!(store.open_firings().await.unwrap(), []);
         store.begin_firing(&schedule(5)).await.unwrap();
         assert_eq!(store.last_firing(version.workflow).await.unwrap(), Some(at(10)));
+    }
+
+    async fn a_batch_hears_of_who_should_not_wait_for_it(store: Arc<dyn Store>) {
+        contacts(&store, 1).await;
+        let batch = store.begin().await.unwrap();
+        assert!(!batch.is_wanted());
+        // SQLite lets it in after the batch, PostgreSQL beside it.
+        let importer = Arc::clone(&store);
+        let import = tokio::spawn(async move { import_events(&importer, &[event(0, "visit", at(1))]).await });
+        while !batch.is_wanted() {
+            tokio::task::yield_now().await;
+        }
+        batch.commit().await.unwrap();
+        import.await.unwrap();
+        assert!(!store.begin().await.unwrap().is_wanted());
     }
 
     async fn a_firing_by_hand_is_offered_to_a_segment(store: Arc<dyn Store>) {

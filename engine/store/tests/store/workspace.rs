@@ -8,6 +8,7 @@ use dripline_model::{
     decision::DecisionKind,
     effect::EmailRequest,
     id::{ContactId, EventId},
+    policy::{Policies, StepRules},
     program::{Action, Again, FORMAT, Node, Program, Trigger},
 };
 use dripline_store::{
@@ -42,6 +43,7 @@ pub(crate) fn program(name: &str) -> Program {
         condition: None,
         action: Action::Goto,
         next,
+        rules: StepRules::default(),
     };
     Program {
         format: FORMAT,
@@ -53,6 +55,7 @@ pub(crate) fn program(name: &str) -> Program {
         nodes: vec![node("first", Some(1)), node("second", Some(2)), node("third", None)],
         templates: [("welcome.html".to_owned(), Digest::of(b"Welcome"))].into(),
         share: None,
+        policies: Policies::default(),
     }
 }
 
@@ -151,7 +154,7 @@ pub(crate) async fn runs_of(
 /// A turn that does this and then waits for a long time.
 pub(crate) fn turn(run: &ClaimedRun, effects: Vec<Effect>) -> AppliedTurn {
     AppliedTurn {
-        run: run.clone(),
+        run: *run,
         effects,
         decision: DecisionKind::Done,
         reason: "did it".into(),

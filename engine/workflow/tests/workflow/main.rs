@@ -1,7 +1,9 @@
 //! Whole files through the public door.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod diagnostics;
+mod fields;
 mod programs;
 mod robustness;
+mod schema;
 mod support;

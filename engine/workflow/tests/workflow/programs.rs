@@ -1,6 +1,6 @@
 //! What right files become.
 
-use dripline_model::program::{Action, Program};
+use dripline_model::program::{Action, Program, SplitArm};
 use dripline_workflow::{Source, segments, teams};
 
 use crate::support::Workspace;
@@ -24,12 +24,57 @@ fn ways(program: &Program) -> String {
                 format!("{}{paths}", step.plugin)
             }
             Action::Branch { condition, otherwise } => format!("branch {condition} else->{}", to(*otherwise)),
+            Action::Switch { value, cases, otherwise } => {
+                let cases: String =
+                    cases.iter().map(|(case, next)| format!(" {case}->{}", to(*next))).collect();
+                format!("switch {value}{cases} else->{}", to(*otherwise))
+            }
+            Action::Split { arms } => {
+                let arm = |arm: &SplitArm| format!(" {}*{}->{}", arm.weight, arm.name, to(arm.next));
+                format!("split{}", arms.iter().map(arm).collect::<String>())
+            }
             Action::Goto => "goto".to_owned(),
             Action::Exit { reason } => format!("exit {reason:?}"),
         };
         format!("{index} {}: {action}{guard} ->{}", node.id, to(node.next))
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_switch_and_a_split_lead_many_ways_and_meet_below() {
+    let program = program(
+        r#"
+name: ways
+on: manual
+steps:
+  - switch: contact.country
+    if: contact.consent.email
+    cases:
+      DE: [{wait: 1d}]
+      "United Kingdom":
+        - exit: handed over
+    default: [{wait: 2d}]
+  - id: offer
+    split: {discount: 20, nothing: 80}
+    paths:
+      discount: [{wait: 3d}]
+  - switch: contact.title
+    cases: {CEO: [{wait: 1d}, {goto: offer}]}
+"#,
+    );
+    assert_eq!(program.format, 2);
+    insta::assert_snapshot!(ways(&program), @r#"
+    0 step-1: switch contact.country DE->1 United Kingdom->2 else->3 if contact.consent.email ->4
+    1 step-1.case-1-1: wait ->4
+    2 step-1.case-2-1: exit "handed over" ->4
+    3 step-1.default-1: wait ->4
+    4 offer: split 20*discount->5 80*nothing->6 ->6
+    5 step-2.discount-1: wait ->6
+    6 step-3: switch contact.title CEO->7 else->end ->end
+    7 step-3.case-1-1: wait ->8
+    8 step-3.case-1-2: goto ->4
+    "#);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dripline_model::{Digest, Manifest, manifest::Grant};
+use dripline_model::{Digest, Manifest, field::Fields, manifest::Grant};
 use dripline_template::Templates;
 use dripline_workflow::{Checked, Environment, PluginInfo, Source, check};
 
@@ -11,7 +11,8 @@ pub(crate) struct Workspace {
     plugins: BTreeMap<String, PluginInfo>,
     templates: Templates,
     teams: BTreeSet<String>,
-    attributes: BTreeSet<String>,
+    dynamic_segments: BTreeSet<String>,
+    attributes: Fields,
 }
 
 impl Workspace {
@@ -41,15 +42,10 @@ impl Workspace {
                 templates.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect(),
             ),
             teams: names(&["enterprise", "smb"]),
-            attributes: names(&[
-                "country",
-                "title",
-                "employees",
-                "first_name",
-                "language",
-                "time_zone",
-                "renewal",
-            ]),
+            dynamic_segments: names(&["by-rule"]),
+            attributes: ["country", "title", "employees", "first_name", "language", "time_zone", "renewal"]
+                .into_iter()
+                .collect(),
         }
     }
 
@@ -61,15 +57,34 @@ impl Workspace {
         self
     }
 
-    pub(crate) fn check(&self, text: &str) -> (Source, Checked) {
-        let environment = Environment {
+    /// Where this is known of contacts.
+    pub(crate) fn knowing(mut self, fields: Fields) -> Self {
+        self.attributes = fields;
+        self
+    }
+
+    /// With these templates instead.
+    pub(crate) fn with_templates(mut self, templates: &[(&str, &str)]) -> Self {
+        let sources = templates.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
+        self.templates = Templates::from_sources(sources.collect());
+        self
+    }
+
+    /// What a workflow may refer to.
+    pub(crate) fn environment(&self) -> Environment<'_> {
+        Environment {
             plugins: &self.plugins,
             templates: &self.templates,
             teams: &self.teams,
-            dynamic_segments: &BTreeSet::from(["by-rule".to_owned()]),
+            dynamic_segments: &self.dynamic_segments,
             attributes: Some(&self.attributes),
             default_time_zone: "Europe/Berlin",
-        };
+            now: "2026-01-01T00:00:00Z".parse().ok(),
+        }
+    }
+
+    pub(crate) fn check(&self, text: &str) -> (Source, Checked) {
+        let environment = self.environment();
         let source = Source { path: "workflows/x.yaml".into(), text: text.into() };
         let checked = check(&source, &environment);
         (source, checked)

@@ -9,7 +9,7 @@ mod store;
 mod work;
 mod workflows;
 
-use std::{collections::BTreeSet, io::Write};
+use std::io::Write;
 
 use dripline_store::Store;
 use serde_json::json;
@@ -19,7 +19,7 @@ use crate::{
     args::{Format, Global},
     output::{Out, json},
     problem::{Exit, Problem},
-    workspace::{Workspace, known_attributes},
+    workspace::{Experience, Workspace},
 };
 
 /// Find out what is wrong with the settings, the store, the mail servers and the plugins, and what mends it
@@ -70,11 +70,14 @@ async fn examine(workspace: &Workspace, findings: &mut Findings) {
         plugins::published(store.as_ref(), loaded, findings).await;
     }
     if let Some(loaded) = &loaded {
-        workflows::check(workspace, loaded, attributes(store.as_deref()).await, findings).await;
+        workflows::check(workspace, loaded, experience(store.as_deref()).await, findings).await;
     }
 }
 
-/// The attributes that the workflows may name; any, where the store cannot say.
-async fn attributes(store: Option<&dyn Store>) -> Option<BTreeSet<String>> {
-    known_attributes(store?).await.unwrap_or_default()
+/// What contacts are like; nothing is known of them where the store cannot say.
+async fn experience(store: Option<&dyn Store>) -> Experience {
+    match store {
+        Some(store) => Experience::of(store).await.unwrap_or_default(),
+        None => Experience::default(),
+    }
 }

@@ -1,6 +1,6 @@
 //! The workspace's files, as `dripline check` sees them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use dripline_workflow::Severity;
 
@@ -8,7 +8,7 @@ use super::finding::Findings;
 use crate::{
     output::plural,
     problem::Problem,
-    workspace::{CheckedWorkspace, LoadedPlugin, Workspace, summarise},
+    workspace::{CheckedWorkspace, Experience, LoadedPlugin, Workspace, summarise},
 };
 
 /// The name of this check.
@@ -18,11 +18,11 @@ const WORKFLOWS: &str = "workflows";
 pub(super) async fn check(
     workspace: &Workspace,
     plugins: &BTreeMap<String, LoadedPlugin>,
-    attributes: Option<BTreeSet<String>>,
+    experience: Experience,
     findings: &mut Findings,
 ) {
     let checked: Result<CheckedWorkspace, Problem> =
-        async { workspace.check_knowing(&workspace.workflow_files()?, plugins, attributes).await }.await;
+        async { workspace.check_knowing(&workspace.workflow_files()?, plugins, experience).await }.await;
     let checked = match checked {
         Ok(checked) => checked,
         Err(problem) => return findings.problem(WORKFLOWS, problem),

@@ -1,0 +1,128 @@
+//! JSON Schemas of the files that people write, for editors and other programs.
+//!
+//! That of a workflow is composed: the language's own words, and for each installed plugin the schema of its
+//! configuration. All are draft 7, which every editor knows. What a schema cannot say (whether a template exists,
+//! whether an expression fits) is [`crate::check`]'s.
+
+mod plugin;
+mod workflow;
+
+use dripline_model::field::FieldType;
+use serde_json::{Value, json};
+
+pub use workflow::workflow;
+
+/// The draft in which the schemas are written.
+pub const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
+
+/// The schema of `fields.yaml`.
+pub fn fields() -> Value {
+    let types = FieldType::ALL.map(FieldType::name);
+    json!({
+        "$schema": DRAFT,
+        "title": "Fields of contacts",
+        "description": "Which attributes contacts have, and to which topics they may consent.",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "fields": {
+                "description": "The attributes, by name: expressions say contact.NAME.",
+                "type": ["object", "null"],
+                "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": 200},
+                "additionalProperties": {
+                    "anyOf": [
+                        {"description": "What its values are.", "enum": types},
+                        {
+                            "type": "object",
+                            "additionalProperties": false,
+                            "required": ["type"],
+                            "properties": {
+                                "type": {"description": "What its values are.", "enum": types},
+                                "values": {
+                                    "description": "The only values that a text may have.",
+                                    "type": ["array", "null"], "items": {"type": "string"},
+                                    "minItems": 1, "uniqueItems": true
+                                },
+                                "description": {"description": "What it is, for people.", "type": "string"}
+                            }
+                        }
+                    ]
+                }
+            },
+            "topics": {
+                "description": "The topics of consent: contact.consent.TOPIC. `email` is the channel as a whole and always there.",
+                "anyOf": [
+                    {"type": "array", "items": {"$ref": "#/definitions/topic"}, "uniqueItems": true},
+                    {
+                        "type": "object",
+                        "propertyNames": {"$ref": "#/definitions/topic"},
+                        "additionalProperties": {"description": "What it is about.", "type": ["string", "null"]}
+                    },
+                    {"type": "null"}
+                ]
+            }
+        },
+        "definitions": {
+            "topic": {
+                "type": "string", "pattern": "^[A-Za-z0-9_]+$", "maxLength": 100, "not": {"const": "email"}
+            }
+        }
+    })
+}
+
+/// The schema of `teams.yaml`.
+pub fn teams() -> Value {
+    let key = |what: &str| json!({"description": what, "type": "string", "pattern": "\\S"});
+    json!({
+        "$schema": DRAFT,
+        "title": "Teams",
+        "description": "Who receives leads.",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "representatives": {
+                "description": "The people who receive leads.",
+                "type": ["array", "null"],
+                "items": {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["key"],
+                    "properties": {
+                        "key": key("By which teams name the person."),
+                        "name": key("For people; without it the key."),
+                        "email": {"description": "The address.", "type": ["string", "null"]}
+                    }
+                }
+            },
+            "teams": {
+                "description": "The pools that steps assign leads to.",
+                "type": ["array", "null"],
+                "items": {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["key"],
+                    "properties": {
+                        "key": key("By which steps name the team."),
+                        "name": key("For people; without it the key."),
+                        "members": {
+                            "description": "Who takes part.",
+                            "type": ["array", "null"],
+                            "items": {
+                                "type": "object",
+                                "additionalProperties": false,
+                                "required": ["rep"],
+                                "properties": {
+                                    "rep": key("Key of the representative."),
+                                    "weight": {
+                                        "description": "A member of weight 2 receives twice as many leads as one of 1; 0 receives none.",
+                                        "type": "integer", "minimum": 0, "maximum": 1_000_000, "default": 1
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    })
+}
