@@ -176,6 +176,11 @@ impl Expression {
         narrow::narrow(&self.0.checked.tree, &self.0.checked.sources, now)
     }
 
+    /// Whether it reads the time, so that its value may change although nothing happens to the contact.
+    pub fn reads_now(&self) -> bool {
+        self.0.checked.sources.iter().any(source::Source::reads_now)
+    }
+
     /// The value for `subject`, of the declared type: an integer also from a number that is whole, a float from any
     /// finite number, a text also from a number, a timestamp also from a text that is RFC 3339 or a date.
     ///

@@ -235,6 +235,19 @@ impl Source {
         }
     }
 
+    pub(crate) fn reads_now(&self) -> bool {
+        match self {
+            Self::Path(path) | Self::Has(path, _) | Self::Optional(path) => match path {
+                Path::Now => true,
+                Path::Occurrence(occurrence, _) => occurrence.history.within.is_some(),
+                _ => false,
+            },
+            // Events leave the window.
+            Self::Tally(history, _) => history.within.is_some(),
+            _ => false,
+        }
+    }
+
     /// Why the subject has no value here.
     pub(crate) fn missing(&self) -> String {
         match self {

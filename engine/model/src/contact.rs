@@ -173,6 +173,19 @@ pub const SEGMENT_JOINED: &str = "segment.joined";
 /// The event of a contact that ceased to be a member, with the same property.
 pub const SEGMENT_LEFT: &str = "segment.left";
 
+/// The event of a contact one of whose attributes got another value, if that starts a workflow. Its properties are the
+/// attribute's name, `field`, and its values, `from` and `to`; one that was not there, or is gone, is left out.
+pub const CONTACT_CHANGED: &str = "contact.changed";
+
+/// The event of a contact whose run ended, if that starts a workflow: its properties are the name of the ended run's
+/// `workflow` and its `status`.
+pub const WORKFLOW_ENDED: &str = "workflow.ended";
+
+/// Whether events of this name are made by what happens in Dripline itself.
+pub fn is_made(event: &str) -> bool {
+    [SEGMENT_JOINED, SEGMENT_LEFT, CONTACT_CHANGED, WORKFLOW_ENDED].contains(&event)
+}
+
 /// Field names of a contact that are not attributes, so that no attribute may take them.
 pub const RESERVED_FIELDS: &[&str] =
     &["id", "external_id", "email", "scores", "tags", "consent", "segments", "owner", "created_at"];

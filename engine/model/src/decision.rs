@@ -49,6 +49,16 @@ coded! {
     }
 }
 
+coded! {
+    /// What a run that stands at a `wait_for` waits for.
+    pub enum Awaited {
+        /// An event of the contact.
+        Event = "event",
+        /// A condition on the contact.
+        Condition = "condition",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

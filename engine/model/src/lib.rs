@@ -8,6 +8,7 @@ pub mod batch;
 pub mod clock;
 mod coded;
 pub mod contact;
+mod countries;
 pub mod crash;
 pub mod decision;
 pub mod digest;
@@ -25,6 +26,7 @@ pub mod random;
 pub mod segment;
 pub mod suggest;
 pub mod team;
+pub mod zone;
 
 pub use clock::{Clock, DrivenClock, SystemClock};
 pub use contact::Contact;

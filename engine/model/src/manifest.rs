@@ -40,7 +40,8 @@ pub struct NamedOutput {
 /// A contact field that a plugin wants to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Read {
-    /// As in an expression: `contact.time_zone`.
+    /// As in an expression: `contact.title`. `contact.time_zone` is delivered as the zone in which the contact lives, also
+    /// where only its country says so ([`crate::zone`]).
     pub field: String,
     /// How it is delivered; a value of another type counts as absent.
     pub column: ColumnType,
@@ -105,6 +106,7 @@ impl Grant {
 /// | `duration` | `3d`, `2h 30m` | the text, checked |
 /// | `topic` | a topic of consent | the text, checked where topics are declared |
 /// | `local-time` | `2026-12-24T09:00` | the text; one that has passed everywhere is warned of |
+/// | `time-zone` | an IANA name | the name, checked; where the configuration has none, that of the workspace |
 ///
 /// The schema's root may carry `"x-dripline-shorthand": "FIELD"`: a scalar in place of the mapping means that field.
 pub mod mark {

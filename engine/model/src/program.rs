@@ -1,6 +1,6 @@
 //! A checked workflow, ready to run; stored as JSON with its version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -70,6 +70,60 @@ pub enum Trigger {
     },
     /// `dripline enroll`.
     Manual,
+    /// Something happens to the contact, and more is asked of it than its name.
+    When(When),
+}
+
+/// Something that happens to a contact, and what is asked of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct When {
+    /// What happens.
+    pub what: Occasion,
+    /// CEL: which of these start a run; it sees `event`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// What is one and the same although it happens twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedupe: Option<Dedupe>,
+}
+
+/// What may happen to a contact. All of it is an event of the contact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Occasion {
+    /// An event of this name arrives.
+    Event(String),
+    /// The contact joins this segment.
+    SegmentJoined(String),
+    /// The contact leaves this segment.
+    SegmentLeft(String),
+    /// An attribute gets another value.
+    Changed {
+        /// The attribute's name.
+        attribute: String,
+        /// The value before; without it any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Value>,
+        /// The value now; without it any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<Value>,
+    },
+    /// A run of another workflow ends.
+    WorkflowEnded {
+        /// The workflow's name.
+        workflow: String,
+        /// Whether it also counts when the run failed or its contact went.
+        any: bool,
+    },
+}
+
+/// Which events are one and the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dedupe {
+    /// CEL, a text; it sees `event`.
+    pub key: String,
+    /// A duration: how long ago an event of the same key counts.
+    pub within: String,
 }
 
 /// Whether a contact that was in the workflow may enter once more. Nobody is in one workflow twice at a time.
@@ -133,6 +187,8 @@ pub enum Action {
     },
     /// Goes on to `next`, which need not be the step below.
     Goto,
+    /// Waits until something happens.
+    WaitFor(WaitFor),
     /// Ends the run with this reason.
     Exit {
         /// For people.
@@ -149,6 +205,23 @@ pub struct SplitArm {
     pub weight: u32,
     /// Where it leads; `None` ends the run.
     pub next: Option<NodeIndex>,
+}
+
+/// What a run waits for, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitFor {
+    /// An event of this name; without it the condition alone is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// CEL: with an event, which ones count (it sees `event`); without one, what has to hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// A duration (`3d`), counted from when the run comes to the step.
+    pub within: String,
+    /// Where a run goes on when it happens; `None` ends it.
+    pub then: Option<NodeIndex>,
+    /// Where a run goes that waited in vain; `None` ends it.
+    pub otherwise: Option<NodeIndex>,
 }
 
 /// A plugin's call, prepared when the workflow was published.
@@ -191,9 +264,20 @@ pub enum ValueSource {
     Template(String),
     /// Membership of the segment.
     Member(String),
+    /// The IANA name of the zone in which the contact lives ([`crate::zone::name_of`]).
+    Zone,
 }
 
 impl Program {
+    /// The attributes whose changes start runs.
+    pub fn watched_attributes(&self) -> BTreeSet<&str> {
+        let watched = self.triggers.iter().filter_map(|trigger| match trigger {
+            Trigger::When(When { what: Occasion::Changed { attribute, .. }, .. }) => Some(attribute.as_str()),
+            _ => None,
+        });
+        watched.collect()
+    }
+
     /// The node at `index`.
     pub fn node(&self, index: NodeIndex) -> Option<&Node> {
         self.nodes.get(index as usize)
@@ -201,7 +285,9 @@ impl Program {
 
     /// The lowest format that says all that is in this program.
     pub fn needed_format(&self) -> u32 {
-        let is_old = |action: &Action| !matches!(action, Action::Switch { .. } | Action::Split { .. });
+        let is_old = |action: &Action| {
+            !matches!(action, Action::Switch { .. } | Action::Split { .. } | Action::WaitFor(_))
+        };
         let is_first = self.policies.is_empty()
             && self.nodes.iter().all(|node| node.rules.is_empty() && is_old(&node.action));
         if is_first { FIRST_FORMAT } else { FORMAT }

@@ -16,7 +16,7 @@ use crate::{
     error::{ErrorKind, Result, While},
     failing::{self, Rules},
     people::People,
-    turn,
+    triggers, turn,
 };
 
 /// Steps that one transaction carries its runs through; past that they are claimed again, so that a long workflow
@@ -106,6 +106,9 @@ impl Engine {
                     }
                     Err(why) => missing(runs, why, now),
                 };
+                if let Ok((program, _)) = &step {
+                    self.announce_ends(tx, &program.name, &applied, now).await?;
+                }
                 let scores = tx.apply(&applied, now).await.while_doing("apply a batch")?;
                 dripline_model::crash::point("batch.applied");
                 people.follow(&applied, scores);
@@ -125,8 +128,27 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Makes events of the runs of this workflow that end, where that starts another.
+    pub(crate) async fn announce_ends(
+        &self,
+        tx: &mut dyn Transaction,
+        workflow: &str,
+        applied: &[AppliedTurn],
+        now: Timestamp,
+    ) -> Result<()> {
+        let published = self.published();
+        let listeners = published.programs.iter().map(|program| &program.entrance.triggers);
+        let events = triggers::ends(workflow, applied, listeners);
+        if events.is_empty() {
+            return Ok(());
+        }
+        tx.emit(&events, now).await.while_doing("make events of ended runs")
+    }
+}
+
 /// The run as the turn left it, if it goes on at once.
-fn carried_on(turn: &AppliedTurn, now: Timestamp) -> Option<ClaimedRun> {
+pub(crate) fn carried_on(turn: &AppliedTurn, now: Timestamp) -> Option<ClaimedRun> {
     match turn.advance {
         Advance::To { node, due, waited } if due <= now => Some(ClaimedRun {
             node,
@@ -134,6 +156,7 @@ fn carried_on(turn: &AppliedTurn, now: Timestamp) -> Option<ClaimedRun> {
             attempts: 0,
             hops: if waited { 0 } else { turn.run.hops + 1 },
             due: now,
+            waiting: None,
             ..turn.run
         }),
         _ => None,

@@ -4,6 +4,7 @@ use dripline_expression::{Subject, Value};
 use dripline_model::{
     Contact,
     batch::{Bits, Column, ColumnData, ColumnType, TextColumn},
+    zone,
 };
 use dripline_template::RenderError;
 
@@ -54,6 +55,7 @@ impl<'s> Columns<'s> {
                     }
                 },
                 CompiledValue::Template(template) => Some(Value::Text(template.render(contact)?)),
+                CompiledValue::Zone => zone::name_of(contact).map(|name| Value::Text(name.to_owned())),
                 CompiledValue::Member(segment) => Some(Value::Boolean(contact.segments.contains(segment))),
             });
         }

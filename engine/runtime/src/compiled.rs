@@ -9,11 +9,12 @@ use dripline_expression::{Expression, Scope};
 use dripline_model::{
     Digest, Manifest,
     batch::ColumnType,
-    contact::Needs,
+    contact::{EventView, Needs},
     effect::EffectKind,
     manifest::Grant,
     policy::{DEFAULT_PRIORITY, Policies},
     program::{self, Action, ColumnSource, DEFAULT_SHARE, NodeIndex, PluginStep, Trigger, ValueSource},
+    zone,
 };
 use dripline_plugin_host::Plugin;
 use dripline_store::StoredProgram;
@@ -26,14 +27,15 @@ use crate::{
     error::{Error, ErrorKind, Result},
     failing::Rules,
     goals::Goals,
-    openings::TIME_ZONE,
     split::Split,
+    waiting::CompiledWait,
 };
 
 pub(crate) struct CompiledProgram {
     pub(crate) entrance: Entrance,
     pub(crate) name: String,
-    pub(crate) triggers: Vec<Trigger>,
+    /// Its schedules, each a cron expression and a time zone.
+    pub(crate) schedules: Vec<(String, String)>,
     pub(crate) share: u32,
     pub(crate) published_at: jiff::Timestamp,
     pub(crate) policies: Policies,
@@ -65,6 +67,7 @@ pub(crate) enum CompiledAction {
         otherwise: Option<NodeIndex>,
     },
     Split(Split),
+    WaitFor(CompiledWait),
     /// The id of the node that it goes to.
     Goto(String),
     Exit(String),
@@ -87,20 +90,27 @@ pub(crate) struct CompiledColumn {
     pub(crate) value: CompiledValue,
 }
 
+/// What a version is compiled with.
+pub(crate) struct Around<'a> {
+    /// The plugins that it calls.
+    pub(crate) plugins: &'a BTreeMap<Digest, Arc<Plugin>>,
+    pub(crate) grants: &'a BTreeMap<String, Grant>,
+    /// The teams as plugins see them.
+    pub(crate) teams: &'a BTreeMap<String, Value>,
+    /// The workspace's zone.
+    pub(crate) zone: &'a TimeZone,
+}
+
 pub(crate) enum CompiledValue {
     Cel(Expression),
     Template(Inline),
     Member(String),
+    /// The name of the zone in which the contact lives.
+    Zone,
 }
 
 impl CompiledProgram {
-    pub(crate) fn new(
-        stored: StoredProgram,
-        plugins: &BTreeMap<Digest, Arc<Plugin>>,
-        grants: &BTreeMap<String, Grant>,
-        teams: &BTreeMap<String, Value>,
-        zone: &TimeZone,
-    ) -> Result<Self> {
+    pub(crate) fn new(stored: StoredProgram, around: &Around<'_>) -> Result<Self> {
         let StoredProgram { workflow, version, program, published_at, .. } = stored;
         let name = program.name.clone();
         let unusable = |reason| Error {
@@ -110,14 +120,14 @@ impl CompiledProgram {
         if !(1..=program::FORMAT).contains(&program.format) {
             return Err(unusable(format!("its format {} is newer than {}", program.format, program::FORMAT)));
         }
-        let entrance = Entrance::new(&program, workflow, version, zone)?;
+        let entrance = Entrance::new(&program, workflow, version, around.zone)?;
         let goals = Goals::new(&program.policies).map_err(&unusable)?;
         let own_goals = goals.needs(None);
         let ids: Vec<String> = program.nodes.iter().map(|node| node.id.clone()).collect();
         let mut nodes = program
             .nodes
             .into_iter()
-            .map(|node| CompiledNode::new(node, &name, &ids, &program.policies, plugins, grants, teams))
+            .map(|node| CompiledNode::new(node, &name, &ids, &program.policies, around))
             .collect::<std::result::Result<Vec<_>, _>>()
             .map_err(unusable)?;
         // They are looked at before each turn.
@@ -129,11 +139,18 @@ impl CompiledProgram {
             policies: program.policies,
             entrance,
             share: program.share.unwrap_or(DEFAULT_SHARE),
-            triggers: program.triggers,
+            schedules: program.triggers.into_iter().filter_map(schedule).collect(),
             name: program.name,
             published_at,
             nodes,
         })
+    }
+
+    /// Whether a step of this version may wait for the event.
+    pub(crate) fn awaits(&self, event: &EventView) -> bool {
+        self.nodes
+            .iter()
+            .any(|node| matches!(&node.action, CompiledAction::WaitFor(wait) if wait.hears(event)))
     }
 
     pub(crate) fn node(&self, index: NodeIndex) -> Option<&CompiledNode> {
@@ -219,6 +236,7 @@ impl CompiledNode {
                 cases.iter().map(|(_, next)| *next).chain([*otherwise]).collect()
             }
             CompiledAction::Split(split) => split.ways().collect(),
+            CompiledAction::WaitFor(wait) => wait.ways().to_vec(),
             CompiledAction::Goto(_) => Vec::new(),
             CompiledAction::Exit(_) => return Vec::new(),
         };
@@ -230,9 +248,7 @@ impl CompiledNode {
         workflow: &str,
         ids: &[String],
         policies: &Policies,
-        plugins: &BTreeMap<Digest, Arc<Plugin>>,
-        grants: &BTreeMap<String, Grant>,
-        teams: &BTreeMap<String, Value>,
+        around: &Around<'_>,
     ) -> std::result::Result<Self, String> {
         let mut needs = Needs::default();
         let rules = Rules::new(&node.rules, policies)?;
@@ -250,17 +266,22 @@ impl CompiledNode {
                 CompiledAction::Switch { value: expression(&value, ColumnType::Text)?, cases, otherwise }
             }
             Action::Split { arms } => CompiledAction::Split(Split::new(workflow, &node.id, arms)),
+            Action::WaitFor(wait) => {
+                let wait = CompiledWait::new(wait, around.zone)?;
+                needs.merge(&wait.needs());
+                CompiledAction::WaitFor(wait)
+            }
             Action::Goto => {
                 let target = node.next.and_then(|next| ids.get(next as usize)).cloned();
                 CompiledAction::Goto(target.unwrap_or_else(|| "the end".to_owned()))
             }
             Action::Exit { reason } => CompiledAction::Exit(reason),
             Action::Plugin(step) => {
-                let step = CompiledStep::new(step, plugins, grants, teams)?;
+                let step = CompiledStep::new(step, around)?;
                 step.needs(&mut needs);
                 // By whose clock it is quiet.
                 if policies.quiet_hours.is_some() && step.granted.contains(&EffectKind::Email) {
-                    needs.attributes.insert(TIME_ZONE.to_owned());
+                    needs.attributes.extend(zone::ATTRIBUTES.map(str::to_owned));
                 }
                 CompiledAction::Plugin(Box::new(step))
             }
@@ -270,12 +291,8 @@ impl CompiledNode {
 }
 
 impl CompiledStep {
-    fn new(
-        step: PluginStep,
-        plugins: &BTreeMap<Digest, Arc<Plugin>>,
-        grants: &BTreeMap<String, Grant>,
-        teams: &BTreeMap<String, Value>,
-    ) -> std::result::Result<Self, String> {
+    fn new(step: PluginStep, around: &Around<'_>) -> std::result::Result<Self, String> {
+        let Around { plugins, grants, teams, .. } = around;
         let plugin =
             plugins.get(&step.digest).ok_or_else(|| format!("plugin `{}` is not loaded", step.plugin))?;
         let mut config = step.config;
@@ -309,6 +326,7 @@ impl CompiledStep {
                 CompiledValue::Cel(expression) => needs.merge(expression.needs()),
                 CompiledValue::Template(template) => needs.merge(template.needs()),
                 CompiledValue::Member(_) => needs.segments = true,
+                CompiledValue::Zone => needs.attributes.extend(zone::ATTRIBUTES.map(str::to_owned)),
             }
         }
         // The engine itself decides about consent, whatever the plugin looks at.
@@ -326,8 +344,16 @@ impl CompiledColumn {
                 CompiledValue::Template(Inline::compile(&text).map_err(|problem| problem.message)?)
             }
             ValueSource::Member(segment) => CompiledValue::Member(segment),
+            ValueSource::Zone => CompiledValue::Zone,
         };
         Ok(Self { name: source.name, column: source.column, value })
+    }
+}
+
+fn schedule(trigger: Trigger) -> Option<(String, String)> {
+    match trigger {
+        Trigger::Schedule { cron, time_zone } => Some((cron, time_zone)),
+        _ => None,
     }
 }
 

@@ -22,7 +22,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::Notify;
 
 use crate::{
-    compiled::CompiledProgram,
+    compiled::{Around, CompiledProgram},
     error::{Error, ErrorKind, Result, While},
     segments::Rules,
     shares::Shares,
@@ -210,7 +210,10 @@ impl Engine {
         }
         let version = stored.version;
         let Options { grants, time_zone, .. } = &self.options;
-        let compiled = CompiledProgram::new(stored, &plugins, grants, &published.teams, time_zone)?;
+        let compiled = CompiledProgram::new(
+            stored,
+            &Around { plugins: &plugins, grants, teams: &published.teams, zone: time_zone },
+        )?;
         let compiled = Arc::new(compiled);
         lock(&published.versions).insert(version, Arc::clone(&compiled));
         Ok(compiled)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dripline_model::{
     Contact,
-    contact::{EventView, SEGMENT_JOINED},
+    contact::{EventView, is_made},
     id::{ContactId, EventId, FiringId, RunId, VersionId, WorkflowId},
     program::Program,
 };
@@ -12,20 +12,26 @@ use dripline_store::{
     ClaimedRun, Enrolment, Firing, FiringCause, FiringProgress, LatestRun, Refusal, Store, Transaction,
 };
 use jiff::{Timestamp, tz::TimeZone};
+use serde_json::{Map, Value};
 
 use crate::{
     admission::Admission,
     error::{Error, ErrorKind, Result, While, despite},
+    triggers::Triggers,
 };
 
 /// Why a person's enrolment happened, for people.
 const BY_HAND: &str = "by hand";
+
+/// What the rules see as the name of the event where a person gives a payload.
+const MANUAL: &str = "manual";
 
 /// A version of a workflow as one who wants to enter sees it.
 #[derive(Debug, Clone)]
 pub struct Entrance {
     pub(crate) workflow: WorkflowId,
     pub(crate) version: VersionId,
+    pub(crate) triggers: Triggers,
     admission: Admission,
     zone: TimeZone,
 }
@@ -33,7 +39,10 @@ pub struct Entrance {
 /// Somebody who may enter a workflow.
 pub(crate) struct Candidate<'a> {
     pub(crate) contact: ContactId,
-    pub(crate) event: Option<(EventId, &'a EventView)>,
+    /// The event that arrived, if it is one.
+    pub(crate) event: Option<EventId>,
+    /// What the rules see as `event`.
+    pub(crate) view: Option<&'a EventView>,
     /// What brought the contact here, for people.
     pub(crate) because: String,
 }
@@ -55,15 +64,18 @@ impl Entrance {
     /// # Errors
     /// When this program cannot understand the rules.
     pub fn new(program: &Program, workflow: WorkflowId, version: VersionId, zone: &TimeZone) -> Result<Self> {
-        let admission = Admission::new(program).map_err(|reason| Error {
+        let unusable = |reason| Error {
             doing: "prepare a workflow",
             kind: ErrorKind::Unusable { workflow: program.name.clone(), version, reason },
-        })?;
-        Ok(Self { workflow, version, admission, zone: zone.clone() })
+        };
+        let admission = Admission::new(program).map_err(unusable)?;
+        let triggers = Triggers::new(&program.triggers).map_err(unusable)?;
+        Ok(Self { workflow, version, triggers, admission, zone: zone.clone() })
     }
 
     /// Lets those of the contacts (none twice) enter that the rules admit, and records why the others were not. The
-    /// answers come in the order of `contacts`; one who is gone has none.
+    /// answers come in the order of `contacts`; one who is gone has none. The rules see `payload` as the properties of an
+    /// event `manual`.
     ///
     /// # Errors
     /// When the store fails; nobody has entered then.
@@ -71,20 +83,33 @@ impl Entrance {
         &self,
         store: &dyn Store,
         contacts: &[ContactId],
+        payload: Option<&Map<String, Value>>,
         now: Timestamp,
     ) -> Result<Vec<Answer>> {
-        despite!(self.try_by_hand(store, contacts, now).await)
+        despite!(self.try_by_hand(store, contacts, payload, now).await)
     }
 
     async fn try_by_hand(
         &self,
         store: &dyn Store,
         contacts: &[ContactId],
+        payload: Option<&Map<String, Value>>,
         now: Timestamp,
     ) -> Result<Vec<Answer>> {
+        let event = payload.map(|payload| EventView {
+            name: MANUAL.to_owned(),
+            at: now,
+            properties: payload.clone(),
+        });
+        let because = payload.map_or_else(
+            || BY_HAND.to_owned(),
+            |payload| format!("{BY_HAND}, with {}", Value::from(payload.clone())),
+        );
         let mut tx = store.begin().await.while_doing("begin an enrolment")?;
         tx.lock_contacts(contacts).await.while_doing("lock contacts")?;
-        let candidates = contacts.iter().map(|contact| Candidate::plain(*contact, BY_HAND));
+        let candidates = contacts
+            .iter()
+            .map(|contact| Candidate { view: event.as_ref(), ..Candidate::plain(*contact, &because) });
         let answers = self.admit(tx.as_mut(), candidates.collect(), true, now).await?;
         tx.commit().await.while_doing("commit an enrolment")?;
         Ok(answers)
@@ -165,7 +190,13 @@ impl Entrance {
         }
         let mut ids: Vec<_> = candidates.iter().map(|candidate| candidate.contact).collect();
         ids.sort_unstable();
-        let needs = self.admission.needs();
+        let mut needs = self.admission.needs();
+        needs.merge(&self.triggers.needs());
+        let arrived: Vec<_> = candidates
+            .iter()
+            .filter_map(|candidate| candidate.event.and(candidate.view).map(|view| (candidate.contact, view)))
+            .collect();
+        let past = self.triggers.past(tx, &arrived, &self.zone).await?;
         let contacts = tx.load_contacts(&ids, &needs, now).await.while_doing("load contacts")?;
         let mut contacts: BTreeMap<_, _> =
             contacts.into_iter().map(|contact| (contact.id, contact)).collect();
@@ -174,11 +205,13 @@ impl Entrance {
         let (mut enrolments, mut refusals) = (Vec::new(), Vec::new());
         let mut answers = Vec::with_capacity(candidates.len());
         let Self { workflow, version, .. } = *self;
-        for Candidate { contact, event, because } in candidates {
+        for Candidate { contact, event, view, because } in candidates {
             let Some(known) = contacts.remove(&contact) else { continue };
-            let (event, view) = event.unzip();
             let latest = latest.get(&contact);
-            let refusal = restarted(view, latest, now)
+            let by_trigger =
+                event.zip(view).and_then(|(id, view)| self.triggers.refusal(&known, view, id, &past, now));
+            let refusal = by_trigger
+                .or_else(|| restarted(view, latest, now))
                 .or_else(|| self.admission.refusal(&known, view, latest, now, &self.zone));
             match &refusal {
                 None => {
@@ -226,6 +259,7 @@ impl Entrance {
                 attempts: 0,
                 hops: 0,
                 due: run.enrolled_at,
+                waiting: None,
             })
             .collect())
     }
@@ -241,13 +275,13 @@ impl Entrance {
 
 impl Candidate<'_> {
     fn plain(contact: ContactId, because: &str) -> Self {
-        Self { contact, event: None, because: because.to_owned() }
+        Self { contact, event: None, view: None, because: because.to_owned() }
     }
 }
 
 /// Workflows that start each other by what their steps do, all at one moment, would never come to an end.
 fn restarted(event: Option<&EventView>, latest: Option<&LatestRun>, now: Timestamp) -> Option<String> {
-    let by_a_step = event.is_some_and(|event| event.name == SEGMENT_JOINED && event.at == now);
+    let by_a_step = event.is_some_and(|event| is_made(&event.name) && event.at == now);
     (by_a_step && latest.is_some_and(|run| run.enrolled_at == now)).then(|| {
         "entered at this very moment already; workflows that start each other would never rest".to_owned()
     })

@@ -119,6 +119,7 @@ mod tests {
             attempts,
             hops: 0,
             due: Timestamp::UNIX_EPOCH,
+            waiting: None,
         }
     }
 

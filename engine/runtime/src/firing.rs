@@ -1,6 +1,6 @@
 //! Firings: a workflow is offered to everybody, or to a segment, because a schedule is due or a person asked.
 
-use dripline_model::{id::FiringId, program::Trigger};
+use dripline_model::id::FiringId;
 use dripline_store::{FiringCause, FiringProgress, NewFiring, Transaction};
 use dripline_workflow::schedule::Schedule;
 use jiff::{SignedDuration, Timestamp};
@@ -72,12 +72,9 @@ impl Engine {
 
 fn schedules(program: &CompiledProgram) -> Result<Vec<Schedule>> {
     program
-        .triggers
+        .schedules
         .iter()
-        .filter_map(|trigger| match trigger {
-            Trigger::Schedule { cron, time_zone } => Some(Schedule::parse(cron, time_zone)),
-            _ => None,
-        })
+        .map(|(cron, time_zone)| Schedule::parse(cron, time_zone))
         .collect::<std::result::Result<_, _>>()
         .map_err(|reason| Error {
             doing: "read a schedule",

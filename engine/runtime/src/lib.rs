@@ -32,7 +32,9 @@ mod segments;
 mod shares;
 mod split;
 mod step;
+mod triggers;
 mod turn;
+mod waiting;
 
 pub use drive::{Moment, Settled};
 pub use engine::{Engine, Options};

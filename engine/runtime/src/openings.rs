@@ -9,6 +9,7 @@ use dripline_model::{
     Contact, duration,
     id::{ContactId, RunId},
     policy::{Cap, QuietHours},
+    zone,
 };
 use dripline_store::{ActiveRun, ClaimedRun, Mailed, Transaction};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
@@ -24,9 +25,6 @@ const YIELD: SignedDuration = SignedDuration::from_mins(1);
 
 /// By how much a month or a day of the calendar may be shorter than another.
 const UNEVEN: SignedDuration = SignedDuration::from_hours(4 * 24);
-
-/// The attribute that says by which clock a contact lives.
-pub(crate) const TIME_ZONE: &str = "time_zone";
 
 /// What decides whether the turns of one step may mail their contacts now.
 pub(crate) struct Openings<'a> {
@@ -106,7 +104,7 @@ impl<'a> Openings<'a> {
             }
         }
         if let Some(quiet) = self.quiet.filter(|_| emails.contains(&false)) {
-            let zone = zone_of(contact, self.zone);
+            let zone = zone::of_contact(contact).unwrap_or_else(|| self.zone.clone());
             // Also where a cap opens in the middle of the night.
             if let Some(end) = quiet.end(until.unwrap_or(self.now), &zone) {
                 until = Some(end);
@@ -191,10 +189,4 @@ async fn wanting(
     }
     wanting.values_mut().for_each(|all| all.sort_unstable());
     Ok(wanting)
-}
-
-/// The clock by which a contact lives: its own, where it names one that is known.
-pub(crate) fn zone_of(contact: &Contact, otherwise: &TimeZone) -> TimeZone {
-    let named = contact.attributes.get(TIME_ZONE).and_then(serde_json::Value::as_str);
-    named.and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(|| otherwise.clone())
 }

@@ -83,6 +83,12 @@ impl People {
         for turn in
             turns.iter().filter(|turn| !matches!(turn.advance, Advance::Retry { .. } | Advance::Hold { .. }))
         {
+            // Of a run that ends there may be an event.
+            if let Advance::End(_) = turn.advance
+                && let Some(known) = self.known.get_mut(&turn.run.contact)
+            {
+                known.parts.events.clear();
+            }
             for effect in &turn.effects {
                 let Some(known) = self.known.get_mut(&turn.run.contact) else { break };
                 match effect {

@@ -21,6 +21,7 @@ use crate::{
     openings::Openings,
     people::People,
     policy::{self, MAX_HOPS, plain, to, transactional},
+    waiting,
 };
 
 /// Where runs stand.
@@ -50,6 +51,8 @@ pub(crate) async fn take(
         };
         if let Some(end) = at.program.goals.reached(contact, None, now) {
             applied.push(goals::ended(run, end));
+        } else if run.waiting.is_some() {
+            ready.push((run, contact));
             continue;
         }
         if run.hops >= MAX_HOPS {
@@ -118,6 +121,9 @@ pub(crate) async fn take(
             let why = arm.map_or_else(|| "goes on".to_owned(), |arm| format!("goes by `{}`", arm.name));
             plain(run, DecisionKind::Branched, why, to(arm.map_or(node.next, |arm| arm.next), now, false))
         })),
+        CompiledAction::WaitFor(wait) => {
+            applied.extend(waiting::take(tx, wait, ready, now).await?);
+        }
         CompiledAction::Goto(target) => applied.extend(ready.into_iter().map(|(run, _)| {
             plain(run, DecisionKind::Branched, format!("goes to `{target}`"), to(node.next, now, false))
         })),

@@ -215,7 +215,7 @@ impl<W: Sets + Commit> Import for ImportInProgress<W> {
 
     async fn insert_events(&mut self, rows: &[EventRow], now: Timestamp) -> Result<Vec<RowResult>> {
         let insert = async {
-            let results = import_events::insert(&mut self.writer, &mut self.named, rows).await?;
+            let results = import_events::insert(&mut self.writer, &mut self.named, rows, now).await?;
             watch::events(&mut self.writer, rows, &results, now).await.map(|()| results)
         };
         insert.await.doing("import events")

@@ -43,6 +43,10 @@ pub(crate) trait Sets: Send {
     async fn put_attributes(&mut self, rows: &[(i64, String)], now_ms: i64) -> Raw<()>;
     /// Remembers that contacts have attributes of these names.
     async fn add_attribute_types(&mut self, types: BTreeMap<&str, ValueTypes>) -> Raw<()>;
+    /// The attributes whose changes start workflows.
+    async fn watched_attributes(&mut self) -> Raw<BTreeSet<String>>;
+    /// Says which attributes' changes start a workflow.
+    async fn watch_attributes(&mut self, workflow: i64, names: &BTreeSet<&str>) -> Raw<()>;
     /// Records answers: contact, topic, given.
     async fn put_consents(&mut self, rows: &[(i64, i64, bool)], now_ms: i64) -> Raw<()>;
     /// Adds tags that are not there yet: contact, tag.
@@ -128,6 +132,12 @@ pub(crate) trait Sets: Send {
     async fn insert_runs(&mut self, rows: &[NewRun], now_ms: i64) -> Raw<Vec<(i64, NewRun)>>;
     /// Moves runs to where they go on.
     async fn move_runs(&mut self, rows: &[MovedRun]) -> Raw<()>;
+    /// Moves runs that wait for something, or did until now.
+    async fn move_waiting_runs(&mut self, rows: &[MovedRun]) -> Raw<()>;
+    /// Locks contacts to the commit, where others may decide about them meanwhile.
+    async fn lock(&mut self, contacts: &[i64]) -> Raw<()>;
+    /// Makes the runs of these contacts due now that wait for a condition.
+    async fn wake_runs(&mut self, contacts: &[i64], now_ms: i64) -> Raw<()>;
     /// Ends runs.
     async fn end_runs(&mut self, rows: &[EndedRun]) -> Raw<()>;
     /// Records decisions, in this order.
@@ -257,6 +267,16 @@ pub(crate) struct MovedRun {
     pub(crate) hops: i64,
     /// When the step was due first, if it was put off.
     pub(crate) first_due_ms: Option<i64>,
+    pub(crate) waiting: Option<WaitingRun>,
+}
+
+/// What a run waits for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WaitingRun {
+    /// The code of an [`Awaited`](dripline_model::decision::Awaited).
+    pub(crate) what: i64,
+    pub(crate) since_ms: i64,
+    pub(crate) until_ms: i64,
 }
 
 /// How a run ended.

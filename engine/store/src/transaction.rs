@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use dripline_model::{
     Contact, Effect,
     contact::{EventView, Needs},
-    decision::{DecisionKind, RunStatus},
+    decision::{Awaited, DecisionKind, RunStatus},
     id::{ContactId, EventId, FiringId, RunId, VersionId, WorkflowId},
     program::NodeIndex,
 };
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 
 use crate::{Membership, Result, Timer};
 
@@ -129,6 +130,33 @@ pub trait Transaction: Send {
     /// except those that failed or were dropped.
     async fn mailed(&mut self, contacts: &[ContactId], since: Timestamp) -> Result<Vec<Mailed>>;
 
+    /// Of the active runs of these contacts those that stand at a `wait_for`. What no run waits for costs one look into
+    /// an index for each contact.
+    async fn waiting_runs(&mut self, contacts: &[ContactId]) -> Result<Vec<ClaimedRun>>;
+
+    /// Of these contacts those for whom an event of this name has arrived by `now` that is not dealt with yet; with the
+    /// times of the events.
+    async fn pending_events(
+        &mut self,
+        contacts: &[ContactId],
+        name: &str,
+        now: Timestamp,
+    ) -> Result<Vec<(ContactId, Timestamp)>>;
+
+    /// The events of this name that the contacts had since `since`, live ones that wait for their turn left out.
+    async fn past_events(
+        &mut self,
+        contacts: &[ContactId],
+        name: &str,
+        since: Timestamp,
+    ) -> Result<Vec<ClaimedEvent>>;
+
+    /// Makes live events of contacts that are locked, in this order: they arrive at `now`.
+    async fn emit(&mut self, events: &[NewEvent], now: Timestamp) -> Result<()>;
+
+    /// Leaves runs that wait as they are, to be looked at again when they are due. It is no turn, and nothing is recorded.
+    async fn put_back(&mut self, runs: &[(ClaimedRun, Timestamp)]) -> Result<()>;
+
     /// Up to `limit` contacts with ids above `after`, in their order: all, or the members of a segment.
     async fn contacts_after(
         &mut self,
@@ -203,6 +231,17 @@ pub struct ClaimedEvent {
     pub event: EventView,
 }
 
+/// An event that Dripline itself makes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvent {
+    /// Whose.
+    pub contact: ContactId,
+    /// `workflow.ended`
+    pub name: String,
+    /// What else there is to say.
+    pub properties: Map<String, Value>,
+}
+
 /// A run that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClaimedRun {
@@ -224,6 +263,8 @@ pub struct ClaimedRun {
     pub hops: i64,
     /// When the step where it stands was due first, however often it was put off since.
     pub due: Timestamp,
+    /// What it waits for, while it stands at a `wait_for` to which it has come.
+    pub waiting: Option<Waiting>,
 }
 
 /// A run that is on its way, due or not.
@@ -246,6 +287,17 @@ pub struct Mailed {
     pub at: Timestamp,
     /// Whether it answers something that the contact did.
     pub transactional: bool,
+}
+
+/// A run's wait for something to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// For what.
+    pub what: Awaited,
+    /// When it came to the step.
+    pub since: Timestamp,
+    /// The last moment that counts; after it the wait is in vain.
+    pub until: Timestamp,
 }
 
 /// The run that a contact had last.
@@ -334,6 +386,13 @@ pub enum Advance {
         due: Timestamp,
         /// Whether it waited, which sets its hops to 0.
         waited: bool,
+    },
+    /// It stays where it is and waits for something to happen; looked at again at `due`, or before.
+    Wait {
+        /// For what.
+        waiting: Waiting,
+        /// When it is looked at without anything having happened.
+        due: Timestamp,
     },
     /// It stays where it is and tries the turn again at `due`; `attempts` rises.
     Retry {

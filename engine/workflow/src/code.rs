@@ -127,6 +127,22 @@ While several workflows have something to do, each gets a part of the engine's t
 
     settings: {share: 20}        # twice as much as others
 ";
+    Changed = "E0220", "`changed` does not name an attribute whose changes can be watched.", r"
+    on: {changed: contact.plan}
+    on: {changed: contact.plan, from: free, to: pro}
+    on: {changed: contact.employees, if: event.properties.to >= 200}
+
+Only attributes are watched, as imports and steps set them. What a contact brings with it when it is new is no change.
+";
+    Ends = "E0221", "`ends` says which ends of the other workflow's runs count:", r"
+    on: {workflow: trial-nurture}               # those that came to their end
+    on: {workflow: trial-nurture, ends: any}    # those that failed, too
+";
+    Dedupe = "E0222", "`dedupe` says which events are one and the same, and for how long.", r"
+    on: {event: order.paid, dedupe: {key: event.properties.order, within: 30d}}
+
+An event starts nothing if the contact had one of the same name and key within that time before it.
+";
     QuietHours = "E0230", "Quiet hours are not a part of the day.", r#"
 While it is quiet where the contact lives, marketing mail of the workflow waits. The hours may go over midnight:
 
@@ -251,6 +267,17 @@ what happens on each; an arm that is not there goes on with the step below:
       paths:
         discount:
           - email: {template: trial/nudge, subject: A present}
+";
+    WaitFor = "E0320", "A `wait_for` does not say what to wait for, or how long.", r"
+It names an event, a condition, or an event with a condition that tells which ones count, and how long to wait. `then` is taken when it happens, `else` when it did not happen in time; a run without them goes on below.
+
+    - wait_for: {event: email.clicked, within: 3d}
+      then:
+        - score: {name: intent, add: 10, because: clicked}
+      else:
+        - email: {template: trial/nudge, subject: Still there?}
+    - wait_for: {event: order.paid, if: event.properties.amount >= 100, within: 14d}
+    - wait_for: {if: contact.scores.fit >= 30, within: 30d}
 ";
     UnknownConfigKey = "E0401", "A plugin's configuration has a key that the plugin does not know.", "";
     MissingConfigKey = "E0402", "A plugin's configuration lacks a key that the plugin needs.", "";

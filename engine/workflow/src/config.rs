@@ -61,6 +61,9 @@ pub fn plugin_problem(
     diagnostic.clone()
 }
 
+/// The field whose values are the zones in which contacts live.
+const TIME_ZONE: &str = "contact.time_zone";
+
 /// The plugin step to prepare.
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
@@ -128,7 +131,10 @@ impl Configs {
             .map(|read| ColumnSource {
                 name: read.field.clone(),
                 column: read.column,
-                value: ValueSource::Cel(read.field.clone()),
+                value: match read.field.as_str() {
+                    TIME_ZONE => ValueSource::Zone,
+                    field => ValueSource::Cel(field.to_owned()),
+                },
             })
             .collect();
         let mut teams = Vec::new();
@@ -162,6 +168,14 @@ impl Configs {
                     report.read_duration(node, "this");
                     continue;
                 }
+                Mark::TimeZone => {
+                    if let Err(message) = crate::schedule::zone(&text) {
+                        report
+                            .error(Code::TimeZone, &node.span, message)
+                            .help("write an IANA name such as Europe/Berlin or UTC");
+                    }
+                    continue;
+                }
                 Mark::Topic => {
                     topic(&text, node, environment, report);
                     continue;
@@ -192,6 +206,7 @@ impl Configs {
         if report.errors() > errors_before {
             return None;
         }
+        put_time_zones(schema, &mut config, environment.default_time_zone);
         let state_key = match &manifest.state {
             StateScope::None => None,
             StateScope::Step => Some(place.state_cell.clone()),
@@ -314,6 +329,17 @@ impl Configs {
                     });
                 }
             }
+        }
+    }
+}
+
+/// Puts the workspace's time zone where the configuration could name one and does not.
+fn put_time_zones(schema: &Value, config: &mut Value, zone: &str) {
+    let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let marked = properties.filter(|(_, field)| marks::is_time_zone(field));
+    if let Value::Object(config) = config {
+        for (name, _) in marked {
+            config.entry(name.as_str()).or_insert_with(|| Value::from(zone));
         }
     }
 }

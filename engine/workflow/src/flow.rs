@@ -17,7 +17,7 @@ pub(crate) fn check(steps: &Steps, has_goals: bool, report: &mut Report<'_>) {
     let rests = |index: NodeIndex| {
         matches!(
             steps.steps.get(index as usize).map(|step| &step.kind),
-            Some(Kind::Plugin { may_wait: true, .. })
+            Some(Kind::Plugin { may_wait: true, .. } | Kind::WaitFor { .. })
         )
     };
     let errors_before = report.errors();
@@ -114,6 +114,10 @@ fn ways(steps: &Steps, index: usize, next: Option<NodeIndex>) -> Vec<NodeIndex> 
     let first = |block: &Vec<NodeIndex>| block.first().copied().or(next);
     match &step.kind {
         Kind::Branch { then, otherwise } => [first(then), first(otherwise)].into_iter().flatten().collect(),
+        Kind::WaitFor { then, otherwise, .. } => {
+            let skipped = next.filter(|_| step.guarded);
+            [first(then), first(otherwise), skipped].into_iter().flatten().collect()
+        }
         Kind::Plugin { paths, .. } => paths.values().filter_map(first).chain(next).collect(),
         Kind::Switch { cases, otherwise, .. } => cases
             .iter()

@@ -27,6 +27,8 @@ mod step_reader;
 mod steps;
 pub mod teams;
 mod templates;
+mod triggers;
+mod wait_for;
 mod ways;
 mod workflow;
 mod yaml;

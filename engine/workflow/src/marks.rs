@@ -15,6 +15,7 @@ pub(crate) enum Mark {
     Duration,
     Topic,
     LocalTime,
+    TimeZone,
     /// A mark that this version does not know.
     Unknown(String),
 }
@@ -126,6 +127,11 @@ fn seems(schema: &Value, value: &Value) -> bool {
     type_fits && required.all(|name| value.get(name).is_some())
 }
 
+/// Whether a field's schema marks it as a time zone.
+pub(crate) fn is_time_zone(schema: &Value) -> bool {
+    schema.get(mark::KEY).is_some_and(|mark| read(mark) == Mark::TimeZone)
+}
+
 fn read(mark: &Value) -> Mark {
     let text = |key: &str| mark.get(key).and_then(Value::as_str).unwrap_or_default();
     match text("kind") {
@@ -141,6 +147,7 @@ fn read(mark: &Value) -> Mark {
         "duration" => Mark::Duration,
         "topic" => Mark::Topic,
         "local-time" => Mark::LocalTime,
+        "time-zone" => Mark::TimeZone,
         other => Mark::Unknown(other.to_owned()),
     }
 }

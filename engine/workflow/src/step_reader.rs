@@ -14,7 +14,7 @@ use crate::{
     read::entry,
     source::Report,
     steps::{Block, Kind, Step, Steps},
-    ways,
+    wait_for, ways,
     workflow::slug,
     yaml::{self, Entry},
 };
@@ -27,7 +27,7 @@ pub(crate) const STEP_KEYS: &[&str] =
     &["id", "name", "if", "then", "else", "cases", "default", "paths", "expires", "on_error", "retry"];
 
 /// The language's own verbs.
-pub(crate) const VERBS: &[&str] = &["switch", "split", "goto", "exit"];
+pub(crate) const VERBS: &[&str] = &["switch", "split", "wait_for", "goto", "exit"];
 
 /// Reads the steps under `steps:`.
 pub(crate) fn read(
@@ -235,7 +235,8 @@ impl Reader<'_> {
         }
         let branches: Vec<&Entry> =
             parts.entries.iter().filter(|entry| matches!(entry.key.as_str(), "then" | "else")).collect();
-        if let Some(branch) = branches.first() {
+        let is_branching = verbs.first().is_some_and(|verb| verb.key == "wait_for");
+        if let Some(branch) = branches.first().filter(|_| !is_branching) {
             branch_alone(branch, verbs.first().copied(), parts, report);
         }
         let paths = entry(parts.entries, "paths");
@@ -243,6 +244,11 @@ impl Reader<'_> {
             ways::cases_alone(parts.entries, report);
         }
         let kind = match verbs.first() {
+            Some(verb) if verb.key == "wait_for" => {
+                let what = wait_for::read(&verb.value, self.environment, report);
+                let (then, otherwise) = self.blocks(&branches, parts, report);
+                Kind::WaitFor { what, then, otherwise }
+            }
             Some(verb) if verb.key == "goto" => goto(&verb.value, report),
             Some(verb) if verb.key == "exit" => exit(&verb.value, report),
             Some(verb) if verb.key == "switch" => self.switch(verb, parts, report),
@@ -263,8 +269,13 @@ impl Reader<'_> {
         kind
     }
 
-    /// A branch; its blocks are read in the order of the file, so that nodes are numbered in it.
     fn branch(&mut self, blocks: &[&Entry], parts: &Parts<'_>, report: &mut Report<'_>) -> Kind {
+        let (then, otherwise) = self.blocks(blocks, parts, report);
+        Kind::Branch { then, otherwise }
+    }
+
+    /// The blocks `then` and `else`, read in the order of the file, so that nodes are numbered in it.
+    fn blocks(&mut self, blocks: &[&Entry], parts: &Parts<'_>, report: &mut Report<'_>) -> (Block, Block) {
         let (mut then, mut otherwise) = (Block::new(), Block::new());
         for block in blocks {
             let key = block.key.as_str();
@@ -272,7 +283,7 @@ impl Reader<'_> {
             let steps = self.block(&block.value, &name, &prefix, &format!("{}/{key}", parts.pointer), report);
             if key == "then" { then = steps } else { otherwise = steps }
         }
-        Kind::Branch { then, otherwise }
+        (then, otherwise)
     }
 
     /// A step that says nothing to do.

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, ops::Range};
 use dripline_model::{
     Digest,
     policy::StepRules,
-    program::{Action, Node, NodeIndex, PluginStep, SplitArm},
+    program::{Action, Node, NodeIndex, PluginStep, SplitArm, WaitFor},
 };
 
 use crate::PluginConfig;
@@ -53,6 +53,12 @@ pub(crate) enum Kind {
     Split {
         /// Name, weight, and the steps; an arm without steps goes on below.
         arms: Vec<(String, u32, Block)>,
+    },
+    WaitFor {
+        /// None if something is wrong with it; where it leads is settled at the end.
+        what: Option<WaitFor>,
+        then: Block,
+        otherwise: Block,
     },
     Goto {
         /// The id as written, and where it leads once that is known.
@@ -109,6 +115,10 @@ impl Steps {
                             |(name, weight, block)| SplitArm { name, weight, next: first(&block, next) };
                         (Action::Split { arms: arms.into_iter().map(arm).collect() }, next)
                     }
+                    Kind::WaitFor { what: Some(what), then, otherwise } => {
+                        let (then, otherwise) = (first(&then, next), first(&otherwise, next));
+                        (Action::WaitFor(WaitFor { then, otherwise, ..what }), next)
+                    }
                     // A jump that is skipped goes on below: `next` and `otherwise` say both ways.
                     Kind::Goto { target, .. } => match condition.take() {
                         Some(condition) => (Action::Branch { condition, otherwise: next }, target),
@@ -116,7 +126,9 @@ impl Steps {
                     },
                     Kind::Exit { reason } => (Action::Exit { reason }, next),
                     // Never run: there is no program where there is an error.
-                    Kind::Plugin { .. } | Kind::Switch { .. } | Kind::Broken => (Action::Goto, next),
+                    Kind::Plugin { .. } | Kind::Switch { .. } | Kind::WaitFor { .. } | Kind::Broken => {
+                        (Action::Goto, next)
+                    }
                 };
                 Node { id, name, line, condition, action, next, rules }
             })
@@ -148,7 +160,7 @@ impl Step {
     pub(crate) fn blocks(&self) -> impl Iterator<Item = &Block> {
         let blocks: Vec<&Block> = match &self.kind {
             Kind::Plugin { paths, .. } => paths.values().collect(),
-            Kind::Branch { then, otherwise } => vec![then, otherwise],
+            Kind::Branch { then, otherwise } | Kind::WaitFor { then, otherwise, .. } => vec![then, otherwise],
             Kind::Switch { cases, otherwise, .. } => {
                 cases.iter().map(|(_, block)| block).chain(otherwise).collect()
             }

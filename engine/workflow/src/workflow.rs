@@ -4,22 +4,19 @@ use dripline_expression::Scope;
 use dripline_model::{
     batch::ColumnType,
     policy::Policies,
-    program::{Again, FORMAT, Program, Trigger},
+    program::{Again, FORMAT, Program},
 };
 
 use crate::{
-    Checked, Code, Environment, Source, config, flow, policies,
+    Checked, Code, Environment, Source, flow, policies,
     read::{entry, misspelt},
-    schedule::Schedule,
     source::Report,
-    step_reader,
-    yaml::{self, Entry, Kind, Node},
+    step_reader, triggers,
+    yaml::{self, Kind, Node},
 };
 
 pub(crate) const KEYS: &[&str] =
     &["name", "description", "on", "enroll", "goals", "exits", "settings", "steps"];
-pub(crate) const TRIGGER_KEYS: &[&str] = &["event", "segment_joined", "schedule", "time_zone"];
-const TRIGGER_EXAMPLE: &str = "{event: trial.started}";
 
 /// Checks a workflow file: everything that can be known without running it.
 ///
@@ -61,7 +58,7 @@ fn document(
     let name =
         required("name", "`name: my-workflow`", report).and_then(|entry| workflow_name(&entry.value, report));
     let on = required("on", "`on: {event: trial.started}`, or `on: manual`", report);
-    let triggers = on.map(|entry| triggers(&entry.value, environment, report)).unwrap_or_default();
+    let triggers = on.map(|entry| triggers::read(&entry.value, environment, report)).unwrap_or_default();
     let description =
         entry(entries, "description").and_then(|entry| report.read_text(&entry.value, "`description`"));
     let (enroll_if, again) = entry(entries, "enroll")
@@ -124,95 +121,6 @@ pub(crate) fn slug(text: &str, joiner: char) -> String {
         .map(str::to_ascii_lowercase)
         .collect();
     words.join(&joiner.to_string()).chars().take(100).collect()
-}
-
-fn triggers(node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) -> Vec<Trigger> {
-    match &node.kind {
-        Kind::List(items) if items.is_empty() => {
-            report
-                .error(Code::Trigger, &node.span, "nothing starts this workflow")
-                .help(format!("write for example {TRIGGER_EXAMPLE}, or `on: manual`"));
-            Vec::new()
-        }
-        Kind::List(items) => items.iter().filter_map(|item| trigger(item, environment, report)).collect(),
-        _ => trigger(node, environment, report).into_iter().collect(),
-    }
-}
-
-fn trigger(node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) -> Option<Trigger> {
-    let entries = match &node.kind {
-        Kind::Scalar(text, _) if text == "manual" => return Some(Trigger::Manual),
-        Kind::Scalar(text, _) if !node.is_null() => {
-            let diagnostic = report.error(Code::Trigger, &node.span, format!("`{text}` is no trigger"));
-            diagnostic.help(match dripline_model::suggest::closest(text, ["manual"]) {
-                Some(_) => "did you mean `manual`?".to_owned(),
-                None => format!("write {{event: {text}}} for an event, or `manual`"),
-            });
-            return None;
-        }
-        _ => report.read_mapping(node, "a trigger", TRIGGER_EXAMPLE)?,
-    };
-    report.unknown_keys(entries, TRIGGER_KEYS, "a trigger");
-    let starts: Vec<&Entry> = entries
-        .iter()
-        .filter(|entry| matches!(entry.key.as_str(), "event" | "segment_joined" | "schedule"))
-        .collect();
-    let time_zone = entry(entries, "time_zone");
-    let [start] = starts.as_slice() else {
-        match starts.get(1) {
-            Some(second) => report
-                .error(Code::Trigger, &second.key_span, "one trigger names two starts")
-                .help("write a list: on: [{event: a}, {event: b}]"),
-            None if entries.iter().all(|entry| TRIGGER_KEYS.contains(&entry.key.as_str())) => report
-                .error(Code::Trigger, &node.span, "a trigger needs `event`, `segment_joined` or `schedule`")
-                .help(format!("write for example {TRIGGER_EXAMPLE}")),
-            // The unknown key has been complained of.
-            None => return None,
-        };
-        return None;
-    };
-    if let Some(zone) = time_zone.filter(|_| start.key != "schedule") {
-        report
-            .error(Code::Trigger, &zone.key_span, "`time_zone` goes with `schedule` only")
-            .help("remove it");
-    }
-    match start.key.as_str() {
-        "event" => report.read_name(&start.value, "`event`").map(Trigger::Event),
-        "segment_joined" => {
-            let name = report.read_name(&start.value, "`segment_joined`")?;
-            config::segment(&name, &start.value, environment, report);
-            Some(Trigger::SegmentJoined(name))
-        }
-        _ => schedule(&start.value, time_zone, environment, report),
-    }
-}
-
-fn schedule(
-    node: &Node,
-    zone: Option<&Entry>,
-    environment: &Environment<'_>,
-    report: &mut Report<'_>,
-) -> Option<Trigger> {
-    let cron = report.read_text(node, "`schedule`");
-    let time_zone = match zone {
-        Some(zone) => report.read_text(&zone.value, "`time_zone`")?,
-        None => environment.default_time_zone.to_owned(),
-    };
-    if let Err(error) = crate::schedule::zone(&time_zone) {
-        let place = zone.map_or(&node.span, |zone| &zone.value.span);
-        report.error(Code::TimeZone, place, error).help("write an IANA name such as Europe/Berlin or UTC");
-        return None;
-    }
-    let cron = cron?;
-    match Schedule::parse(&cron, &time_zone) {
-        Ok(_) => Some(Trigger::Schedule { cron, time_zone }),
-        Err(message) => {
-            report
-                .error(Code::Schedule, &node.span, message)
-                .help("five fields: minute hour day-of-month month day-of-week; \"30 9 * * 1-5\" is 9:30 on workdays");
-            None
-        }
-    }
 }
 
 /// The workflow's share, if it says one, and what bounds it.

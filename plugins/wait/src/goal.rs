@@ -19,12 +19,17 @@ pub(crate) enum Goal {
     Date(Instant, Option<Time>),
     /// The next such day of the week, at this time of day.
     Weekday(civil::Weekday, Time),
+    /// The next such time of day.
+    Time(Time),
+    /// Nothing but the window.
+    Now,
 }
 
 impl Goal {
     /// The goal of a configuration, or the first thing that is wrong with it.
     pub(crate) fn of(wait: &Wait) -> Result<Self, Problem> {
         let at = wait.at.as_deref().map(time).transpose()?;
+        let has_window = wait.between.is_some() || wait.days.is_some();
         let goal = match (&wait.r#for, &wait.until, wait.date, wait.weekday) {
             (Some(duration), None, None, None) => Self::For(span(duration.as_str())?),
             (None, Some(until), None, None) => Self::Until(date_time(until)?),
@@ -32,9 +37,11 @@ impl Goal {
             (None, None, None, Some(weekday)) => {
                 Self::Weekday(weekday.into(), at.unwrap_or_else(Time::midnight))
             }
+            (None, None, None, None) if at.is_some() => Self::Time(at.unwrap_or_else(Time::midnight)),
+            (None, None, None, None) if has_window || wait.spread.is_some() => Self::Now,
             (None, None, None, None) => {
                 return Err(Problem::at("", "nothing to wait for")
-                    .help("write one of `for`, `until`, `date` and `weekday`"));
+                    .help("write one of `for`, `until`, `date`, `weekday`, `at` and `between`"));
             }
             _ => {
                 return Err(Problem::at(
@@ -46,14 +53,14 @@ impl Goal {
         };
         match goal {
             Self::For(_) | Self::Until(_) if at.is_some() => {
-                Err(Problem::at("/at", "`at` goes with `date` and `weekday` only"))
+                Err(Problem::at("/at", "`at` goes with `date` and `weekday`, or stands alone"))
             }
             _ => Ok(goal),
         }
     }
 }
 
-fn span(text: &str) -> Result<Span, Problem> {
+pub(crate) fn span(text: &str) -> Result<Span, Problem> {
     let problem = |message| Problem::at("/for", message).help("write for example 30m, 4h, 3d or 2w");
     match text.trim().parse::<Span>() {
         Ok(span) if span.is_positive() => Ok(span),
@@ -72,7 +79,7 @@ fn date_time(text: &str) -> Result<DateTime, Problem> {
     })
 }
 
-fn time(text: &str) -> Result<Time, Problem> {
+pub(crate) fn time(text: &str) -> Result<Time, Problem> {
     text.trim().parse().map_err(|_| {
         Problem::at("/at", format!("`{text}` is not a time of day")).help("write for example \"09:00\"")
     })

@@ -4,15 +4,17 @@ mod goal;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod window;
 mod zone;
 
 use dripline_sdk::{Batch, ColumnType, Duration, Instant, Manifest, Outcomes, Problem, Step, Text};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{goal::Goal, plan::Planner};
+use crate::{goal::Goal, plan::Planner, window::Window};
 
-/// Waits, by the clock of the contact's time zone (`contact.time_zone`). One of `for`, `until`, `date` and `weekday`.
+/// Waits, by the clock of the contact's time zone. At most one of `for`, `until`, `date` and `weekday`; `between`, `days` and
+/// `spread` move its end, and may stand alone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("x-dripline-shorthand" = "for"))]
@@ -27,10 +29,17 @@ pub struct Wait {
     date: Option<Instant>,
     /// Until the next such day of the week, at `at`.
     weekday: Option<Weekday>,
-    /// The time of day where the contact is, for `date` and `weekday`: `09:00`. Without it the day's first moment, or the
-    /// exact point in time of `date`.
+    /// The time of day where the contact is: `09:00`. For `date` and `weekday`; without it the day's first moment, or the
+    /// exact point in time of `date`. Alone: until it is this time.
     at: Option<String>,
-    /// The time zone of contacts that have none: `Europe/Berlin`. Without it UTC.
+    /// Ends between these times of day where the contact is: `09:00-17:00`. What would end outside ends at the next opening.
+    between: Option<String>,
+    /// Ends on these days of the week: `mon-fri`, `sat,sun`. What would end on another day ends at the next opening.
+    days: Option<String>,
+    /// Spreads the contacts evenly over this time from the end on, never past the end of `between`: `2h`.
+    spread: Option<Duration>,
+    /// The time zone of contacts for whom nothing says one: `Europe/Berlin`. Without it the workspace's.
+    #[schemars(extend("x-dripline" = {"kind": "time-zone"}))]
     time_zone: Option<String>,
 }
 
@@ -47,12 +56,15 @@ enum Weekday {
     Sunday,
 }
 
+/// Seven days: whoever spreads further wants a schedule.
+const MOST_SPREAD_MS: i64 = 7 * 24 * 3_600 * 1_000;
+
 const TIME_ZONE: &str = "contact.time_zone";
 
 impl Step for Wait {
     const NAME: &'static str = "wait";
     const SUMMARY: &'static str =
-        "Waits for a while, until a date or until a weekday, by the contact's own clock.";
+        "Waits for a while, until a date, a weekday or a time of day, by the contact's own clock.";
 
     fn describe(manifest: Manifest) -> Manifest {
         manifest.read(TIME_ZONE, ColumnType::Text, "waits by the contact's own clock").may_wait()
@@ -62,17 +74,43 @@ impl Step for Wait {
         let zone = self.time_zone.as_deref().and_then(|name| zone::named(name).err());
         let zone =
             zone.map(|message| Problem::at("/time_zone", message).help("write for example Europe/Berlin"));
-        Goal::of(self).err().into_iter().chain(zone).collect()
+        let window = self.window().err();
+        let spread = self.spread_ms().err();
+        Goal::of(self).err().into_iter().chain(window).chain(spread).chain(zone).collect()
     }
 
     fn run(&self, batch: &Batch, out: &mut Outcomes) -> Result<(), String> {
         let goal = Goal::of(self).map_err(|problem| problem.message)?;
         let zones: Text = batch.field(TIME_ZONE);
-        let mut planner = Planner::new(goal, self.time_zone.as_deref(), batch.now_ms())?;
+        let window = self.window().map_err(|problem| problem.message)?;
+        let spread_ms = self.spread_ms().map_err(|problem| problem.message)?;
+        let mut planner = Planner::new(goal, window, spread_ms, self.time_zone.as_deref(), batch.now_ms())?;
         for turn in batch.turns() {
             planner.plan(zones.of(turn), turn, out);
         }
         Ok(())
+    }
+}
+
+impl Wait {
+    fn window(&self) -> Result<Option<Window>, Problem> {
+        Window::of(self.between.as_deref(), self.days.as_deref())
+    }
+
+    /// Over how many milliseconds the contacts are spread.
+    fn spread_ms(&self) -> Result<i64, Problem> {
+        let Some(spread) = &self.spread else { return Ok(0) };
+        let problem = |message: String| {
+            Problem::at("/spread", message).help("write for example 30m or 2h, at most 7 days")
+        };
+        let text = spread.as_str();
+        let span =
+            goal::span(text).map_err(|problem| Problem { pointer: "/spread".to_owned(), ..problem })?;
+        let duration = span
+            .to_duration(jiff_bundled::SpanRelativeTo::days_are_24_hours())
+            .map_err(|_| problem(format!("`{text}` is too long")))?;
+        let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        if ms > MOST_SPREAD_MS { Err(problem(format!("`{text}` is too long"))) } else { Ok(ms) }
     }
 }
 

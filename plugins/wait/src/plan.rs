@@ -10,13 +10,16 @@ use jiff_bundled::{
     tz::TimeZone,
 };
 
-use crate::{goal::Goal, zone};
+use crate::{goal::Goal, window::Window, zone};
 
 /// Works out the instants. Contacts of one zone that wait for the same thing share one answer, which spares a batch
 /// most of the calendar.
 #[derive(Debug)]
 pub(crate) struct Planner<'batch> {
     goal: Goal,
+    window: Option<Window>,
+    /// Over how long the contacts are spread, in milliseconds.
+    spread_ms: i64,
     now: Timestamp,
     fallback: TimeZone,
     plans: BTreeMap<Question<'batch>, Plan>,
@@ -33,15 +36,25 @@ struct Question<'batch> {
 struct Plan {
     /// `None`: goes on at once.
     at_ms: Option<i64>,
+    /// Over how many milliseconds from then on the contacts are spread.
+    room_ms: i64,
     reason: TextRef,
 }
 
 const OUT_OF_RANGE: &str = "the time to wait for is beyond the years that a calendar has (-9999 to 9999)";
 
 impl<'batch> Planner<'batch> {
-    pub(crate) fn new(goal: Goal, fallback: Option<&str>, now_ms: i64) -> Result<Self, String> {
+    pub(crate) fn new(
+        goal: Goal,
+        window: Option<Window>,
+        spread_ms: i64,
+        fallback: Option<&str>,
+        now_ms: i64,
+    ) -> Result<Self, String> {
         Ok(Self {
             goal,
+            window,
+            spread_ms,
             now: instant(now_ms)?,
             fallback: fallback.map_or(Ok(TimeZone::UTC), zone::named)?,
             plans: BTreeMap::new(),
@@ -66,7 +79,7 @@ impl<'batch> Planner<'batch> {
             },
         };
         match plan.at_ms {
-            Some(at_ms) => out.wait_until(turn, at_ms, plan.reason),
+            Some(at_ms) => out.wait_until(turn, at_ms + share(turn.seed(), plan.room_ms), plan.reason),
             None => out.proceed(turn, plan.reason),
         }
     }
@@ -78,18 +91,50 @@ impl<'batch> Planner<'batch> {
             None => (self.fallback.clone(), " (the contact has no time zone)".to_owned()),
         };
         let now = self.now.to_zoned(zone);
-        let at = self.goal.after(&now, question.date_ms)?;
+        let wanted = self.goal.after(&now, question.date_ms)?;
+        let (at, room_ms) = self.opening(&wanted, &now)?;
         let clock = at.strftime("%Y-%m-%d %H:%M");
         let zone = at.time_zone().iana_name().unwrap_or("UTC");
-        if at.timestamp() <= self.now {
-            let reason = out.text(format_args!("does not wait: {clock} {zone} is past{note}"));
-            return Ok(Plan { at_ms: None, reason });
+        let spread = match room_ms / 1_000 {
+            0 => String::new(),
+            seconds => {
+                let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+                let span = Span::new().hours(hours).minutes(minutes).seconds(seconds % 60);
+                format!(", spread over {}", words(span))
+            }
+        };
+        if at.timestamp() <= self.now && room_ms == 0 {
+            let reason = match self.window {
+                Some(_) => out.text(format_args!("does not wait: {clock} {zone} is a time that fits{note}")),
+                None if at.timestamp() == self.now => {
+                    out.text(format_args!("does not wait: {clock} {zone} is now{note}"))
+                }
+                None => out.text(format_args!("does not wait: {clock} {zone} is past{note}")),
+            };
+            return Ok(Plan { at_ms: None, room_ms, reason });
         }
         let reason = match self.goal {
-            Goal::For(span) => out.text(format_args!("waits {}, until {clock} {zone}{note}", words(span))),
-            _ => out.text(format_args!("waits until {clock} {zone}{note}")),
+            Goal::For(span) if at == wanted => {
+                out.text(format_args!("waits {}, until {clock} {zone}{spread}{note}", words(span)))
+            }
+            _ => out.text(format_args!("waits until {clock} {zone}{spread}{note}")),
         };
-        Ok(Plan { at_ms: Some(at.timestamp().as_millisecond()), reason })
+        Ok(Plan { at_ms: Some(at.timestamp().as_millisecond()), room_ms, reason })
+    }
+
+    /// The first moment that fits, not before `wanted`, and over how many milliseconds from then on the contacts are
+    /// spread: never past the end of the window.
+    fn opening(&self, wanted: &Zoned, now: &Zoned) -> Result<(Zoned, i64), String> {
+        let Some(window) = self.window else {
+            // What is past is not waited for, but it may still be spread.
+            let at = if self.spread_ms > 0 { wanted.max(now) } else { wanted };
+            return Ok((at.clone(), self.spread_ms));
+        };
+        let wanted = wanted.max(now);
+        let opening = window.opening(wanted).ok_or(OUT_OF_RANGE)?;
+        let at = wanted.max(&opening.from).clone();
+        let left = opening.to.timestamp().as_millisecond() - at.timestamp().as_millisecond();
+        Ok((at, self.spread_ms.min(left)))
     }
 }
 
@@ -103,6 +148,8 @@ impl Goal {
             Self::Until(until) => until.to_zoned(zone.clone()),
             Self::Date(_, time) => return date(date_ms.unwrap_or_default(), time, zone),
             Self::Weekday(weekday, time) => next_weekday(now, weekday, time),
+            Self::Time(time) => next_time(now, time),
+            Self::Now => return Ok(now.clone()),
         };
         found.map_err(|_| OUT_OF_RANGE.to_owned())
     }
@@ -121,6 +168,25 @@ fn date(date_ms: i64, time: Option<Time>, zone: &TimeZone) -> Result<Zoned, Stri
     day.to_datetime(time.unwrap_or_else(Time::midnight))
         .to_zoned(zone.clone())
         .map_err(|_| OUT_OF_RANGE.to_owned())
+}
+
+/// The next such time of day, which may be this very moment.
+fn next_time(now: &Zoned, time: Time) -> Result<Zoned, jiff_bundled::Error> {
+    let today = now.date().to_datetime(time).to_zoned(now.time_zone().clone())?;
+    if today >= *now {
+        return Ok(today);
+    }
+    now.date().tomorrow()?.to_datetime(time).to_zoned(now.time_zone().clone())
+}
+
+/// The part of `room_ms`, always less than it, that falls to a turn by its randomness alone (SplitMix64's mixing, Steele et al. 2014).
+fn share(seed: u64, room_ms: i64) -> i64 {
+    let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^= mixed >> 31;
+    let share = (u128::from(mixed) * u128::from(room_ms.max(0).unsigned_abs())) >> 64;
+    i64::try_from(share).unwrap_or(room_ms)
 }
 
 fn next_weekday(now: &Zoned, weekday: Weekday, time: Time) -> Result<Zoned, jiff_bundled::Error> {

@@ -65,6 +65,11 @@ enum Action {
     Many {
         ways: Vec<Way>,
     },
+    /// Goes to either, at once or when it has waited.
+    WaitFor {
+        then: Way,
+        otherwise: Way,
+    },
     Goto,
     Exit,
 }
@@ -74,7 +79,10 @@ impl Program {
     pub(crate) fn of(program: &Value) -> Option<Self> {
         let nodes = program.get("nodes")?.as_array()?.iter().map(Node::of).collect::<Option<_>>()?;
         let triggers = program.get("triggers")?.as_array()?.iter();
-        let events = triggers.filter_map(|trigger| trigger.get("event")?.as_str().map(str::to_owned));
+        let events = triggers.filter_map(|trigger| {
+            let event = trigger.get("event").or_else(|| trigger.pointer("/when/what/event"))?;
+            event.as_str().map(str::to_owned)
+        });
         Some(Self { nodes, events: events.collect() })
     }
 
@@ -103,6 +111,9 @@ impl Node {
         } else if let Some(split) = action.get("split") {
             let arms = split.get("arms")?.as_array()?.iter();
             Action::Many { ways: arms.map(|arm| arm.get("next").and_then(Value::as_i64)).collect() }
+        } else if let Some(wait) = action.get("wait_for") {
+            let way = |key| wait.get(key).and_then(Value::as_i64);
+            Action::WaitFor { then: way("then"), otherwise: way("otherwise") }
         } else if action.get("exit").is_some() {
             Action::Exit
         } else if action.as_str() == Some("goto") {
@@ -118,12 +129,15 @@ impl Node {
         matches!(&self.action, Action::Plugin { name, .. } if name == plugin)
     }
 
-    /// Where a run may go on after a turn here that ended so; nowhere if it cannot have ended so.
-    pub(crate) fn ways(&self, kind: i64) -> Vec<Way> {
+    /// Where a run may go on after a turn here, at `index`, that ended so; nowhere if it cannot have ended so.
+    pub(crate) fn ways(&self, index: i64, kind: i64) -> Vec<Way> {
         match (kind, &self.action) {
             (kind::SKIPPED, _) | (kind::BRANCHED, Action::Goto) | (kind::WAITING, Action::Plugin { .. }) => {
                 vec![self.next]
             }
+            // What it waits for is decided at the same step, by the turn after.
+            (kind::WAITING, Action::WaitFor { .. }) => vec![Some(index)],
+            (kind::BRANCHED, Action::WaitFor { then, otherwise }) => vec![*then, *otherwise],
             (kind::BRANCHED, Action::Branch { otherwise }) => vec![self.next, *otherwise],
             (kind::BRANCHED, Action::Many { ways }) => ways.clone(),
             (kind::DONE | kind::SUPPRESSED, Action::Plugin { paths, .. }) => {

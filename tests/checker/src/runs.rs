@@ -136,7 +136,7 @@ impl Walk<'_> {
                 self.turn += 1;
             }
             _ => {
-                self.ways = node.ways(decision.kind);
+                self.ways = node.ways(index, decision.kind);
                 self.turn += 1;
             }
         }

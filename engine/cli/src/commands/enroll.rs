@@ -10,6 +10,7 @@ use dripline_model::{
 use dripline_runtime::Entrance;
 use dripline_store::{Firing, FiringCause, NewFiring, Store, StoredProgram};
 use jiff::tz::TimeZone;
+use serde_json::{Map, Value};
 
 use super::{contacts::name, find_contact};
 use crate::{
@@ -37,6 +38,9 @@ pub(crate) struct Args {
     /// Ids, external ids or addresses
     #[arg(required_unless_present_any = ["all", "segment"], value_name = "CONTACT")]
     contacts: Vec<String>,
+    /// What the rules see as `event.properties`: a JSON object
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["all", "segment"])]
+    payload: Option<String>,
     /// Everybody
     #[arg(long, conflicts_with_all = ["contacts", "segment"])]
     all: bool,
@@ -46,6 +50,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Problem> {
+    let payload = args.payload.as_deref().map(payload).transpose()?;
     let workspace = Workspace::find(global.workspace.as_deref())?;
     let store = workspace.open_store().await?;
     let stored = find_workflow(store.as_ref(), &args.workflow).await?;
@@ -69,19 +74,30 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
                 ids.push(id);
             }
         }
-        enroll_each(store.as_ref(), &entrance, &ids, out).await?
+        enroll_each(store.as_ref(), &entrance, &ids, payload.as_ref(), out).await?
     };
     Ok(if enrolled == 0 { Exit::Problems } else { Exit::Success })
+}
+
+fn payload(text: &str) -> Result<Map<String, Value>, Problem> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(payload)) => Ok(payload),
+        Ok(_) => Err(Problem::input("the payload is no JSON object")),
+        Err(error) => Err(Problem::input(format!("the payload is not JSON: {error}"))),
+    }
+    .map_err(|problem| problem.with_help("write for example --payload '{\"plan\": \"pro\"}'"))
 }
 
 async fn enroll_each(
     store: &dyn Store,
     entrance: &Entrance,
     contacts: &[ContactId],
+    payload: Option<&Map<String, Value>>,
     out: &mut Out,
 ) -> Result<u64, Problem> {
     let now = SystemClock.now();
-    let answers = entrance.enroll_by_hand(store, contacts, now).await.map_err(Problem::unavailable)?;
+    let answers =
+        entrance.enroll_by_hand(store, contacts, payload, now).await.map_err(Problem::unavailable)?;
     let mut enrolled = 0;
     for answer in &answers {
         let name = clean(name(&answer.contact));

@@ -6,7 +6,7 @@ use dripline_model::{
     decision::RunStatus,
     id::{VersionId, WorkflowId},
     policy::{Goal, Policies},
-    program::{Action, Again, Node, Program, SplitArm, Trigger},
+    program::{Action, Again, Node, Occasion, Program, SplitArm, Trigger, When},
 };
 use dripline_store::{Firing, FiringCause, Standing, Store, StoredProgram};
 use serde_json::{Value, json};
@@ -399,6 +399,16 @@ fn describe_trigger(trigger: &Trigger) -> String {
         Trigger::SegmentJoined(name) => format!("joining {name}"),
         Trigger::Schedule { cron, time_zone } => format!("schedule {cron} ({time_zone})"),
         Trigger::Manual => "dripline enroll".into(),
+        Trigger::When(When { what, condition, .. }) => {
+            let what = match what {
+                Occasion::Event(name) => format!("event {name}"),
+                Occasion::SegmentJoined(name) => format!("joining {name}"),
+                Occasion::SegmentLeft(name) => format!("leaving {name}"),
+                Occasion::Changed { attribute, .. } => format!("change of {attribute}"),
+                Occasion::WorkflowEnded { workflow, .. } => format!("end of {workflow}"),
+            };
+            condition.as_ref().map_or(what.clone(), |condition| format!("{what} if {condition}"))
+        }
     }
 }
 
@@ -434,6 +444,12 @@ fn describe_node(node: &Node, program: &Program) -> String {
         Action::Split { arms } => {
             let arm = |arm: &SplitArm| format!("{} {}: {}", arm.weight, arm.name, id_of(arm.next));
             format!("split {}", arms.iter().map(arm).collect::<Vec<_>>().join(", "))
+        }
+        Action::WaitFor(wait) => {
+            let what = [wait.event.as_deref(), wait.condition.as_deref()];
+            let what: Vec<&str> = what.into_iter().flatten().collect();
+            let (then, otherwise) = (id_of(wait.then), id_of(wait.otherwise));
+            format!("wait for {} within {}: {then}, else {otherwise}", what.join(" with "), wait.within)
         }
         Action::Goto => format!("goto {}", id_of(node.next)),
         Action::Exit { reason } if reason.is_empty() => "exit".into(),

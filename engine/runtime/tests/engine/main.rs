@@ -10,6 +10,8 @@ mod prune;
 mod segments;
 mod set_clock;
 mod support;
+mod triggers;
+mod waiting;
 mod ways;
 
 use std::{sync::Arc, time::Duration};

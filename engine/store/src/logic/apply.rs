@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{
+    changes::{self, Change},
     import_contacts::set_attribute,
     ms,
     pending::{NewDecision, Pending},
@@ -113,6 +114,7 @@ pub(crate) async fn apply(
         let changed = watch::changed_by(turns, watched);
         pending.note_changed(changed, now);
     }
+    pending.change(changed(turns), now);
     for turn in turns {
         pending.advance(turn, now);
     }
@@ -130,6 +132,15 @@ pub(crate) async fn apply(
     Ok(scores)
 }
 
+/// The contacts of whom a turn changed something that a condition may look at.
+fn changed(turns: &[AppliedTurn]) -> impl Iterator<Item = ContactId> {
+    let changes = |turn: &&AppliedTurn| {
+        !matches!(turn.advance, Advance::Retry { .. })
+            && turn.effects.iter().any(|effect| !matches!(effect, Effect::SendEmail(_)))
+    };
+    turns.iter().filter(changes).map(|turn| turn.run.contact)
+}
+
 async fn set_fields(sets: &mut impl Sets, fields: &[(ContactId, &str, &Value)], now: Timestamp) -> Raw<()> {
     if fields.is_empty() {
         return Ok(());
@@ -139,14 +150,20 @@ async fn set_fields(sets: &mut impl Sets, fields: &[(ContactId, &str, &Value)], 
     let loaded = sets.contacts(&super::distinct(&ids), &needs).await?;
     let mut contacts: BTreeMap<i64, Map<String, Value>> =
         loaded.into_iter().map(|contact| (contact.id.0, contact.attributes)).collect();
-    let mut changed = BTreeSet::new();
+    let watched = sets.watched_attributes().await?;
+    let (mut changed, mut changes) = (BTreeSet::new(), Vec::new());
     for (contact, name, value) in fields {
-        if let Some(attributes) = contacts.get_mut(&contact.0)
-            && set_attribute(attributes, name, value)
-        {
+        let Some(attributes) = contacts.get_mut(&contact.0) else { continue };
+        let from = attributes.get(*name).cloned();
+        if set_attribute(attributes, name, value) {
             changed.insert(contact.0);
+            if watched.contains(*name) {
+                let (attribute, to) = ((*name).to_owned(), attributes.get(*name).cloned());
+                changes.push(Change { contact: contact.0, attribute, from, to });
+            }
         }
     }
+    changes::announce(sets, &changes, now).await?;
     let mut rows = Vec::with_capacity(changed.len());
     for (id, attributes) in contacts.iter().filter(|(id, _)| changed.contains(id)) {
         rows.push((*id, to_json("contact's attributes", attributes)?));

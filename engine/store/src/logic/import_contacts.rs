@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{
+    changes::{self, Change},
     ms,
     nul::{has_nul, nul, nul_in},
 };
@@ -19,11 +20,18 @@ use crate::{
 /// Inserts or updates a slice of contacts; answers what became of each row.
 pub(crate) async fn upsert(sets: &mut impl Sets, rows: &[ContactRow], now: Timestamp) -> Raw<Vec<RowResult>> {
     let mut book = Book::load(sets, rows).await?;
+    book.watched = sets.watched_attributes().await?;
     let mut results: Vec<RowResult> = rows.iter().map(|row| book.take(row, now)).collect();
     book.name_new(sets, &mut results).await?;
     let attributes = rows.iter().flat_map(|row| &row.attributes);
     sets.add_attribute_types(super::attributes::types(attributes)).await?;
     book.write(sets, now).await?;
+    let changed = results.iter().filter_map(|result| match result {
+        RowResult::Updated(id) => Some(*id),
+        _ => None,
+    });
+    super::wake(sets, changed, now).await?;
+    changes::announce(sets, &book.changes, now).await?;
     Ok(results)
 }
 
@@ -32,6 +40,10 @@ struct Book {
     entries: Vec<Entry>,
     by_external_id: HashMap<String, usize>,
     by_email: HashMap<String, usize>,
+    /// The attributes whose changes start workflows.
+    watched: BTreeSet<String>,
+    /// Those that got other values. What a new contact brings with it is no change.
+    changes: Vec<Change>,
     /// New contacts so far; until the store gives them ids, theirs are -1, -2, …
     new: i64,
 }
@@ -68,8 +80,14 @@ impl Book {
         found.extend(sets.contacts_by_email(&emails).await?.into_iter().map(|(_, id)| id));
         let needs = Needs { all_attributes: true, tags: true, consents: true, ..Needs::default() };
         let ids: Vec<i64> = found.into_iter().collect();
-        let mut book =
-            Self { entries: Vec::new(), by_external_id: HashMap::new(), by_email: HashMap::new(), new: 0 };
+        let mut book = Self {
+            entries: Vec::new(),
+            by_external_id: HashMap::new(),
+            by_email: HashMap::new(),
+            watched: BTreeSet::new(),
+            changes: Vec::new(),
+            new: 0,
+        };
         for contact in sets.contacts(&ids, &needs).await? {
             book.add(Entry::new(contact, false));
         }
@@ -150,6 +168,9 @@ impl Book {
         };
         let id = entry.contact.id;
         let email = entry.contact.email.clone();
+        if !entry.is_new {
+            self.changes.extend(entry.changes(row, &self.watched));
+        }
         if !entry.merge(row) {
             return RowResult::Unchanged(id);
         }
@@ -205,6 +226,19 @@ fn nul_in_contact(row: &ContactRow) -> Option<String> {
 }
 
 impl Entry {
+    /// Which of the watched attributes get other values by the row.
+    fn changes(&self, row: &ContactRow, watched: &BTreeSet<String>) -> Vec<Change> {
+        let attributes = &self.contact.attributes;
+        let watched = row.attributes.iter().filter(|(name, _)| watched.contains(*name));
+        let changes = watched.map(|(name, value)| Change {
+            contact: self.contact.id.0,
+            attribute: name.clone(),
+            from: attributes.get(name).cloned(),
+            to: Some(value.clone()).filter(|value| !value.is_null()),
+        });
+        changes.filter(|change| change.from != change.to).collect()
+    }
+
     /// Takes over what the row says; answers whether that is anything new.
     fn merge(&mut self, row: &ContactRow) -> bool {
         let contact = &mut self.contact;

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use dripline_model::id::ContactId;
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{
@@ -29,6 +30,7 @@ pub(crate) async fn insert(
     sets: &mut impl Sets,
     named: &mut Named,
     rows: &[EventRow],
+    now: Timestamp,
 ) -> Raw<Vec<RowResult>> {
     named.find(sets, rows).await?;
     let keys: Vec<&str> = rows.iter().filter_map(|row| row.key.as_deref()).collect();
@@ -61,6 +63,9 @@ pub(crate) async fn insert(
         results.push(RowResult::Inserted(contact));
     }
     sets.insert_events(&events).await?;
+    // A live event wakes when it arrives; history may be what a condition counts.
+    let history = events.iter().filter(|event| event.state == EventState::History);
+    super::wake(sets, history.map(|event| ContactId(event.contact)), now).await?;
     Ok(results)
 }
 

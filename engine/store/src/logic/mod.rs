@@ -3,6 +3,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod attributes;
+pub(crate) mod changes;
 pub(crate) mod enroll;
 pub(crate) mod events;
 pub(crate) mod firings;
@@ -71,6 +72,19 @@ pub(crate) async fn load_contacts(
     let mut loaded = sets.contacts(&distinct, needs).await?;
     events::add(sets, &distinct, needs, now, &mut loaded).await?;
     Ok(in_order(ids, loaded))
+}
+
+/// Contacts have changed outside of a batch: their runs that wait for a condition are looked at again. The contacts are
+/// locked, because a batch that is under way may have looked at one before it changed.
+pub(crate) async fn wake(
+    sets: &mut impl Sets,
+    contacts: impl Iterator<Item = ContactId>,
+    now: Timestamp,
+) -> Raw<()> {
+    let contacts: Vec<ContactId> = contacts.collect();
+    let contacts = distinct(&contacts);
+    sets.lock(&contacts).await?;
+    sets.wake_runs(&contacts, ms(now)).await
 }
 
 /// An instant as the stores keep it.

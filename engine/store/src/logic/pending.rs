@@ -9,16 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use dripline_model::{
     Contact,
     contact::Needs,
-    decision::{DecisionKind, RunStatus},
+    decision::{Awaited, DecisionKind},
     id::{ContactId, EventId, RunId, VersionId},
 };
 use jiff::Timestamp;
 
 use super::{ms, scores, watch};
 use crate::{
-    Advance, AppliedTurn,
+    Advance, AppliedTurn, ClaimedRun, Waiting,
     error::Raw,
-    sets::{Decision, EndedRun, MovedRun, Sets},
+    sets::{Decision, EndedRun, MovedRun, Sets, WaitingRun},
 };
 
 /// How many decisions are not kept back any longer.
@@ -32,15 +32,25 @@ pub(crate) struct Pending {
     /// What rules of segments look at, if there are any; read once.
     watched: Option<Option<Needs>>,
     /// Contacts that they have to look at, and when.
-    changed: BTreeMap<i64, i64>,
+    unsettled: BTreeMap<i64, i64>,
     /// What it knows without reading.
     pub(crate) scores: scores::Known,
+    /// Contacts that were changed: their runs that wait for a condition are looked at again.
+    changed: BTreeSet<ContactId>,
+    /// The latest of these changes.
+    changed_ms: i64,
+    /// Of the runs above those that wait for a condition.
+    watching: BTreeMap<ContactId, BTreeSet<RunId>>,
 }
 
 /// Where a run has gone.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    At(MovedRun),
+    At {
+        run: MovedRun,
+        /// Whether it waited for something before.
+        waited: bool,
+    },
     Ended(EndedRun),
 }
 
@@ -69,8 +79,8 @@ impl Pending {
     pub(crate) fn advance(&mut self, AppliedTurn { run, advance, .. }: &AppliedTurn, now: Timestamp) {
         let id = run.run.0;
         let (node, turn) = (i64::from(run.node), run.turn + 1);
-        let place = match *advance {
-            Advance::To { node, due, waited } => Place::At(MovedRun {
+        let moved = match *advance {
+            Advance::To { node, due, waited } => MovedRun {
                 run: id,
                 node: node.into(),
                 due_ms: ms(due),
@@ -78,8 +88,19 @@ impl Pending {
                 attempts: 0,
                 hops: if waited { 0 } else { run.hops + 1 },
                 first_due_ms: None,
-            }),
-            Advance::Retry { due } => Place::At(MovedRun {
+                waiting: None,
+            },
+            Advance::Wait { waiting, due } => MovedRun {
+                run: id,
+                node,
+                due_ms: ms(due),
+                turn,
+                attempts: 0,
+                hops: run.hops + 1,
+                first_due_ms: None,
+                waiting: Some(row(waiting)),
+            },
+            Advance::Retry { due } => MovedRun {
                 run: id,
                 node,
                 due_ms: ms(due),
@@ -87,8 +108,9 @@ impl Pending {
                 attempts: run.attempts + 1,
                 hops: run.hops,
                 first_due_ms: Some(ms(run.due)),
-            }),
-            Advance::Hold { due } => Place::At(MovedRun {
+                waiting: run.waiting.map(row),
+            },
+            Advance::Hold { due } => MovedRun {
                 run: id,
                 node,
                 due_ms: ms(due),
@@ -96,16 +118,61 @@ impl Pending {
                 attempts: run.attempts,
                 hops: 0,
                 first_due_ms: Some(ms(run.due)),
-            }),
-            Advance::End(status) => Place::Ended(EndedRun {
-                run: id,
-                node,
-                status: RunStatus::code(status),
-                turn,
-                ended_ms: ms(now),
-            }),
+                waiting: None,
+            },
+            Advance::End(status) => {
+                let ended = EndedRun { run: id, node, status: status.code(), turn, ended_ms: ms(now) };
+                self.put(run, Place::Ended(ended));
+                return;
+            }
+        };
+        self.put(run, Place::At { run: moved, waited: run.waiting.is_some() });
+    }
+
+    /// Notes that a run goes on waiting, to be looked at again at `due`.
+    pub(crate) fn put_back(&mut self, run: &ClaimedRun, due: Timestamp) {
+        let moved = MovedRun {
+            run: run.run.0,
+            node: run.node.into(),
+            due_ms: ms(due),
+            turn: run.turn,
+            attempts: run.attempts,
+            hops: run.hops,
+            first_due_ms: None,
+            waiting: run.waiting.map(row),
+        };
+        self.put(run, Place::At { run: moved, waited: true });
+    }
+
+    fn put(&mut self, run: &ClaimedRun, mut place: Place) {
+        // What was known of it in this transaction and is not written: whether the row says that it waits.
+        if let (Place::At { waited, .. }, Some(Place::At { waited: before, run: old })) =
+            (&mut place, self.runs.get(&run.run))
+        {
+            *waited |= *before || old.waiting.is_some();
+        }
+        let watches = matches!(&place, Place::At { run, .. } if run.waiting.is_some_and(is_condition));
+        let watching = self.watching.entry(run.contact).or_default();
+        if watches {
+            watching.insert(run.run)
+        } else {
+            watching.remove(&run.run)
         };
         self.runs.insert(run.run, place);
+    }
+
+    /// Notes that contacts have changed, so that their runs which wait for a condition are looked at again. A run that
+    /// comes to such a step afterwards has seen the change.
+    pub(crate) fn change(&mut self, contacts: impl IntoIterator<Item = ContactId>, now: Timestamp) {
+        for contact in contacts {
+            self.changed.insert(contact);
+            for run in self.watching.get(&contact).into_iter().flatten() {
+                if let Some(Place::At { run, .. }) = self.runs.get_mut(run) {
+                    run.due_ms = run.due_ms.min(ms(now));
+                }
+            }
+        }
+        self.changed_ms = self.changed_ms.max(ms(now));
     }
 
     /// Notes decisions.
@@ -149,27 +216,42 @@ impl Pending {
 
     /// Notes contacts that rules have to look at.
     pub(crate) fn note_changed(&mut self, contacts: BTreeSet<i64>, now: Timestamp) {
-        self.changed.extend(contacts.into_iter().map(|contact| (contact, ms(now))));
+        self.unsettled.extend(contacts.into_iter().map(|contact| (contact, ms(now))));
     }
 
     /// Writes where runs have gone, so that they can be read.
     pub(crate) async fn flush_runs(&mut self, sets: &mut impl Sets) -> Raw<()> {
-        let (mut moved, mut ended) = (Vec::new(), Vec::new());
+        // Woken first: what is written after it knows better when it is due.
+        let changed: Vec<i64> =
+            std::mem::take(&mut self.changed).into_iter().map(|contact| contact.0).collect();
+        sets.wake_runs(&changed, self.changed_ms).await?;
+        self.watching.clear();
+        let (mut moved, mut waiting, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for place in std::mem::take(&mut self.runs).into_values() {
             match place {
-                Place::At(run) => moved.push(run),
+                Place::At { run, waited } if waited || run.waiting.is_some() => waiting.push(run),
+                Place::At { run, .. } => moved.push(run),
                 Place::Ended(run) => ended.push(run),
             }
         }
         sets.move_runs(&moved).await?;
+        sets.move_waiting_runs(&waiting).await?;
         sets.end_runs(&ended).await
     }
 
     /// Writes everything.
     pub(crate) async fn flush(&mut self, sets: &mut impl Sets) -> Raw<()> {
         self.flush_runs(sets).await?;
-        let changed: Vec<(i64, i64)> = std::mem::take(&mut self.changed).into_iter().collect();
-        sets.note_changed(&changed).await?;
+        let unsettled: Vec<(i64, i64)> = std::mem::take(&mut self.unsettled).into_iter().collect();
+        sets.note_changed(&unsettled).await?;
         sets.insert_decisions(&std::mem::take(&mut self.decisions)).await
     }
+}
+
+fn is_condition(waiting: WaitingRun) -> bool {
+    waiting.what == Awaited::Condition.code()
+}
+
+fn row(Waiting { what, since, until }: Waiting) -> WaitingRun {
+    WaitingRun { what: what.code(), since_ms: ms(since), until_ms: ms(until) }
 }

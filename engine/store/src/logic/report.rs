@@ -6,7 +6,7 @@ use dripline_model::{
     Contact,
     clock::from_ms,
     contact::Needs,
-    decision::RunStatus,
+    decision::{Awaited, RunStatus},
     id::{ContactId, MessageId, RunId, VersionId},
     message::MessageStatus,
     program::NodeIndex,
@@ -15,7 +15,7 @@ use jiff::{civil::Date, tz::Offset};
 
 use super::{distinct, everything, in_order, limit, maybe_at};
 use crate::{
-    ContactFilter, Counts, Lead, LeadReason, MessageFilter, MessageRow, RunFilter, RunRow, Standing,
+    ContactFilter, Counts, Lead, LeadReason, MessageFilter, MessageRow, RunFilter, RunRow, Standing, Waiting,
     answers::{Answers, MessageFields},
     error::{Raw, damaged},
 };
@@ -187,6 +187,13 @@ fn number(count: i64) -> u64 {
 /// A run's status, from a store.
 pub(crate) fn run_status(code: i64) -> Raw<RunStatus> {
     RunStatus::from_code(code).ok_or_else(|| damaged("run status", code))
+}
+
+/// What a run waits for, from a store.
+pub(crate) fn waiting(what: Option<i64>, since: Option<i64>, until: Option<i64>) -> Raw<Option<Waiting>> {
+    let (Some(code), Some(since), Some(until)) = (what, since, until) else { return Ok(None) };
+    let what = Awaited::from_code(code).ok_or_else(|| damaged("run's wait", code))?;
+    Ok(Some(Waiting { what, since: from_ms(since), until: from_ms(until) }))
 }
 
 /// A message's status, from a store.

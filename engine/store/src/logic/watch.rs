@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::ms;
 use crate::{
-    Advance, AppliedTurn, EventRow, RowResult,
+    Advance, AppliedTurn, EventRow, NewEvent, RowResult,
     error::{Raw, from_json},
     sets::Sets,
 };
@@ -75,4 +75,16 @@ pub(crate) async fn events(
         }
     }
     sets.note_changed(&changed.into_iter().collect::<Vec<_>>()).await
+}
+
+/// Notes the contacts of events that Dripline itself makes now.
+pub(crate) async fn made(sets: &mut impl Sets, made: &[NewEvent], now: Timestamp) -> Raw<()> {
+    if made.is_empty() {
+        return Ok(());
+    }
+    let Some(watched) = watched(sets).await? else { return Ok(()) };
+    let counted = made.iter().filter(|event| watched.events.contains_key(&event.name));
+    let changed: BTreeSet<i64> = counted.map(|event| event.contact.0).collect();
+    let rows: Vec<(i64, i64)> = changed.into_iter().map(|contact| (contact, ms(now))).collect();
+    sets.note_changed(&rows).await
 }

@@ -22,6 +22,7 @@ use crate::{
         maybe_at, ms,
         teams::{self, TeamRow},
     },
+    sets::Sets as _,
 };
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('dripline publish', 0))";
@@ -283,6 +284,7 @@ impl PostgresStore {
         for (digest, source) in &new.templates {
             writer.run(query(PUT_TEMPLATE).bind(digest.as_str()).bind(*source)).await?;
         }
+        writer.watch_attributes(workflow, &new.program.watched_attributes()).await?;
         let number = current.map_or(1, |(_, number, _)| number + 1);
         let id: i64 = query_scalar(INSERT_VERSION)
             .bind(workflow)
@@ -304,6 +306,7 @@ impl PostgresStore {
         workflows.retain(|(_, name)| !names.contains(name.as_str()));
         for (id, _) in &workflows {
             writer.run(query(RETIRE).bind(*id).bind(ms(now))).await?;
+            writer.watch_attributes(*id, &BTreeSet::new()).await?;
         }
         if !workflows.is_empty() {
             writer.run(query(NEXT_REVISION)).await?;

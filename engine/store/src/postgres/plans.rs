@@ -67,6 +67,7 @@ const HOT: &[&str] = &[
     sets::LEAVE,
     sets::MEMBERSHIPS,
     sets::MOVE_RUNS,
+    sets::MOVE_WAITING_RUNS,
     sets::PUT_ATTRIBUTES,
     sets::QUEUE_MESSAGES,
     sets::REMOVE_TAGS,
@@ -80,6 +81,7 @@ const HOT: &[&str] = &[
     segments::TIMED,
     segments::UNFINISHED,
     sets::PAST_EVENTS,
+    sets::WAKE_RUNS,
     transaction::ACTIVE_RUNS,
     transaction::CLAIM_EVENTS,
     transaction::CLAIM_RUNS,
@@ -90,6 +92,9 @@ const HOT: &[&str] = &[
     transaction::LOCK_CONTACTS,
     transaction::MAILED,
     transaction::NEXT_DUE,
+    transaction::PAST_EVENTS,
+    transaction::PENDING_EVENTS,
+    transaction::WAITING_RUNS,
 ];
 
 /// How many values a statement takes: the largest of `$1`, `$2`, …

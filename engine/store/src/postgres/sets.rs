@@ -13,6 +13,7 @@ use ulid::Ulid;
 use super::{
     contacts,
     rows::{bind_columns, json, small, text},
+    transaction::LOCK_CONTACTS,
     writer::Writer,
 };
 use crate::{
@@ -218,8 +219,20 @@ FROM unnest($1::int8[], $2::int4[], $3::int8[], $4::int4[], $5::int4[], $6::int4
     AS t(id, node, due_at, turn, attempts, hops, first_due_at)
 WHERE runs.id = t.id";
 
+pub(super) const MOVE_WAITING_RUNS: &str = "
+UPDATE runs SET node = t.node, due_at = t.due_at, turn = t.turn, attempts = t.attempts, hops = t.hops,
+    waits_for = t.waits_for, waits_since = t.waits_since, waits_until = t.waits_until
+FROM unnest($1::int8[], $2::int4[], $3::int8[], $4::int4[], $5::int4[], $6::int4[], $7::int4[], $8::int8[], $9::int8[])
+    AS t(id, node, due_at, turn, attempts, hops, waits_for, waits_since, waits_until)
+WHERE runs.id = t.id";
+
+pub(super) const WAKE_RUNS: &str = "
+UPDATE runs SET due_at = $2 FROM unnest($1::int8[]) AS t(contact_id)
+WHERE runs.contact_id = t.contact_id AND runs.waits_for IS NOT NULL AND runs.waits_for = 1 AND runs.due_at > $2";
+
 pub(super) const END_RUNS: &str = "
-UPDATE runs SET node = t.node, status = t.status, turn = t.turn, ended_at = t.ended_at, due_at = NULL
+UPDATE runs SET node = t.node, status = t.status, turn = t.turn, ended_at = t.ended_at, due_at = NULL,
+    waits_for = NULL, waits_since = NULL, waits_until = NULL
 FROM unnest($1::int8[], $2::int4[], $3::int4[], $4::int4[], $5::int8[]) AS t(id, node, status, turn, ended_at)
 WHERE runs.id = t.id";
 
@@ -227,6 +240,13 @@ const INSERT_DECISIONS: &str = "
 INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason, event_id)
 SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int4[], $5::int4[], $6::int8[], $7::int4[], $8::int8[],
     $9::int8[])";
+
+const WATCHED_ATTRIBUTES: &str = "SELECT DISTINCT name FROM watched_attributes";
+
+const UNWATCH_ATTRIBUTES: &str = "DELETE FROM watched_attributes WHERE workflow_id = $1";
+
+const WATCH_ATTRIBUTES: &str =
+    "INSERT INTO watched_attributes (workflow_id, name) SELECT $1, name FROM unnest($2::text[]) AS t(name)";
 
 impl Writer {
     /// Finds the ids of what is named and does not do without a name.
@@ -384,6 +404,17 @@ impl Sets for Writer {
             query(ADD_ATTRIBUTE_TYPES).bind(&names).bind(&types).execute(&mut *conn).await?;
         }
         Ok(())
+    }
+
+    async fn watched_attributes(&mut self) -> Raw<BTreeSet<String>> {
+        let names: Vec<String> = query_scalar(WATCHED_ATTRIBUTES).fetch_all(self.conn().await?).await?;
+        Ok(names.into_iter().collect())
+    }
+
+    async fn watch_attributes(&mut self, workflow: i64, names: &BTreeSet<&str>) -> Raw<()> {
+        self.run(query(UNWATCH_ATTRIBUTES).bind(workflow)).await?;
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        self.run(query(WATCH_ATTRIBUTES).bind(workflow).bind(names)).await.map(drop)
     }
 
     async fn put_consents(&mut self, rows: &[(i64, i64, bool)], now_ms: i64) -> Raw<()> {
@@ -681,6 +712,43 @@ impl Sets for Writer {
             run.first_due_ms,
         );
         self.run_behind(moved).await;
+        Ok(())
+    }
+
+    async fn move_waiting_runs(&mut self, rows: &[MovedRun]) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let moved = bind_columns!(
+            query(MOVE_WAITING_RUNS),
+            rows,
+            |run| run.run,
+            small(run.node),
+            run.due_ms,
+            small(run.turn),
+            small(run.attempts),
+            small(run.hops),
+            run.waiting.map(|waiting| small(waiting.what)),
+            run.waiting.map(|waiting| waiting.since_ms),
+            run.waiting.map(|waiting| waiting.until_ms),
+        );
+        self.run(moved).await.map(drop)
+    }
+
+    async fn lock(&mut self, contacts: &[i64]) -> Raw<()> {
+        if contacts.is_empty() {
+            return Ok(());
+        }
+        query(LOCK_CONTACTS).bind(contacts.to_vec()).execute(self.conn().await?).await?;
+        Ok(())
+    }
+
+    async fn wake_runs(&mut self, contacts: &[i64], now_ms: i64) -> Raw<()> {
+        if contacts.is_empty() {
+            return Ok(());
+        }
+        let woken = self.run(query(WAKE_RUNS).bind(contacts.to_vec()).bind(now_ms)).await?;
+        self.wakes_others |= woken > 0;
         Ok(())
     }
 

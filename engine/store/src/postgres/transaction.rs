@@ -12,25 +12,25 @@ use dripline_model::{
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use sqlx::{query, query_as, query_scalar};
+use sqlx::{FromRow as _, Row as _, query, query_as, query_scalar};
 
 use super::{
     PostgresStore, firings,
     rows::{bind_columns, small},
     segments,
-    writer::Writer,
+    writer::{self, Writer},
 };
 use crate::{
     ActiveRun, AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Mailed,
-    Membership, NewFiring, Refusal, Result, RunMove, Scheduling, ScoreValue, Timer, Transaction,
+    Membership, NewEvent, NewFiring, Refusal, Result, RunMove, Scheduling, ScoreValue, Timer, Transaction,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw, damaged, from_json},
     logic::{
-        self, apply, distinct,
+        self, apply, changes, distinct,
         enroll::{self, StandingRun},
         limit, load_contacts, maybe_at, ms,
         pending::Pending,
-        report::run_status,
+        report::{run_status, waiting},
     },
     sets::Sets as _,
 };
@@ -92,7 +92,9 @@ const LOCK_CONTACT: &str = "SELECT id FROM contacts WHERE id = $1 FOR NO KEY UPD
 const ACTIVE_RUN: &str = "
 SELECT id, version_id, contact_id, node::int8, turn::int8 FROM runs WHERE id = $1 AND status = 0 FOR UPDATE";
 
-const CANCEL: &str = "UPDATE runs SET status = $2, due_at = NULL, ended_at = $3 WHERE id = $1";
+const CANCEL: &str = "
+UPDATE runs SET status = $2, due_at = NULL, ended_at = $3, waits_for = NULL, waits_since = NULL, waits_until = NULL
+WHERE id = $1";
 
 /// With its contact, so that nobody else decides about the contact meanwhile.
 pub(super) const CLAIM_EVENTS: &str = "
@@ -117,10 +119,22 @@ ORDER BY id";
 /// With its contact, so that two runs of one contact never go on side by side.
 pub(super) const CLAIM_RUNS: &str = "
 SELECT r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attempts, r.hops,
-    coalesce(r.first_due_at, r.due_at)
+    coalesce(r.first_due_at, r.due_at), r.waits_for::int8, r.waits_since, r.waits_until
 FROM runs r JOIN contacts c ON c.id = r.contact_id
 WHERE r.workflow_id = $1 AND r.due_at <= $2 ORDER BY r.due_at, r.contact_id LIMIT $3
 FOR NO KEY UPDATE OF r, c SKIP LOCKED";
+
+/// Whoever else has one of these runs, such as a person who ends it, is waited for.
+pub(super) const WAITING_RUNS: &str = "
+SELECT r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attempts, r.hops,
+    coalesce(r.first_due_at, r.due_at), r.waits_for::int8, r.waits_since, r.waits_until
+FROM unnest($1::int8[]) AS wanted(id) JOIN runs r ON r.contact_id = wanted.id AND r.waits_for IS NOT NULL
+FOR NO KEY UPDATE OF r";
+
+pub(super) const PENDING_EVENTS: &str = "
+SELECT e.contact_id, e.at
+FROM unnest($1::int8[]) AS wanted(id) JOIN events e ON e.contact_id = wanted.id
+WHERE e.at <= $3 AND e.state = 1 AND e.name = (SELECT id FROM words WHERE key = $2)";
 
 /// In the order of the ids, so that two who lock the same contacts never wait for each other.
 pub(super) const LOCK_CONTACTS: &str = "
@@ -134,7 +148,7 @@ FROM unnest($1::int8[]) AS wanted(id) CROSS JOIN LATERAL (
 
 pub(super) const ACTIVE_RUNS: &str = "
 SELECT r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attempts, r.hops,
-    coalesce(r.first_due_at, r.due_at), r.due_at, r.enrolled_at
+    coalesce(r.first_due_at, r.due_at), r.waits_for::int8, r.waits_since, r.waits_until, r.due_at, r.enrolled_at
 FROM unnest($1::int8[]) AS wanted(id) JOIN runs r ON r.contact_id = wanted.id AND r.status = 0";
 
 pub(super) const MAILED: &str = "
@@ -150,6 +164,12 @@ const STATE: &str = "SELECT value FROM plugin_state WHERE plugin = $1 AND key = 
 const PUT_STATE: &str = "
 INSERT INTO plugin_state (plugin, key, value) VALUES ($1, $2, $3)
 ON CONFLICT (plugin, key) DO UPDATE SET value = excluded.value";
+
+pub(super) const PAST_EVENTS: &str = "
+SELECT e.id, e.contact_id, w.word, e.at, e.properties::text
+FROM unnest($1::int8[]) AS wanted(id) JOIN events e ON e.contact_id = wanted.id AND e.at >= $3
+JOIN words w ON w.id = e.name
+WHERE e.state <> 1 AND w.key = $2";
 
 #[async_trait]
 impl Scheduling for PostgresStore {
@@ -398,6 +418,37 @@ impl Transaction for PostgresTransaction {
         self.mailed_since(contacts, since).await.doing("load what contacts were mailed")
     }
 
+    async fn waiting_runs(&mut self, contacts: &[ContactId]) -> Result<Vec<ClaimedRun>> {
+        self.runs_at(WAITING_RUNS, contacts).await.doing("find the runs that wait")
+    }
+
+    async fn pending_events(
+        &mut self,
+        contacts: &[ContactId],
+        name: &str,
+        now: Timestamp,
+    ) -> Result<Vec<(ContactId, Timestamp)>> {
+        self.pending_of(contacts, name, now).await.doing("look for events")
+    }
+
+    async fn past_events(
+        &mut self,
+        contacts: &[ContactId],
+        name: &str,
+        since: Timestamp,
+    ) -> Result<Vec<ClaimedEvent>> {
+        self.past(contacts, name, since).await.doing("look at earlier events")
+    }
+
+    async fn emit(&mut self, events: &[NewEvent], now: Timestamp) -> Result<()> {
+        changes::emit(&mut self.writer, events, now).await.doing("make events")
+    }
+
+    async fn put_back(&mut self, runs: &[(ClaimedRun, Timestamp)]) -> Result<()> {
+        runs.iter().for_each(|(run, due)| self.pending.put_back(run, *due));
+        Ok(())
+    }
+
     async fn contacts_after(
         &mut self,
         segment: Option<&str>,
@@ -483,42 +534,30 @@ impl Transaction for PostgresTransaction {
     }
 }
 
-type RunRow = (i64, i64, i64, i64, i32, i32, i32, i32, i64);
-
-fn claimed((run, contact, workflow, version, node, turn, attempts, hops, due): RunRow) -> Raw<ClaimedRun> {
-    Ok(ClaimedRun {
-        run: RunId(run),
-        contact: ContactId(contact),
-        workflow: WorkflowId(workflow),
-        version: VersionId(version),
-        node: u32::try_from(node).map_err(|error| damaged("run's node", error))?,
-        turn: turn.into(),
-        attempts: attempts.into(),
-        hops: hops.into(),
-        due: from_ms(due),
-    })
-}
-
 impl PostgresTransaction {
     async fn claim_arrived(&mut self, now: Timestamp, count: usize) -> Raw<Vec<ClaimedEvent>> {
-        type Row = (i64, i64, String, i64, Option<String>);
-        let rows: Vec<Row> = query_as(CLAIM_EVENTS)
-            .bind(ms(now))
-            .bind(limit(count))
-            .fetch_all(self.writer.conn().await?)
-            .await?;
-        let mut events = Vec::with_capacity(rows.len());
-        for (id, contact, name, at, properties) in rows {
-            let (id, contact) = (EventId(id), ContactId(contact));
-            self.events.insert(id, contact);
-            let properties: Option<Map<String, Value>> =
-                properties.map(|json| from_json("event's properties", &json)).transpose()?;
-            let event = EventView { name, at: from_ms(at), properties: properties.unwrap_or_default() };
-            events.push(ClaimedEvent { id, contact, event });
-        }
-        // Locking may bring rows out of their order.
-        events.sort_by_key(|claimed| (claimed.event.at, claimed.id));
+        let claim = query_as(CLAIM_EVENTS).bind(ms(now)).bind(limit(count));
+        let events = views(claim.fetch_all(self.writer.conn().await?).await?)?;
+        self.events.extend(events.iter().map(|event| (event.id, event.contact)));
         Ok(events)
+    }
+
+    async fn pending_of(
+        &mut self,
+        contacts: &[ContactId],
+        name: &str,
+        now: Timestamp,
+    ) -> Raw<Vec<(ContactId, Timestamp)>> {
+        let ids: Vec<i64> = contacts.iter().map(|contact| contact.0).collect();
+        let query = query_as(PENDING_EVENTS).bind(ids).bind(writer::key(name)).bind(ms(now));
+        let rows: Vec<(i64, i64)> = query.fetch_all(self.writer.conn().await?).await?;
+        Ok(rows.into_iter().map(|(contact, at)| (ContactId(contact), from_ms(at))).collect())
+    }
+
+    async fn past(&mut self, contacts: &[ContactId], name: &str, since: Timestamp) -> Raw<Vec<ClaimedEvent>> {
+        let ids: Vec<i64> = contacts.iter().map(|contact| contact.0).collect();
+        let query = query_as(PAST_EVENTS).bind(ids).bind(writer::key(name)).bind(ms(since));
+        views(query.fetch_all(self.writer.conn().await?).await?)
     }
 
     async fn lock(&mut self, contacts: Vec<i64>) -> Raw<()> {
@@ -545,24 +584,24 @@ impl PostgresTransaction {
     ) -> Raw<Vec<ClaimedRun>> {
         self.pending.flush_runs(&mut self.writer).await?;
         let claim = query_as(CLAIM_RUNS).bind(workflow.0).bind(ms(now)).bind(limit(count));
-        let rows: Vec<RunRow> = claim.fetch_all(self.writer.conn().await?).await?;
-        let mut runs = rows.into_iter().map(claimed).collect::<Raw<Vec<_>>>()?;
-        // The longest due are the ones chosen; contact order is what makes the rest of the batch fast.
-        runs.sort_unstable_by_key(|run| (run.contact, run.run));
-        Ok(runs)
+        claimed(claim.fetch_all(self.writer.conn().await?).await?)
+    }
+
+    async fn runs_at(&mut self, sql: &'static str, contacts: &[ContactId]) -> Raw<Vec<ClaimedRun>> {
+        self.pending.flush_runs(&mut self.writer).await?;
+        let ids: Vec<i64> = contacts.iter().map(|contact| contact.0).collect();
+        claimed(query_as(sql).bind(ids).fetch_all(self.writer.conn().await?).await?)
     }
 
     async fn active(&mut self, contacts: &[ContactId]) -> Raw<Vec<ActiveRun>> {
         self.pending.flush_runs(&mut self.writer).await?;
-        type Row = (i64, i64, i64, i64, i32, i32, i32, i32, i64, i64, i64);
-        let find = query_as(ACTIVE_RUNS).bind(distinct(contacts));
-        let rows: Vec<Row> = find.fetch_all(self.writer.conn().await?).await?;
-        let active = rows.into_iter().map(
-            |(run, contact, workflow, version, node, turn, attempts, hops, due, at, began)| {
-                let run = claimed((run, contact, workflow, version, node, turn, attempts, hops, due))?;
-                Ok(ActiveRun { run, due_at: from_ms(at), enrolled_at: from_ms(began) })
-            },
-        );
+        let find = query(ACTIVE_RUNS).bind(distinct(contacts));
+        let rows = find.fetch_all(self.writer.conn().await?).await?;
+        let active = rows.iter().map(|row| {
+            let (due_at, enrolled_at) =
+                (from_ms(row.try_get("due_at")?), from_ms(row.try_get("enrolled_at")?));
+            Ok(ActiveRun { run: one(RunRow::from_row(row)?)?, due_at, enrolled_at })
+        });
         active.collect()
     }
 
@@ -604,4 +643,44 @@ impl PostgresTransaction {
         let cell = query_scalar(STATE).bind(plugin.to_owned()).bind(key.to_owned());
         Ok(cell.fetch_optional(self.writer.conn().await?).await?)
     }
+}
+
+type RunRow = (i64, i64, i64, i64, i32, i32, i32, i32, i64, Option<i64>, Option<i64>, Option<i64>);
+
+fn one(row: RunRow) -> Raw<ClaimedRun> {
+    let (run, contact, workflow, version, node, turn, attempts, hops, due, what, since, until) = row;
+    Ok(ClaimedRun {
+        run: RunId(run),
+        contact: ContactId(contact),
+        workflow: WorkflowId(workflow),
+        version: VersionId(version),
+        node: u32::try_from(node).map_err(|error| damaged("run's node", error))?,
+        turn: turn.into(),
+        attempts: attempts.into(),
+        hops: hops.into(),
+        due: from_ms(due),
+        waiting: waiting(what, since, until)?,
+    })
+}
+
+/// The longest due are the ones chosen; contact order is what makes the rest of the batch fast.
+fn claimed(rows: Vec<RunRow>) -> Raw<Vec<ClaimedRun>> {
+    let mut runs = rows.into_iter().map(one).collect::<Raw<Vec<_>>>()?;
+    runs.sort_unstable_by_key(|run| (run.contact, run.run));
+    Ok(runs)
+}
+
+type EventRow = (i64, i64, String, i64, Option<String>);
+
+/// In the order of their times: locking may bring rows out of it.
+fn views(rows: Vec<EventRow>) -> Raw<Vec<ClaimedEvent>> {
+    let mut events = Vec::with_capacity(rows.len());
+    for (id, contact, name, at, properties) in rows {
+        let properties: Option<Map<String, Value>> =
+            properties.map(|json| from_json("event's properties", &json)).transpose()?;
+        let event = EventView { name, at: from_ms(at), properties: properties.unwrap_or_default() };
+        events.push(ClaimedEvent { id: EventId(id), contact: ContactId(contact), event });
+    }
+    events.sort_by_key(|claimed| (claimed.event.at, claimed.id));
+    Ok(events)
 }

@@ -22,6 +22,7 @@ use crate::{
         maybe_at, ms,
         teams::{self, TeamRow},
     },
+    sets::Sets as _,
 };
 
 const TEAMS: &str = "
@@ -273,6 +274,7 @@ impl SqliteStore {
         for (digest, source) in &new.templates {
             writer.run(query(PUT_TEMPLATE).bind(digest.as_str()).bind(*source)).await?;
         }
+        writer.watch_attributes(workflow, &new.program.watched_attributes()).await?;
         let number = current.map_or(1, |(_, number, _)| number + 1);
         let id: i64 = query_scalar(INSERT_VERSION)
             .bind(workflow)
@@ -294,6 +296,7 @@ impl SqliteStore {
         workflows.retain(|(_, name)| !names.contains(name.as_str()));
         for (id, _) in &workflows {
             writer.run(query(RETIRE).bind(*id).bind(ms(now))).await?;
+            writer.watch_attributes(*id, &BTreeSet::new()).await?;
         }
         if !workflows.is_empty() {
             writer.run(query(NEXT_REVISION)).await?;

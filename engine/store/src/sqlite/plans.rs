@@ -10,6 +10,7 @@ use crate::Scheduling as _;
 
 const ROWS: &[RowsSql] = &[
     statements::MOVE_RUNS,
+    statements::MOVE_WAITING_RUNS,
     statements::END_RUNS,
     statements::PUT_ATTRIBUTES,
     statements::REMOVE_TAGS,
@@ -60,6 +61,7 @@ const STATEMENTS: &[&str] = &[
     statements::STANDING_ENTRIES,
     statements::SCORES,
     statements::MEMBERSHIPS,
+    statements::WAKE_RUNS,
     transaction::ACTIVE_RUNS,
     transaction::CLAIM_EVENTS,
     transaction::CLAIM_RUNS,
@@ -69,6 +71,9 @@ const STATEMENTS: &[&str] = &[
     transaction::LATEST_RUNS,
     transaction::MAILED,
     transaction::NEXT_DUE,
+    transaction::PAST_EVENTS,
+    transaction::PENDING_EVENTS,
+    transaction::WAITING_RUNS,
 ];
 
 /// What SQLite says that it will do, one line for each table.

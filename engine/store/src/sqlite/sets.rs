@@ -19,10 +19,10 @@ use super::{
         CLEAR_TIMERS, CREATE_SEGMENTS, DEACTIVATE, DEFINITIONS, DELETE_TEAMS, DROP_DEFINITION, END_RUNS,
         FIND_REPRESENTATIVES, FIND_SEGMENTS, INSERT_ASSIGNMENTS, INSERT_CONTACTS, INSERT_DECISIONS,
         INSERT_ENTRIES, INSERT_EVENTS, INSERT_MEMBERS, INSERT_RUNS, INSERT_TEAM, JOIN, KNOWN_EVENT_KEYS,
-        LAST_ASSIGNMENT, LAST_CONTACT, LEAVE, MEMBERSHIPS, MOVE_RUNS, NOTE_CHANGED, PAST_EVENTS,
-        PUT_ATTRIBUTES, PUT_CONSENTS, PUT_DEFINITION, PUT_OWNERS, PUT_REPRESENTATIVES, PUT_SCORES,
-        PUT_TIMERS, QUEUE_MESSAGES, RELEASE_EMAILS, REMOVE_TAGS, RULES, SCORES, STANDING_ENTRIES,
-        UPDATE_CONTACTS,
+        LAST_ASSIGNMENT, LAST_CONTACT, LEAVE, MEMBERSHIPS, MOVE_RUNS, MOVE_WAITING_RUNS, NOTE_CHANGED,
+        PAST_EVENTS, PUT_ATTRIBUTES, PUT_CONSENTS, PUT_DEFINITION, PUT_OWNERS, PUT_REPRESENTATIVES,
+        PUT_SCORES, PUT_TIMERS, QUEUE_MESSAGES, RELEASE_EMAILS, REMOVE_TAGS, RULES, SCORES, STANDING_ENTRIES,
+        UNWATCH_ATTRIBUTES, UPDATE_CONTACTS, WAKE_RUNS, WATCH_ATTRIBUTES, WATCHED_ATTRIBUTES,
     },
     writer::Writer,
 };
@@ -144,6 +144,19 @@ impl Sets for Writer {
             binds.add(name).add(i64::from(types.bits()));
         });
         self.put(types).await.map(drop)
+    }
+
+    async fn watched_attributes(&mut self) -> Raw<BTreeSet<String>> {
+        let names: Vec<String> = query_scalar(WATCHED_ATTRIBUTES).fetch_all(self.conn().await?).await?;
+        Ok(names.into_iter().collect())
+    }
+
+    async fn watch_attributes(&mut self, workflow: i64, names: &BTreeSet<&str>) -> Raw<()> {
+        self.run(query(UNWATCH_ATTRIBUTES).bind(workflow)).await?;
+        let watch = WATCH_ATTRIBUTES.over(names, |binds, name| {
+            binds.add(workflow).add(*name);
+        });
+        self.put(watch).await.map(drop)
     }
 
     async fn put_consents(&mut self, rows: &[(i64, i64, bool)], now_ms: i64) -> Raw<()> {
@@ -367,6 +380,28 @@ impl Sets for Writer {
             binds.add(run.first_due_ms);
         });
         self.put_behind(moved).await
+    }
+
+    async fn move_waiting_runs(&mut self, rows: &[MovedRun]) -> Raw<()> {
+        let moved = MOVE_WAITING_RUNS.over(rows, |binds, run| {
+            binds.add(run.run).add(run.node).add(run.due_ms).add(run.turn).add(run.attempts).add(run.hops);
+            let waiting = run.waiting;
+            binds.add(waiting.map(|waiting| waiting.what)).add(waiting.map(|waiting| waiting.since_ms));
+            binds.add(waiting.map(|waiting| waiting.until_ms));
+        });
+        self.put(moved).await.map(drop)
+    }
+
+    /// The one writer decides alone.
+    async fn lock(&mut self, _contacts: &[i64]) -> Raw<()> {
+        Ok(())
+    }
+
+    async fn wake_runs(&mut self, contacts: &[i64], now_ms: i64) -> Raw<()> {
+        if contacts.is_empty() {
+            return Ok(());
+        }
+        self.run(query(WAKE_RUNS).bind(json_ids(contacts)).bind(now_ms)).await.map(drop)
     }
 
     async fn end_runs(&mut self, rows: &[EndedRun]) -> Raw<()> {

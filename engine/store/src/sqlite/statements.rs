@@ -49,6 +49,13 @@ pub(super) const ADD_ATTRIBUTE_TYPES: RowsSql = RowsSql {
         WHERE types | excluded.types <> types",
 };
 
+pub(super) const WATCHED_ATTRIBUTES: &str = "SELECT DISTINCT name FROM watched_attributes";
+
+pub(super) const UNWATCH_ATTRIBUTES: &str = "DELETE FROM watched_attributes WHERE workflow_id = ?1";
+
+pub(super) const WATCH_ATTRIBUTES: RowsSql =
+    RowsSql { head: "INSERT INTO watched_attributes (workflow_id, name) VALUES", row: "(?, ?)", tail: "" };
+
 pub(super) const PUT_CONSENTS: RowsSql = RowsSql {
     head: "INSERT INTO consents (contact_id, topic, given, at) VALUES",
     row: "(?, ?, ?, ?)",
@@ -221,7 +228,7 @@ pub(super) const INSERT_RUNS: RowsSql = RowsSql {
     tail: "ON CONFLICT DO NOTHING RETURNING id, workflow_id, version_id, contact_id, event_id",
 };
 
-/// No `status` among what is set: that would write three more indexes.
+/// No `status` among what is set, nor what a run waits for: that would write four more indexes.
 pub(super) const MOVE_RUNS: RowsSql = RowsSql {
     head: "WITH moved(id, node, due_at, turn, attempts, hops, first_due_at) AS (VALUES",
     row: "(?, ?, ?, ?, ?, ?, ?)",
@@ -230,11 +237,25 @@ pub(super) const MOVE_RUNS: RowsSql = RowsSql {
         FROM moved WHERE runs.id = moved.id",
 };
 
+pub(super) const MOVE_WAITING_RUNS: RowsSql = RowsSql {
+    head: "WITH moved(id, node, due_at, turn, attempts, hops, waits_for, waits_since, waits_until) AS (VALUES",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    tail: ") UPDATE runs SET node = moved.node, due_at = moved.due_at, turn = moved.turn,
+        attempts = moved.attempts, hops = moved.hops, waits_for = moved.waits_for,
+        waits_since = moved.waits_since, waits_until = moved.waits_until
+        FROM moved WHERE runs.id = moved.id",
+};
+
+pub(super) const WAKE_RUNS: &str = "
+UPDATE runs SET due_at = ?2 WHERE id IN (
+    SELECT r.id FROM json_each(?1) wanted CROSS JOIN runs r INDEXED BY runs_waiting
+    ON r.contact_id = wanted.value AND r.waits_for = 1 AND r.due_at > ?2)";
+
 pub(super) const END_RUNS: RowsSql = RowsSql {
     head: "WITH ended(id, node, status, turn, ended_at) AS (VALUES",
     row: "(?, ?, ?, ?, ?)",
     tail: ") UPDATE runs SET node = ended.node, status = ended.status, turn = ended.turn,
-        ended_at = ended.ended_at, due_at = NULL
+        ended_at = ended.ended_at, due_at = NULL, waits_for = NULL, waits_since = NULL, waits_until = NULL
         FROM ended WHERE runs.id = ended.id",
 };
 

@@ -22,15 +22,15 @@ use super::{
 };
 use crate::{
     ActiveRun, AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Mailed,
-    Membership, NewFiring, Refusal, Result, RunMove, Scheduling, ScoreValue, Timer, Transaction,
+    Membership, NewEvent, NewFiring, Refusal, Result, RunMove, Scheduling, ScoreValue, Timer, Transaction,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw, to_json},
     logic::{
-        self, apply, distinct,
+        self, apply, changes, distinct,
         enroll::{self, StandingRun},
         limit, load_contacts, maybe_at, ms,
         pending::Pending,
-        report::run_status,
+        report::{run_status, waiting},
     },
     sets::Sets as _,
 };
@@ -93,7 +93,9 @@ WHERE workflow_id = ?1 AND due_at IS NOT NULL AND version_id <> ?2";
 const ACTIVE_RUN: &str =
     "SELECT id, version_id, contact_id, node, turn FROM runs WHERE id = ?1 AND status = 0";
 
-const CANCEL: &str = "UPDATE runs SET status = ?2, due_at = NULL, ended_at = ?3 WHERE id = ?1";
+const CANCEL: &str = "
+UPDATE runs SET status = ?2, due_at = NULL, ended_at = ?3, waits_for = NULL, waits_since = NULL, waits_until = NULL
+WHERE id = ?1";
 
 pub(super) const CLAIM_EVENTS: &str = "
 SELECT json_group_array(json_array(id, contact_id, name, at, properties) ORDER BY at, id) FROM (
@@ -114,9 +116,22 @@ WHERE (SELECT min(due_at) FROM runs WHERE workflow_id = workflows.id AND due_at 
 ORDER BY id";
 
 pub(super) const CLAIM_RUNS: &str = "
-SELECT json_group_array(json_array(id, contact_id, workflow_id, version_id, node, turn, attempts, hops, due)) FROM (
-    SELECT id, contact_id, workflow_id, version_id, node, turn, attempts, hops, coalesce(first_due_at, due_at) AS due
+SELECT json_group_array(json_array(id, contact_id, workflow_id, version_id, node, turn, attempts, hops, due,
+    waits_for, waits_since, waits_until)) FROM (
+    SELECT id, contact_id, workflow_id, version_id, node, turn, attempts, hops, coalesce(first_due_at, due_at) AS due,
+        waits_for, waits_since, waits_until
     FROM runs WHERE workflow_id = ?1 AND due_at <= ?2 ORDER BY due_at, contact_id LIMIT ?3)";
+
+pub(super) const WAITING_RUNS: &str = "
+SELECT json_group_array(json_array(r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attempts, r.hops,
+    coalesce(r.first_due_at, r.due_at), r.waits_for, r.waits_since, r.waits_until))
+FROM json_each(?1) wanted CROSS JOIN runs r INDEXED BY runs_waiting
+ON r.contact_id = wanted.value AND r.waits_for IS NOT NULL";
+
+pub(super) const PENDING_EVENTS: &str = "
+SELECT json_group_array(json_array(e.contact_id, e.at))
+FROM json_each(?1) wanted CROSS JOIN events e INDEXED BY events_of ON e.contact_id = wanted.value
+WHERE e.at <= ?3 AND e.state = 1 AND e.name = (SELECT id FROM words WHERE word = ?2)";
 
 pub(super) const LATEST_RUNS: &str = "
 SELECT json_group_array(json_array(r.contact_id, r.id, r.status, r.enrolled_at))
@@ -125,7 +140,8 @@ FROM json_each(?1) wanted CROSS JOIN runs r ON r.id = (
 
 pub(super) const ACTIVE_RUNS: &str = "
 SELECT json_group_array(json_array(json_array(r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn,
-    r.attempts, r.hops, coalesce(r.first_due_at, r.due_at)), r.due_at, r.enrolled_at))
+    r.attempts, r.hops, coalesce(r.first_due_at, r.due_at), r.waits_for, r.waits_since, r.waits_until), r.due_at,
+    r.enrolled_at))
 FROM json_each(?1) wanted CROSS JOIN runs r ON r.contact_id = wanted.value AND r.status = 0";
 
 pub(super) const MAILED: &str = "
@@ -138,6 +154,14 @@ const STATE: &str = "SELECT value FROM plugin_state WHERE plugin = ?1 AND key = 
 const PUT_STATE: &str = "
 INSERT INTO plugin_state (plugin, key, value) VALUES (?1, ?2, ?3)
 ON CONFLICT (plugin, key) DO UPDATE SET value = excluded.value";
+
+pub(super) const PAST_EVENTS: &str = "
+SELECT json_group_array(json_array(id, contact_id, name, at, properties) ORDER BY at, id) FROM (
+    SELECT e.id, e.contact_id, w.word AS name, e.at, e.properties
+    FROM json_each(?1) wanted CROSS JOIN events e INDEXED BY events_of
+        ON e.contact_id = wanted.value AND e.at >= ?3
+    JOIN words w ON w.id = e.name
+    WHERE e.state <> 1 AND w.word = ?2)";
 
 #[async_trait]
 impl Scheduling for SqliteStore {
@@ -373,6 +397,37 @@ impl Transaction for SqliteTransaction {
         self.mailed_since(contacts, since).await.doing("load what contacts were mailed")
     }
 
+    async fn waiting_runs(&mut self, contacts: &[ContactId]) -> Result<Vec<ClaimedRun>> {
+        self.runs_at(WAITING_RUNS, contacts).await.doing("find the runs that wait")
+    }
+
+    async fn pending_events(
+        &mut self,
+        contacts: &[ContactId],
+        name: &str,
+        now: Timestamp,
+    ) -> Result<Vec<(ContactId, Timestamp)>> {
+        self.pending_of(contacts, name, now).await.doing("look for events")
+    }
+
+    async fn past_events(
+        &mut self,
+        contacts: &[ContactId],
+        name: &str,
+        since: Timestamp,
+    ) -> Result<Vec<ClaimedEvent>> {
+        self.past(contacts, name, since).await.doing("look at earlier events")
+    }
+
+    async fn emit(&mut self, events: &[NewEvent], now: Timestamp) -> Result<()> {
+        changes::emit(&mut self.writer, events, now).await.doing("make events")
+    }
+
+    async fn put_back(&mut self, runs: &[(ClaimedRun, Timestamp)]) -> Result<()> {
+        runs.iter().for_each(|(run, due)| self.pending.put_back(run, *due));
+        Ok(())
+    }
+
     async fn contacts_after(
         &mut self,
         segment: Option<&str>,
@@ -462,35 +517,31 @@ impl Transaction for SqliteTransaction {
     }
 }
 
-type RunTuple = (i64, i64, i64, i64, u32, i64, i64, i64, i64);
+type RunTuple = (i64, i64, i64, i64, u32, i64, i64, i64, i64, Option<i64>, Option<i64>, Option<i64>);
 type EventTuple = (i64, i64, String, i64, Option<Map<String, Value>>);
-
-fn claimed((run, contact, workflow, version, node, turn, attempts, hops, due): RunTuple) -> ClaimedRun {
-    ClaimedRun {
-        run: RunId(run),
-        contact: ContactId(contact),
-        workflow: WorkflowId(workflow),
-        version: VersionId(version),
-        node,
-        turn,
-        attempts,
-        hops,
-        due: from_ms(due),
-    }
-}
 
 impl SqliteTransaction {
     async fn events(&mut self, now: Timestamp, count: usize) -> Raw<Vec<ClaimedEvent>> {
         let query = query_scalar(CLAIM_EVENTS).bind(ms(now)).bind(limit(count));
-        let rows: Vec<EventTuple> = json_rows(self.writer.conn().await?, query).await?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, contact, name, at, properties)| ClaimedEvent {
-                id: EventId(id),
-                contact: ContactId(contact),
-                event: EventView { name, at: from_ms(at), properties: properties.unwrap_or_default() },
-            })
-            .collect())
+        Ok(views(json_rows(self.writer.conn().await?, query).await?))
+    }
+
+    async fn pending_of(
+        &mut self,
+        contacts: &[ContactId],
+        name: &str,
+        now: Timestamp,
+    ) -> Raw<Vec<(ContactId, Timestamp)>> {
+        let ids = json_ids(contacts.iter().map(|contact| &contact.0));
+        let query = query_scalar(PENDING_EVENTS).bind(ids).bind(name.to_owned()).bind(ms(now));
+        let rows: Vec<(i64, i64)> = json_rows(self.writer.conn().await?, query).await?;
+        Ok(rows.into_iter().map(|(contact, at)| (ContactId(contact), from_ms(at))).collect())
+    }
+
+    async fn past(&mut self, contacts: &[ContactId], name: &str, since: Timestamp) -> Raw<Vec<ClaimedEvent>> {
+        let ids = json_ids(contacts.iter().map(|contact| &contact.0));
+        let query = query_scalar(PAST_EVENTS).bind(ids).bind(name.to_owned()).bind(ms(since));
+        Ok(views(json_rows(self.writer.conn().await?, query).await?))
     }
 
     async fn arrivals(&mut self, now: Timestamp) -> Raw<bool> {
@@ -513,22 +564,24 @@ impl SqliteTransaction {
         self.pending.flush_runs(&mut self.writer).await?;
         let query = query_scalar(CLAIM_RUNS).bind(workflow.0).bind(ms(now)).bind(limit(count));
         let rows: Vec<RunTuple> = json_rows(self.writer.conn().await?, query).await?;
-        let mut runs: Vec<ClaimedRun> = rows.into_iter().map(claimed).collect();
-        // The longest due are the ones chosen; contact order is what makes the rest of the batch fast.
-        runs.sort_unstable_by_key(|run| (run.contact, run.run));
-        Ok(runs)
+        claimed(rows)
+    }
+
+    async fn runs_at(&mut self, sql: &'static str, contacts: &[ContactId]) -> Raw<Vec<ClaimedRun>> {
+        self.pending.flush_runs(&mut self.writer).await?;
+        let ids = json_ids(contacts.iter().map(|contact| &contact.0));
+        claimed(json_rows(self.writer.conn().await?, query_scalar(sql).bind(ids)).await?)
     }
 
     async fn active(&mut self, contacts: &[ContactId]) -> Raw<Vec<ActiveRun>> {
         self.pending.flush_runs(&mut self.writer).await?;
         let query = query_scalar(ACTIVE_RUNS).bind(json_ids(distinct(contacts).iter()));
         let rows: Vec<(RunTuple, i64, i64)> = json_rows(self.writer.conn().await?, query).await?;
-        let active = rows.into_iter().map(|(run, due_at, enrolled_at)| ActiveRun {
-            run: claimed(run),
-            due_at: from_ms(due_at),
-            enrolled_at: from_ms(enrolled_at),
+        let active = rows.into_iter().map(|(run, due_at, enrolled_at)| {
+            let (due_at, enrolled_at) = (from_ms(due_at), from_ms(enrolled_at));
+            Ok(ActiveRun { run: one(run)?, due_at, enrolled_at })
         });
-        Ok(active.collect())
+        active.collect()
     }
 
     async fn mailed_since(&mut self, contacts: &[ContactId], since: Timestamp) -> Raw<Vec<Mailed>> {
@@ -559,4 +612,36 @@ impl SqliteTransaction {
             })
             .collect()
     }
+}
+
+fn one(row: RunTuple) -> Raw<ClaimedRun> {
+    let (run, contact, workflow, version, node, turn, attempts, hops, due, what, since, until) = row;
+    Ok(ClaimedRun {
+        run: RunId(run),
+        contact: ContactId(contact),
+        workflow: WorkflowId(workflow),
+        version: VersionId(version),
+        node,
+        turn,
+        attempts,
+        hops,
+        due: from_ms(due),
+        waiting: waiting(what, since, until)?,
+    })
+}
+
+/// The longest due are the ones chosen; contact order is what makes the rest of the batch fast.
+fn claimed(rows: Vec<RunTuple>) -> Raw<Vec<ClaimedRun>> {
+    let mut runs = rows.into_iter().map(one).collect::<Raw<Vec<_>>>()?;
+    runs.sort_unstable_by_key(|run| (run.contact, run.run));
+    Ok(runs)
+}
+
+fn views(rows: Vec<EventTuple>) -> Vec<ClaimedEvent> {
+    let view = |(id, contact, name, at, properties): EventTuple| ClaimedEvent {
+        id: EventId(id),
+        contact: ContactId(contact),
+        event: EventView { name, at: from_ms(at), properties: properties.unwrap_or_default() },
+    };
+    rows.into_iter().map(view).collect()
 }

@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use dripline_model::{
     Effect,
-    decision::{DecisionKind, RunStatus},
+    decision::{Awaited, DecisionKind, RunStatus},
     id::{ContactId, EventId},
 };
 use dripline_store::{
-    Advance, FiringCause, FiringProgress, NewFiring, Refusal, RunFilter, Store, TimelineWhat,
+    Advance, FiringCause, FiringProgress, NewFiring, Refusal, RunFilter, Store, TimelineWhat, Waiting,
 };
 
 use crate::{stores, workspace::*};
@@ -152,6 +152,100 @@ stores! {
         let row = store.list_runs(&RunFilter { run: Some(run.run), ..RunFilter::default() }, 1).await.unwrap().remove(0);
         assert_eq!((row.status, row.step.as_str(), row.due_at), (RunStatus::Completed, "third", None));
         assert_eq!((row.ended_at, row.reason.as_deref()), (Some(at(1)), Some("did it")));
+    }
+
+    async fn a_run_that_waits_is_found_by_its_contact_until_it_goes_on(store: Arc<dyn Store>) {
+        let ids = contacts(&store, 3).await;
+        let version = publish(&store, "nurture").await;
+        let runs = runs_of(&store, &version, &ids, at(1)).await;
+        let event = Waiting { what: Awaited::Event, since: at(1), until: at(50) };
+        let condition = Waiting { what: Awaited::Condition, since: at(1), until: at(60) };
+        let mut turns: Vec<_> = runs.iter().map(|run| turn(run, vec![])).collect();
+        turns[0].advance = Advance::Wait { waiting: event, due: at(50) };
+        turns[1].advance = Advance::Wait { waiting: condition, due: at(40) };
+        turns[2].advance = Advance::To { node: 1, due: at(70), waited: true };
+        let mut batch = store.begin().await.unwrap();
+        batch.apply(&turns, at(1)).await.unwrap();
+        let standing = batch.waiting_runs(&ids).await.unwrap();
+        assert_eq!(standing.iter().map(|run| run.waiting).collect::<Vec<_>>(), [Some(event), Some(condition)]);
+        assert_eq!((standing[0].node, standing[0].turn, standing[0].hops), (0, 1, 1));
+        assert_eq!(batch.active_runs(&ids).await.unwrap().len(), 3);
+        batch.commit().await.unwrap();
+        assert_eq!(store.next_due().await.unwrap(), Some(at(40)));
+
+        // Put back, it waits on as before; nothing is recorded.
+        let mut batch = store.begin().await.unwrap();
+        let claimed = batch.claim_runs(version.workflow, at(45), 10).await.unwrap();
+        assert_eq!(claimed, [standing[1]]);
+        batch.put_back(&[(claimed[0], at(60))]).await.unwrap();
+        batch.commit().await.unwrap();
+        let mut batch = store.begin().await.unwrap();
+        assert_eq!(batch.waiting_runs(&[ids[1]]).await.unwrap(), claimed);
+        assert_eq!(batch.claim_runs(version.workflow, at(59), 10).await.unwrap().len(), 1, "the event's time is over");
+        drop(batch);
+        assert_eq!(kinds(&store, runs[1].run).await.len(), 2);
+
+        // On it goes, or ends, and waits no more.
+        let mut over: Vec<_> = standing.iter().map(|run| turn(run, vec![])).collect();
+        over[0].advance = Advance::To { node: 1, due: at(80), waited: true };
+        over[1].advance = Advance::End(RunStatus::Completed);
+        apply(&store, &over, at(50)).await;
+        let mut batch = store.begin().await.unwrap();
+        assert_eq!(batch.waiting_runs(&ids).await.unwrap(), []);
+        let left = batch.active_runs(&ids).await.unwrap();
+        let left: Vec<_> = left.into_iter().map(|active| active.run).collect();
+        assert_eq!(left.iter().map(|run| (run.contact, run.hops)).collect::<Vec<_>>(), [(ids[0], 0), (ids[2], 0)]);
+        drop(batch);
+        store.cancel_run(left[0].run, "enough", at(51)).await.unwrap();
+        assert_eq!(store.begin().await.unwrap().active_runs(&ids).await.unwrap().len(), 1);
+    }
+
+    async fn what_changes_a_contact_wakes_its_runs_that_wait_for_a_condition(store: Arc<dyn Store>) {
+        let ids = contacts(&store, 4).await;
+        let version = publish(&store, "nurture").await;
+        let other = publish(&store, "other").await;
+        let runs = runs_of(&store, &version, &ids, at(1)).await;
+        let mut turns: Vec<_> = runs.iter().map(|run| turn(run, vec![])).collect();
+        for turn in &mut turns {
+            let waiting = Waiting { what: Awaited::Condition, since: at(1), until: at(90) };
+            turn.advance = Advance::Wait { waiting, due: at(90) };
+        }
+        let Advance::Wait { waiting, .. } = &mut turns[3].advance else { panic!("it waits") };
+        waiting.what = Awaited::Event;
+        apply(&store, &turns, at(1)).await;
+        let due = async |second: i64| -> Vec<ContactId> {
+            let mut batch = store.begin().await.unwrap();
+            let runs = batch.claim_runs(version.workflow, at(second), 10).await.unwrap();
+            runs.iter().map(|run| run.contact).collect()
+        };
+        assert_eq!(due(10).await, []);
+
+        // A step of another workflow; the run that waits for an event is left alone.
+        let there = runs_of(&store, &other, &[ids[0], ids[3]], at(10)).await;
+        let mut steps: Vec<_> = there.iter().map(|run| turn(run, vec![add_score("fit", 1, "step")])).collect();
+        steps.iter_mut().for_each(|step| step.advance = Advance::End(RunStatus::Completed));
+        apply(&store, &steps, at(10)).await;
+        assert_eq!(due(10).await, [ids[0]]);
+
+        // An import: a tag alone is a change as well, and what is known already is none.
+        let mut tagged = row(1);
+        tagged.tags = vec!["vip".into()];
+        import_contacts(&store, &[tagged, row(2)]).await;
+        assert_eq!(due(10).await, [ids[0], ids[1]]);
+        let mut history = event(2, "visit", at(0));
+        history.live = false;
+        import_events(&store, &[history]).await;
+        assert_eq!(due(10).await, [ids[0], ids[1], ids[2]]);
+    }
+
+    async fn events_that_wait_are_found_by_contact_and_name(store: Arc<dyn Store>) {
+        let ids = contacts(&store, 2).await;
+        let mut history = event(0, "click", at(1));
+        history.live = false;
+        import_events(&store, &[history, event(0, "click", at(5)), event(0, "visit", at(2)), event(1, "click", at(9))]).await;
+        let mut batch = store.begin().await.unwrap();
+        assert_eq!(batch.pending_events(&ids, "click", at(8)).await.unwrap(), [(ids[0], at(5))]);
+        assert_eq!(batch.pending_events(&ids, "never", at(8)).await.unwrap(), []);
     }
 
     async fn running_on_within_a_batch_leaves_the_last_place(store: Arc<dyn Store>) {

@@ -9,7 +9,8 @@ use super::{DRAFT, plugin};
 use crate::{
     PluginInfo,
     step_reader::{MAX_STEPS, STEP_KEYS, VERBS},
-    workflow::{KEYS, TRIGGER_KEYS},
+    triggers,
+    workflow::KEYS,
 };
 
 /// The schema of a workflow file where these plugins are installed. A word of the language that is not described here
@@ -37,9 +38,8 @@ pub fn workflow(plugins: &BTreeMap<String, PluginInfo>) -> Value {
                 {
                     "type": "object",
                     "additionalProperties": false,
-                    "properties": described(TRIGGER_KEYS, trigger_key),
-                    "oneOf": starts(),
-                    "dependencies": {"time_zone": ["schedule"]}
+                    "properties": described(&triggers::keys(), trigger_key),
+                    "oneOf": starts()
                 }
             ]
         },
@@ -69,15 +69,28 @@ pub fn workflow(plugins: &BTreeMap<String, PluginInfo>) -> Value {
     })
 }
 
+/// The keys of steps that hold steps.
+const BLOCKS: &[&str] = &["then", "else", "cases", "default", "paths"];
+
+/// Those that a word of the language may have beside it.
+fn blocks(verb: &str) -> &'static [&'static str] {
+    match verb {
+        "wait_for" => &["then", "else"],
+        "switch" => &["cases", "default"],
+        "split" => &["paths"],
+        _ => &[],
+    }
+}
+
+/// Every block but these is refused.
+fn no_blocks_but(blocks: &[&str]) -> Map<String, Value> {
+    let others = BLOCKS.iter().filter(|key| !blocks.contains(*key));
+    others.map(|key| ((*key).to_owned(), Value::Bool(false))).collect()
+}
+
 /// What a step may do: one of these, and only one.
 fn deeds(manifests: &[&Manifest]) -> Vec<Value> {
-    let own = VERBS.iter().map(|verb| {
-        let mut properties = json!({"paths": false});
-        if let (Value::Object(properties), false) = (&mut properties, takes_blocks(verb)) {
-            properties.extend([("then".to_owned(), json!(false)), ("else".to_owned(), json!(false))]);
-        }
-        json!({"required": [verb], "properties": properties})
-    });
+    let own = VERBS.iter().map(|verb| json!({"required": [verb], "properties": no_blocks_but(blocks(verb))}));
     let of_plugins = manifests.iter().map(|manifest| {
         let outputs: Map<String, Value> = manifest
             .outputs
@@ -91,12 +104,15 @@ fn deeds(manifests: &[&Manifest]) -> Vec<Value> {
             true => json!(false),
             false => json!({"type": "object", "additionalProperties": false, "properties": outputs}),
         };
-        let properties = json!({"then": false, "else": false, "paths": paths});
+        let mut properties = no_blocks_but(&[]);
+        properties.insert("paths".to_owned(), paths);
         json!({"required": [manifest.name], "properties": properties})
     });
     let verbs = VERBS.iter().copied().chain(manifests.iter().map(|manifest| manifest.name.as_str()));
-    let none: Map<String, Value> =
-        verbs.chain(["paths"]).map(|verb| (verb.to_owned(), Value::Bool(false))).collect();
+    let none: Map<String, Value> = verbs
+        .chain(["cases", "default", "paths"])
+        .map(|verb| (verb.to_owned(), Value::Bool(false)))
+        .collect();
     let branch = json!({
         "required": ["if"],
         "anyOf": [{"required": ["then"]}, {"required": ["else"]}],
@@ -105,16 +121,15 @@ fn deeds(manifests: &[&Manifest]) -> Vec<Value> {
     own.chain(of_plugins).chain([branch]).collect()
 }
 
-/// Whether a word of the language may have `then` and `else` beside it.
-fn takes_blocks(verb: &str) -> bool {
-    !matches!(verb, "goto" | "exit")
-}
-
-/// What may start a run, one in each trigger.
+/// What may start a run, one in each trigger, with what may stand beside it.
 fn starts() -> Vec<Value> {
-    let beside = ["time_zone"];
-    let starts = TRIGGER_KEYS.iter().filter(|key| !beside.contains(*key));
-    starts.map(|key| json!({"required": [key]})).collect()
+    let keys = triggers::keys();
+    let start = |(start, beside): &(&str, &[&str])| {
+        let others = keys.iter().filter(|key| *key != start && !beside.contains(*key));
+        let none: Map<String, Value> = others.map(|key| ((*key).to_owned(), Value::Bool(false))).collect();
+        json!({"required": [start], "properties": none})
+    };
+    triggers::STARTS.iter().map(start).collect()
 }
 
 fn top_key(key: &str) -> Option<Value> {
@@ -158,12 +173,42 @@ fn top_key(key: &str) -> Option<Value> {
                 "share": {
                     "description": "How large a part of the engine's time the workflow gets while others want it too.",
                     "type": "integer", "minimum": 1, "maximum": 100, "default": 10
-                }
+                },
+                "quiet_hours": {
+                    "description": "When marketing mail waits, by the contact's clock: 20:00-08:00",
+                    "type": "string", "pattern": "-"
+                },
+                "priority": {
+                    "description": "Who mails first where a cap leaves room for fewer.",
+                    "type": "integer", "minimum": 1, "maximum": 100, "default": 10
+                },
+                "after_pause": {
+                    "description": "What becomes of what fell due while the workflow was paused.",
+                    "enum": ["catch_up", "spread", "skip"]
+                },
+                "on_error": step_key("on_error"),
+                "retry": step_key("retry")
             }
         }),
+        "goals" => ends("What ends a run wherever it stands, as won."),
+        "exits" => ends("What else ends a run wherever it stands."),
         "steps" => json!({"description": "What happens, from the top down.", "$ref": "#/definitions/steps"}),
         _ => return None,
     })
+}
+
+/// `goals` or `exits`.
+fn ends(what: &str) -> Value {
+    let end = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "minProperties": 1,
+        "properties": {
+            "event": {"description": "When an event of this name arrives.", "type": "string", "pattern": "\\S"},
+            "if": {"$ref": "#/definitions/expression"}
+        }
+    });
+    json!({"description": what, "anyOf": [end.clone(), {"type": "array", "minItems": 1, "items": end}]})
 }
 
 fn trigger_key(key: &str) -> Option<Value> {
@@ -173,6 +218,22 @@ fn trigger_key(key: &str) -> Option<Value> {
         "segment_joined" => text("When a contact joins this segment."),
         "schedule" => text("At these times: minute hour day-of-month month day-of-week."),
         "time_zone" => text("The schedule's time zone: Europe/Berlin"),
+        "segment_left" => text("When a contact leaves this segment."),
+        "changed" => text("When this attribute of a contact changes: contact.plan"),
+        "from" | "to" => Some(json!({
+            "description": if key == "from" { "Its value before." } else { "Its value now." },
+            "type": ["string", "number", "boolean", "null"]
+        })),
+        "workflow" => text("When a run of this workflow ends, for its contact."),
+        "ends" => Some(json!({"description": "Which ends of it count.", "enum": ["completed", "any"]})),
+        "if" => Some(json!({"$ref": "#/definitions/expression"})),
+        "dedupe" => Some(json!({
+            "description": "Which events are one and the same, and for how long.",
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["key", "within"],
+            "properties": {"key": {"$ref": "#/definitions/expression"}, "within": {"$ref": "#/definitions/duration"}}
+        })),
         _ => None,
     }
 }
@@ -187,7 +248,31 @@ fn step_key(key: &str) -> Option<Value> {
         "if" => json!({"$ref": "#/definitions/expression"}),
         "then" => json!({"description": "Where the condition holds.", "$ref": "#/definitions/steps"}),
         "else" => json!({"description": "Where it does not.", "$ref": "#/definitions/steps"}),
-        "paths" => json!({"description": "Where each named output of the plugin leads.", "type": "object"}),
+        "paths" => json!({"description": "Where each named output leads.", "type": "object"}),
+        "cases" => json!({
+            "description": "What happens for each value of `switch`.",
+            "type": "object", "minProperties": 1,
+            "additionalProperties": {"$ref": "#/definitions/steps"}
+        }),
+        "default" => {
+            json!({"description": "What happens for every other value.", "$ref": "#/definitions/steps"})
+        }
+        "expires" => json!({
+            "description": "So long after it was due the step is skipped.", "$ref": "#/definitions/duration"
+        }),
+        "on_error" => json!({
+            "description": "What becomes of a run whose step failed.", "enum": ["retry", "skip", "stop"]
+        }),
+        "retry" => json!({
+            "description": "How often a step that failed is tried again, and after which pause.",
+            "type": "object",
+            "additionalProperties": false,
+            "minProperties": 1,
+            "properties": {
+                "times": {"type": "integer", "minimum": 0},
+                "pause": {"$ref": "#/definitions/duration"}
+            }
+        }),
         _ => return None,
     })
 }
@@ -197,6 +282,26 @@ fn verb(key: &str) -> Option<Value> {
         "goto" => {
             json!({"description": "Jumps to the step with this id.", "type": "string", "pattern": "\\S"})
         }
+        "switch" => json!({
+            "description": "Takes the case that is the value of this.", "$ref": "#/definitions/expression"
+        }),
+        "split" => json!({
+            "description": "Ways by chance, each with its weight; a contact always goes the same.",
+            "type": "object", "minProperties": 1,
+            "additionalProperties": {"type": "integer", "minimum": 0}
+        }),
+        "wait_for" => json!({
+            "description": "Waits until something happens.",
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["within"],
+            "anyOf": [{"required": ["event"]}, {"required": ["if"]}],
+            "properties": {
+                "event": {"description": "An event of the contact.", "type": "string", "pattern": "\\S"},
+                "if": {"$ref": "#/definitions/expression"},
+                "within": {"$ref": "#/definitions/duration"}
+            }
+        }),
         "exit" => json!({
             "description": "Ends the run; the reason is recorded.",
             "anyOf": [{"type": ["string", "null"]}, {"type": "object", "maxProperties": 0}]
@@ -216,7 +321,7 @@ mod tests {
         };
         let words = [
             missing(KEYS, top_key),
-            missing(TRIGGER_KEYS, trigger_key),
+            missing(&triggers::keys(), trigger_key),
             missing(STEP_KEYS, step_key),
             missing(VERBS, verb),
         ];

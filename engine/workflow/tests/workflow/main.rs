@@ -5,5 +5,6 @@ mod diagnostics;
 mod fields;
 mod programs;
 mod robustness;
+mod schedules;
 mod schema;
 mod support;

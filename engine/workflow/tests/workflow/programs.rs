@@ -33,6 +33,16 @@ fn ways(program: &Program) -> String {
                 let arm = |arm: &SplitArm| format!(" {}*{}->{}", arm.weight, arm.name, to(arm.next));
                 format!("split{}", arms.iter().map(arm).collect::<String>())
             }
+            Action::WaitFor(wait) => {
+                let what = [wait.event.as_deref(), wait.condition.as_deref()];
+                let what: Vec<_> = what.into_iter().flatten().collect();
+                let (then, otherwise) = (to(wait.then), to(wait.otherwise));
+                format!(
+                    "wait for {} within {} then->{then} else->{otherwise}",
+                    what.join(" with "),
+                    wait.within
+                )
+            }
             Action::Goto => "goto".to_owned(),
             Action::Exit { reason } => format!("exit {reason:?}"),
         };
@@ -187,8 +197,8 @@ steps:
       contact.owner Text Cel("contact.owner")
     segment {"check":0} state=None teams=[]
       /check Boolean Member("hot-leads")
-    wait {"for":"2h 30m"} state=None teams=[]
-      contact.time_zone Text Cel("contact.time_zone")
+    wait {"for":"2h 30m","time_zone":"Europe/Berlin"} state=None teams=[]
+      contact.time_zone Text Zone
     "#);
     let templates: Vec<&str> = program.templates.keys().map(String::as_str).collect();
     assert_eq!(templates, ["layout.html", "trial/nudge.txt", "trial/welcome.html", "trial/welcome.txt"]);
