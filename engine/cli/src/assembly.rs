@@ -10,8 +10,8 @@ use std::{
 use dripline_delivery::{Abandoned, Deliverer};
 use dripline_model::{Clock, Digest};
 use dripline_plugin_host::Host;
-use dripline_runtime::{Engine, Options};
-use dripline_store::{NewVersion, PluginCode, Published, Store, Work};
+use dripline_runtime::{Engine, Options, Rules};
+use dripline_store::{NewVersion, PluginCode, Published, SegmentsPublished, Store, Work};
 use dripline_workflow::Severity;
 use jiff::tz::TimeZone;
 
@@ -29,6 +29,8 @@ pub(crate) struct Assembly {
     pub(crate) published: Vec<(String, Published)>,
     /// Workflows whose files are gone: they start no more runs.
     pub(crate) retired: Vec<String>,
+    /// Segments that are new, changed, or static from now on because their files are gone.
+    pub(crate) segments: SegmentsPublished,
     /// Where only one process may run the workflows of the store.
     lock: Option<RunLock>,
 }
@@ -58,12 +60,13 @@ impl Assembly {
             .with_help("mend them and run `dripline check`"));
         }
         store.put_teams(&checked.representatives, &checked.teams).await?;
+        let segments = publish_segments(store.as_ref(), &checked, clock.as_ref()).await?;
         let published = publish(store.as_ref(), &checked, plugins.values(), clock.as_ref(), |_| true).await?;
         let names: BTreeSet<&str> = checked.programs().map(|(_, program)| program.name.as_str()).collect();
         let retired = store.retire_all_but(&names, clock.now()).await?;
 
         let engine = start(workspace, store, clock, host, plugins, Work::Run).await?;
-        Ok(Self { engine, published, retired, lock })
+        Ok(Self { engine, published, retired, segments, lock })
     }
 
     /// Starts an engine that runs what is published in the store, whatever the workspace's workflows say.
@@ -76,7 +79,8 @@ impl Assembly {
         let host = workspace.host()?;
         let plugins = workspace.plugins(&host).await?;
         let engine = start(workspace, store, clock, host, plugins, Work::Worker).await?;
-        Ok(Self { engine, published: Vec::new(), retired: Vec::new(), lock })
+        let segments = SegmentsPublished::default();
+        Ok(Self { engine, published: Vec::new(), retired: Vec::new(), segments, lock })
     }
 
     /// Which of the messages that stand on the wire were left so by a process that is dead: all, where this is the only
@@ -119,6 +123,19 @@ pub(crate) fn options(
         work,
         ..Options::default()
     })
+}
+
+/// Publishes the segments, with the indexes that their rules use.
+pub(crate) async fn publish_segments(
+    store: &dyn Store,
+    checked: &CheckedWorkspace,
+    clock: &dyn Clock,
+) -> Result<SegmentsPublished, Problem> {
+    let segments = store.publish_segments(&checked.new_segments(), clock.now()).await?;
+    let definitions = checked.segments.iter().filter_map(|file| file.segment.clone());
+    let rules = Rules::new(definitions).map_err(Problem::input)?;
+    store.index_for(&rules.narrowings(clock.now())).await?;
+    Ok(segments)
 }
 
 /// Publishes the workflows that `is_wanted`; answers of which there is a new version.

@@ -1,8 +1,10 @@
 //! The static check: names, functions and types, and the lowering of paths and constants to variables.
 
 mod fields;
+mod history;
 mod operations;
 mod paths;
+mod rule;
 
 use cel::{
     IdedExpr,
@@ -17,7 +19,10 @@ use dripline_model::{batch::ColumnType, contact::Needs, suggest};
 pub(crate) use self::operations::written_operator;
 use self::paths::Written;
 use crate::{
-    Problem, ProblemKind, Scope, contradiction,
+    Problem, ProblemKind, Scope,
+    clock::Clock,
+    contradiction, explain,
+    history::USAGE,
     library::{self, Pattern},
     parse::{Parsed, Places},
     source::{self, Source},
@@ -37,6 +42,18 @@ pub(crate) struct Checked {
     pub(crate) sources: Vec<Source>,
     pub(crate) needs: Needs,
     pub(crate) contradictions: Vec<Problem>,
+    pub(crate) clock: Clock,
+    /// Where the parts stand that `&&`, `||` and `!` join.
+    pub(crate) parts: Vec<std::ops::Range<usize>>,
+}
+
+/// What an expression is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// It is evaluated when a turn comes.
+    Step,
+    /// It is the rule of a segment, evaluated whenever its value may have changed.
+    Rule,
 }
 
 /// Checks a parsed expression and lowers it.
@@ -44,6 +61,7 @@ pub(crate) fn check(
     parsed: Parsed<'_>,
     result: ColumnType,
     scope: &Scope<'_>,
+    r#use: Use,
 ) -> Result<Checked, Vec<Problem>> {
     let Parsed { mut tree, places } = parsed;
     let whole = places.whole(&tree);
@@ -63,12 +81,19 @@ pub(crate) fn check(
         let message = format!("this gives {}, but {} is wanted here", gives.noun(), wanted.noun());
         checker.problems.push(Problem { kind: ProblemKind::Types, message, span: whole, help });
     }
+    let clock = Clock::of(&tree, &checker.sources);
+    if r#use == Use::Rule && checker.problems.is_empty() {
+        checker.rule(&tree, &clock);
+    }
     if !checker.problems.is_empty() {
         return Err(checker.problems);
     }
     let mut needs = Needs::default();
     checker.sources.iter().for_each(|source| source.need(&mut needs));
-    Ok(Checked { sources: checker.sources, needs, tree, contradictions })
+    let mut parts = Vec::new();
+    explain::collect_parts(&tree, &mut parts);
+    let parts = parts.into_iter().map(|part| checker.places.whole(part)).collect();
+    Ok(Checked { sources: checker.sources, needs, tree, contradictions, clock, parts })
 }
 
 struct Checker<'c> {
@@ -177,7 +202,9 @@ impl Checker<'_> {
             }
             Expr::Call(call) => {
                 let mut call = std::mem::take(call);
-                let gives = if call.func_name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+                let gives = if history::is_history(&call) {
+                    self.tally(node, &call)
+                } else if call.func_name.starts_with(|c: char| c.is_ascii_alphabetic()) {
                     self.function(node, &mut call)
                 } else {
                     self.operator(node, &mut call)
@@ -379,7 +406,7 @@ impl Checker<'_> {
         // `"vip" in contact.tags` looks the tag up instead of making a list of them all.
         if let (operators::IN, [left, right]) = (call.func_name.as_str(), call.args.as_slice())
             && let Expr::Literal(LiteralValue::String(name)) = &left.expr
-            && let Some(Written { root, fields, optional: false }) = self.written(right)
+            && let Some(Written { root, fields, optional: false, .. }) = self.written(right)
             && root == "contact"
             && let [field] = fields.as_slice()
         {
@@ -407,9 +434,13 @@ impl Checker<'_> {
 }
 
 fn usage(name: &str) -> Option<&'static str> {
-    library::MACROS.iter().find(|(known, _)| *known == name).map(|(_, usage)| *usage).or_else(|| {
-        library::FUNCTIONS.iter().find(|function| function.name == name).map(|function| function.usage)
-    })
+    let in_macros = library::MACROS.iter().find(|(known, _)| *known == name).map(|(_, usage)| *usage);
+    in_macros
+        .or_else(|| {
+            library::FUNCTIONS.iter().find(|function| function.name == name).map(|function| function.usage)
+        })
+        .or_else(|| history::usage(name))
+        .or_else(|| (name == history::EVENTS).then_some(USAGE))
 }
 
 fn literal_type(literal: &LiteralValue) -> Type {

@@ -15,9 +15,12 @@
 //! and `timestamp(contact.renewal_date)` make them, of RFC 3339 or of a date, which is midnight UTC.
 
 mod check;
+mod clock;
 mod contradiction;
 mod explain;
+mod history;
 mod library;
+mod narrow;
 mod parse;
 mod source;
 mod time;
@@ -25,7 +28,7 @@ mod token;
 mod types;
 mod value;
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
 use cel::Context;
 use dripline_model::{
@@ -33,9 +36,12 @@ use dripline_model::{
     batch::ColumnType,
     contact::{EventView, Needs},
     field::Fields,
+    filter::Narrowing,
 };
 use jiff::Timestamp;
 
+pub use clock::NextChange;
+pub use explain::Clause;
 pub use value::Value;
 
 /// What an expression may name.
@@ -99,8 +105,25 @@ impl Expression {
     /// # Errors
     /// Everything wrong with it: one problem of syntax, or all of names and types.
     pub fn compile(source: &str, result: ColumnType, scope: &Scope<'_>) -> Result<Self, Vec<Problem>> {
+        Self::compile_as(source, result, scope, check::Use::Step)
+    }
+
+    /// Compiles the rule of a segment: a condition of which is known when its value changes, and on what it depends.
+    ///
+    /// # Errors
+    /// As for [`Expression::compile`], and whatever leaves that open.
+    pub fn compile_rule(source: &str, scope: &Scope<'_>) -> Result<Self, Vec<Problem>> {
+        Self::compile_as(source, ColumnType::Boolean, scope, check::Use::Rule)
+    }
+
+    fn compile_as(
+        source: &str,
+        result: ColumnType,
+        scope: &Scope<'_>,
+        r#use: check::Use,
+    ) -> Result<Self, Vec<Problem>> {
         let parsed = parse::parse(source).map_err(|problem| vec![problem])?;
-        let checked = check::check(parsed, result, scope)?;
+        let checked = check::check(parsed, result, scope, r#use)?;
         Ok(Self(Arc::new(Compiled { source: source.to_owned(), result, checked })))
     }
 
@@ -118,6 +141,39 @@ impl Expression {
     /// Which parts of the contact it reads.
     pub fn needs(&self) -> &Needs {
         &self.0.checked.needs
+    }
+
+    /// The segments whose membership it asks for by name.
+    pub fn segments(&self) -> BTreeSet<&str> {
+        let named = self.0.checked.sources.iter().filter_map(|source| match source {
+            source::Source::InSegment(name) => Some(name.as_str()),
+            _ => None,
+        });
+        named.collect()
+    }
+
+    /// When the value for `subject` may change although nothing happens to the contact. Of a use of `now` that
+    /// [`Expression::compile_rule`] refuses nothing is known.
+    pub fn next_change(&self, subject: &Subject<'_>) -> NextChange {
+        let checked = &self.0.checked;
+        let resolver = source::Resolver { sources: &checked.sources, subject };
+        let mut context = Context::with_env(Arc::clone(library::env()));
+        context.set_variable_resolver(&resolver);
+        checked.clock.next(&checked.sources, subject, &context)
+    }
+
+    /// The parts of a condition that `&&`, `||` and `!` join, each with how it comes out for `subject`.
+    pub fn clauses(&self, subject: &Subject<'_>) -> Vec<Clause> {
+        let Compiled { source, checked, .. } = self.0.as_ref();
+        let resolver = source::Resolver { sources: &checked.sources, subject };
+        let mut context = Context::with_env(Arc::clone(library::env()));
+        context.set_variable_resolver(&resolver);
+        explain::clauses(&checked.tree, source, &checked.parts, &checked.sources, &context)
+    }
+
+    /// What a store can look for by itself to find those for whom a condition holds at `now`.
+    pub fn narrow(&self, now: Timestamp) -> Narrowing {
+        narrow::narrow(&self.0.checked.tree, &self.0.checked.sources, now)
     }
 
     /// Whether it reads the time, so that its value may change although nothing happens to the contact.

@@ -130,7 +130,11 @@ pub(crate) const MACROS: &[(&str, &str)] = &[
 
 /// The names of all functions and macros.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    FUNCTIONS.iter().map(|function| function.name).chain(MACROS.iter().map(|(name, _)| *name))
+    FUNCTIONS
+        .iter()
+        .map(|function| function.name)
+        .chain(MACROS.iter().map(|(name, _)| *name))
+        .chain(["events"])
 }
 
 /// What people from other languages call a function.

@@ -87,6 +87,19 @@ fn syntax_problem(tokens: &Tokens<'_>, errors: ParseErrors) -> Problem {
     } else if previous.is_some_and(|token| is_value(token.kind) || token.kind == Kind::Close)
         && is_value(token.kind)
     {
+        if before.starts_with(|c: char| c.is_ascii_digit())
+            && crate::time::duration(&format!("{before}{text}")).is_some()
+        {
+            let message = format!("`{before}{text}` is not a number");
+            let help = format!("a length of time stands in quotation marks: \"{before}{text}\"");
+            let start = previous.map_or(token.span.start, |previous| previous.span.start);
+            return Problem {
+                kind: ProblemKind::Syntax,
+                message,
+                span: start..token.span.end,
+                help: Some(help),
+            };
+        }
         let message = format!("an operator is missing between `{before}` and `{text}`");
         (message, Some("join conditions with `&&` or `||`, compare values with `==` or `>=`".to_owned()))
     } else if previous.is_some_and(|token| token.kind == Kind::Operator) && !is_value(token.kind) {

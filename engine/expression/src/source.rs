@@ -13,10 +13,15 @@ use cel::{
     },
     context::VariableResolver,
 };
-use dripline_model::contact::{EventView, Needs};
+use dripline_model::contact::{Needs, PastEvent};
 use serde_json::Value as Json;
 
-use crate::{Subject, time, types::Type};
+use crate::{
+    Subject,
+    history::{History, Tally, Which},
+    time,
+    types::Type,
+};
 
 /// What one variable stands for.
 #[derive(Debug)]
@@ -31,6 +36,8 @@ pub(crate) enum Source {
     HasTag(String),
     /// Whether the contact is a member of the segment.
     InSegment(String),
+    /// A number, or yes or no, about past events.
+    Tally(History, Tally),
     /// A value that does not depend on the contact.
     Constant(Box<dyn Val>, Type),
 }
@@ -59,6 +66,25 @@ pub(crate) enum Path {
     /// A property, and the way on inside of it.
     Property(Vec<String>),
     Now,
+    /// A past event, and a field of it as of an event.
+    Occurrence(Occurrence, Box<Self>),
+}
+
+/// The first or the last event of some.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Occurrence {
+    pub(crate) history: History,
+    pub(crate) which: Which,
+}
+
+impl Occurrence {
+    fn written(&self) -> String {
+        let which = match self.which {
+            Which::First => "first()",
+            Which::Last => "last()",
+        };
+        format!("{}.{which}", self.history.written())
+    }
 }
 
 impl Path {
@@ -84,6 +110,10 @@ impl Path {
             Self::Properties => "event.properties".into(),
             Self::Property(path) => format!("event.properties.{}", path.join(".")),
             Self::Now => "now".into(),
+            Self::Occurrence(occurrence, field) => {
+                let field = field.written();
+                format!("{}{}", occurrence.written(), field.strip_prefix("event").unwrap_or_default())
+            }
         }
     }
 
@@ -102,6 +132,7 @@ impl Path {
             Self::Contact | Self::Scores | Self::Consents | Self::Event | Self::Properties => Type::Map,
             Self::Consent(_) => Type::Boolean,
             Self::Attribute(_) | Self::Property(_) => Type::Json,
+            Self::Occurrence(_, field) => field.gives(),
         }
     }
 
@@ -122,6 +153,14 @@ impl Path {
             Self::Scores | Self::Score(_) => needs.scores = true,
             Self::Consents | Self::Consent(_) => needs.consents = true,
             Self::Attribute(path) => needs.attributes.extend(path.first().cloned()),
+            Self::Occurrence(occurrence, field) => {
+                let property = match field.as_ref() {
+                    Self::Property(path) => path.first().map(String::as_str),
+                    _ => None,
+                };
+                let all = matches!(field.as_ref(), Self::Event | Self::Properties);
+                occurrence.history.need(needs, property, all);
+            }
             _ => {}
         }
     }
@@ -151,11 +190,24 @@ impl Path {
             Self::Consents => map(contact.consents.iter().map(|(topic, given)| (topic, boolean(*given)))),
             Self::Consent(topic) => boolean(contact.consents.get(topic).copied().unwrap_or(false)),
             Self::Attribute(path) => json(within(&contact.attributes, path)?),
-            Self::Event => whole_event(subject.event?),
+            Self::Event => {
+                let event = subject.event?;
+                whole_event(&event.name, event.at, &event.properties)
+            }
             Self::EventName => text(&subject.event?.name),
             Self::EventAt => Box::new(time::to_cel(subject.event?.at)?),
             Self::Properties => object(&subject.event?.properties),
             Self::Property(path) => json(within(&subject.event?.properties, path)?),
+            Self::Occurrence(occurrence, field) => {
+                let event = occurrence.history.one(occurrence.which, subject)?;
+                match field.as_ref() {
+                    Self::EventName => Box::new(CelString::from(occurrence.history.name.clone())),
+                    Self::EventAt => Box::new(time::to_cel(event.at)?),
+                    Self::Properties => object(&event.properties),
+                    Self::Property(path) => json(within(&event.properties, path)?),
+                    _ => whole_past_event(&occurrence.history.name, event),
+                }
+            }
             Self::Now => Box::new(time::to_cel(subject.now)?),
         })
     }
@@ -167,6 +219,7 @@ impl Source {
             Self::Path(path) => path.gives(),
             Self::Has(..) | Self::HasTag(_) | Self::InSegment(_) => Type::Boolean,
             Self::Optional(_) => Type::Optional,
+            Self::Tally(_, tally) => tally.gives(),
             Self::Constant(_, gives) => *gives,
         }
     }
@@ -177,12 +230,22 @@ impl Source {
             Self::Path(path) | Self::Has(path, _) | Self::Optional(path) => path.need(needs),
             Self::HasTag(_) => needs.tags = true,
             Self::InSegment(_) => needs.segments = true,
+            Self::Tally(history, tally) => history.need(needs, tally.property(), false),
             Self::Constant(..) => {}
         }
     }
 
     pub(crate) fn reads_now(&self) -> bool {
-        matches!(self, Self::Path(Path::Now) | Self::Has(Path::Now, _) | Self::Optional(Path::Now))
+        match self {
+            Self::Path(path) | Self::Has(path, _) | Self::Optional(path) => match path {
+                Path::Now => true,
+                Path::Occurrence(occurrence, _) => occurrence.history.within.is_some(),
+                _ => false,
+            },
+            // Events leave the window.
+            Self::Tally(history, _) => history.within.is_some(),
+            _ => false,
+        }
     }
 
     /// Why the subject has no value here.
@@ -192,15 +255,38 @@ impl Source {
                 format!("there is no event, and so no `{}`", path.written())
             }
             Self::Path(Path::Property(path)) => format!("event has no property `{}`", path.join(".")),
+            Self::Path(Path::Occurrence(occurrence, field)) => match field.as_ref() {
+                Path::Property(path) => {
+                    format!("`{}` has no property `{}`", occurrence.written(), path.join("."))
+                }
+                _ => format!("there is no `{}`", occurrence.written()),
+            },
             Self::Path(path) => format!("contact has no `{}`", path.short()),
+            Self::Tally(history, tally) => {
+                format!("there is no number for `{}.{}`", history.written(), tally.written())
+            }
             _ => "a value is missing".to_owned(),
         }
+    }
+
+    /// What of the contact it is, as an expression writes it.
+    pub(crate) fn written(&self) -> Option<String> {
+        Some(match self {
+            Self::Path(path) | Self::Optional(path) => path.written(),
+            Self::Has(path, false) => format!("has({})", path.written()),
+            Self::Has(path, true) => format!("{} == null", path.written()),
+            Self::HasTag(tag) => format!("\"{tag}\" in contact.tags"),
+            Self::InSegment(name) => format!("\"{name}\" in contact.segments"),
+            Self::Tally(history, tally) => format!("{}.{}", history.written(), tally.written()),
+            Self::Constant(..) => return None,
+        })
     }
 
     /// What to call the value in a message, if it comes from a path.
     pub(crate) fn name(&self) -> Option<String> {
         match self {
             Self::Path(path) => Some(path.short()),
+            Self::Tally(history, tally) => Some(format!("{}.{}", history.written(), tally.written())),
             _ => None,
         }
     }
@@ -233,6 +319,7 @@ impl VariableResolver for Resolver<'_> {
             }
             Source::HasTag(tag) => boolean(subject.contact.tags.contains(tag)),
             Source::InSegment(name) => boolean(subject.contact.segments.contains(name)),
+            Source::Tally(history, tally) => tally.of(history.events(subject))?,
             Source::Constant(value, _) => return Some(CowVal::Borrowed(value.as_ref())),
         }))
     }
@@ -306,14 +393,29 @@ fn whole_contact<'v>(subject: &Subject<'v>) -> Box<dyn Val + 'v> {
     Box::new(CelMap::from(entries))
 }
 
-fn whole_event(event: &EventView) -> Box<dyn Val + '_> {
-    let at = time::to_cel(event.at).map(|at| (CelMapKey::from("at"), Box::new(at) as Box<dyn Val>));
-    let entries: HashMap<CelMapKey<'_>, Box<dyn Val + '_>> = [
-        (CelMapKey::from("name"), text(&event.name)),
-        (CelMapKey::from("properties"), object(&event.properties)),
-    ]
-    .into_iter()
-    .chain(at)
-    .collect();
+fn whole_event<'v>(
+    name: &'v str,
+    at: jiff::Timestamp,
+    properties: &'v serde_json::Map<String, Json>,
+) -> Box<dyn Val + 'v> {
+    event_map(text(name), at, properties)
+}
+
+/// Its name is not the contact's but the expression's, so that it is copied.
+fn whole_past_event<'v>(name: &str, event: &'v PastEvent) -> Box<dyn Val + 'v> {
+    event_map(Box::new(CelString::from(name.to_owned())), event.at, &event.properties)
+}
+
+fn event_map<'v>(
+    name: Box<dyn Val + 'v>,
+    at: jiff::Timestamp,
+    properties: &'v serde_json::Map<String, Json>,
+) -> Box<dyn Val + 'v> {
+    let at = time::to_cel(at).map(|at| (CelMapKey::from("at"), Box::new(at) as Box<dyn Val>));
+    let entries: HashMap<CelMapKey<'_>, Box<dyn Val + '_>> =
+        [(CelMapKey::from("name"), name), (CelMapKey::from("properties"), object(properties))]
+            .into_iter()
+            .chain(at)
+            .collect();
     Box::new(CelMap::from(entries))
 }

@@ -227,6 +227,7 @@ fn needs_name_what_is_read() {
             consents: true,
             segments: true,
             owner: true,
+            ..Needs::default()
         }
     );
 }

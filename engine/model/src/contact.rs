@@ -31,6 +31,17 @@ pub struct Contact {
     pub owner: Option<String>,
     /// When the contact was first stored, or the imported `created_at`.
     pub created_at: Timestamp,
+    /// Past events by name, each list in the order of their times; only the names that were asked for.
+    pub events: BTreeMap<String, Vec<PastEvent>>,
+}
+
+/// Something that happened to a contact, as conditions on events see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastEvent {
+    /// When.
+    pub at: Timestamp,
+    /// Those of its properties that were asked for.
+    pub properties: Map<String, Value>,
 }
 
 impl Contact {
@@ -47,6 +58,7 @@ impl Contact {
             segments: BTreeSet::new(),
             owner: None,
             created_at: Timestamp::UNIX_EPOCH,
+            events: BTreeMap::new(),
         }
     }
 
@@ -84,6 +96,35 @@ pub struct Needs {
     pub segments: bool,
     /// The owner.
     pub owner: bool,
+    /// Past events, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub events: BTreeMap<String, EventNeeds>,
+}
+
+/// What of a contact's past events of one name is looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventNeeds {
+    /// Only those of the last so many milliseconds; `None` is all of them.
+    pub within_ms: Option<i64>,
+    /// Properties by name.
+    pub properties: BTreeSet<String>,
+    /// All properties.
+    pub all_properties: bool,
+}
+
+impl EventNeeds {
+    /// Adds what `other` needs.
+    pub fn merge(&mut self, other: &Self) {
+        self.within_ms = self.within_ms.zip(other.within_ms).map(|(one, other)| one.max(other));
+        self.properties.extend(other.properties.iter().cloned());
+        self.all_properties |= other.all_properties;
+    }
+
+    /// Whether any property has to be loaded.
+    pub fn any_property(&self) -> bool {
+        self.all_properties || !self.properties.is_empty()
+    }
 }
 
 impl Needs {
@@ -96,6 +137,17 @@ impl Needs {
         self.consents |= other.consents;
         self.segments |= other.segments;
         self.owner |= other.owner;
+        for (name, needs) in &other.events {
+            self.need_events(name, needs);
+        }
+    }
+
+    /// Adds what is needed of the events of one name.
+    pub fn need_events(&mut self, name: &str, needs: &EventNeeds) {
+        match self.events.get_mut(name) {
+            Some(known) => known.merge(needs),
+            None => drop(self.events.insert(name.to_owned(), needs.clone())),
+        }
     }
 
     /// Whether any attribute has to be loaded.

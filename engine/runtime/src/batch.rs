@@ -93,7 +93,7 @@ impl Engine {
                 Err(error) => Err(error.to_string()),
             };
             if let Ok((_, node)) = &step {
-                people.load(tx, runs.iter().map(|run| run.contact), &node.ahead).await?;
+                people.load(tx, runs.iter().map(|run| run.contact), &node.ahead, now).await?;
             }
             let mut reached = Vec::with_capacity(runs.len());
             let slice =

@@ -168,8 +168,14 @@ impl Engine {
 
     async fn next_moment(&self) -> Result<Option<Timestamp>> {
         let Some(due) = self.next_due().await? else { return Ok(None) };
+        // What the calendar brings, again and again, goes on only as long as there is something else to do.
         let firing = self.next_firing(self.clock.now())?;
-        Ok(Some(firing.map_or(due, |firing| firing.min(due))))
+        let calendar = self.next_calendar_change().await?;
+        Ok([Some(due), firing, calendar].into_iter().flatten().min())
+    }
+
+    async fn next_calendar_change(&self) -> Result<Option<Timestamp>> {
+        self.store.next_calendar_change().await.while_doing("ask when the calendar changes a segment")
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>> {
@@ -239,7 +245,8 @@ impl Engine {
         let due = self.store.next_due().await.while_doing("ask what is due next")?;
         let taken = due.is_some_and(|due| due <= now);
         let due = if taken { now.saturating_add(LEAVE_ALONE).ok() } else { due };
-        Ok([due, self.next_firing(now)?].into_iter().flatten().min())
+        let calendar = self.next_calendar_change().await?;
+        Ok([due, calendar, self.next_firing(now)?].into_iter().flatten().min())
     }
 
     async fn deliver_forever(&self, outage: &Outage, mut stopped: watch::Receiver<bool>) -> Result<()> {

@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 use crate::{
     compiled::{Around, CompiledProgram},
     error::{Error, ErrorKind, Result, While},
+    segments::Rules,
     shares::Shares,
 };
 
@@ -84,6 +85,8 @@ pub(crate) struct Published {
     revision: Option<i64>,
     /// The current version of each workflow: what events and schedules enrol into.
     pub(crate) programs: Vec<Arc<CompiledProgram>>,
+    /// Who is a member of which segment by a rule.
+    pub(crate) rules: Rules,
     /// The last pause of each workflow that was ever paused.
     pauses: HashMap<WorkflowId, Pause>,
     /// Whether runs may stand on a version that has goals or exits.
@@ -168,10 +171,12 @@ impl Engine {
         let teams = self.store.teams().await.while_doing("read the teams")?;
         let reps = self.store.representatives().await.while_doing("read the representatives")?;
         let names: BTreeMap<_, _> = reps.into_iter().map(|rep| (rep.key, rep.name)).collect();
+        let segments = self.store.segments().await.while_doing("read the segments")?;
         let pauses = self.store.pauses().await.while_doing("read the pauses")?;
         let mut published = Published {
             pauses: pauses.into_iter().map(|pause| (pause.workflow, pause)).collect(),
             revision: Some(revision),
+            rules: Rules::new(segments.into_iter().filter_map(|segment| segment.definition))?,
             has_goals: self.store.any_goals().await.while_doing("look for goals")?,
             programs: Vec::with_capacity(current.len()),
             teams: teams.into_iter().map(|team| (team.key.clone(), roster(&team, &names))).collect(),

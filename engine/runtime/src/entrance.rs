@@ -197,7 +197,7 @@ impl Entrance {
             .filter_map(|candidate| candidate.event.and(candidate.view).map(|view| (candidate.contact, view)))
             .collect();
         let past = self.triggers.past(tx, &arrived, &self.zone).await?;
-        let contacts = tx.load_contacts(&ids, &needs).await.while_doing("load contacts")?;
+        let contacts = tx.load_contacts(&ids, &needs, now).await.while_doing("load contacts")?;
         let mut contacts: BTreeMap<_, _> =
             contacts.into_iter().map(|contact| (contact.id, contact)).collect();
         let latest = self.latest(tx, &ids).await?;

@@ -80,6 +80,14 @@ pub enum ErrorKind {
         /// Why not.
         reason: String,
     },
+    /// A segment's rule cannot be evaluated by this program.
+    #[error("the segment `{segment}` cannot be evaluated: {reason}")]
+    UnusableSegment {
+        /// The segment's name.
+        segment: String,
+        /// Why not.
+        reason: String,
+    },
     /// A plugin's code is not in the store.
     #[error("the code of plugin `{plugin}` ({}) is not in the store", digest.short())]
     NoPlugin {

@@ -217,7 +217,7 @@ impl Engine {
         }
         let ids: BTreeSet<ContactId> = concerned.iter().map(|(run, _)| run.contact).collect();
         let ids: Vec<ContactId> = ids.into_iter().collect();
-        let contacts = tx.load_contacts(&ids, &needs).await.while_doing("load contacts")?;
+        let contacts = tx.load_contacts(&ids, &needs, now).await.while_doing("load contacts")?;
         let contacts: BTreeMap<_, _> = contacts.into_iter().map(|contact| (contact.id, contact)).collect();
         let mut turns = Vec::new();
         for (run, event) in concerned {

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use dripline_model::{Contact, Effect, contact::Needs, id::ContactId};
 use dripline_store::{Advance, AppliedTurn, ScoreValue, Transaction};
 use foldhash::fast::RandomState;
+use jiff::Timestamp;
 
 use crate::error::{Result, While};
 
@@ -32,13 +33,14 @@ impl People {
         tx: &mut dyn Transaction,
         ids: impl Iterator<Item = ContactId>,
         needs: &Needs,
+        now: Timestamp,
     ) -> Result<()> {
         let enough = self.enough(needs);
         let (mut whole, mut partly) = (Vec::new(), Vec::new());
         let mut missing = Needs::default();
         for id in ids.collect::<BTreeSet<_>>() {
             match self.known.get(&id) {
-                Some(known) if known.attributes >= enough => {
+                Some(known) if known.attributes >= enough && known.has_events(needs) => {
                     if add_missing(&mut missing, &known.parts, needs) {
                         partly.push(id);
                     }
@@ -50,7 +52,7 @@ impl People {
             let attributes = self.attributes.len() - 1;
             let mut all = needs.clone();
             all.merge(self.attributes.last().unwrap_or(needs));
-            for contact in tx.load_contacts(&whole, &all).await.while_doing("load contacts")? {
+            for contact in tx.load_contacts(&whole, &all, now).await.while_doing("load contacts")? {
                 self.known.insert(contact.id, Known { contact, parts: needs.clone(), attributes });
             }
         }
@@ -81,14 +83,24 @@ impl People {
         for turn in
             turns.iter().filter(|turn| !matches!(turn.advance, Advance::Retry { .. } | Advance::Hold { .. }))
         {
+            // Of a run that ends there may be an event.
+            if let Advance::End(_) = turn.advance
+                && let Some(known) = self.known.get_mut(&turn.run.contact)
+            {
+                known.parts.events.clear();
+            }
             for effect in &turn.effects {
                 let Some(known) = self.known.get_mut(&turn.run.contact) else { break };
                 match effect {
                     Effect::SetField { .. } => drop(self.known.remove(&turn.run.contact)),
                     Effect::AddTag(tag) => drop(known.contact.tags.insert(tag.clone())),
                     Effect::RemoveTag(tag) => drop(known.contact.tags.remove(tag)),
-                    // A dynamic segment takes no members.
-                    Effect::JoinSegment(_) | Effect::LeaveSegment(_) => known.parts.segments = false,
+                    // A segment with a rule takes no members.
+                    Effect::JoinSegment(_) | Effect::LeaveSegment(_) => {
+                        known.parts.segments = false;
+                        // Of a change of a membership there is an event.
+                        known.parts.events.clear();
+                    }
                     Effect::AssignOwner { rep, .. } => known.contact.owner = Some(rep.clone()),
                     Effect::AddScore { .. } | Effect::ClearScore(_) | Effect::SendEmail(_) => {}
                 }
@@ -113,6 +125,17 @@ impl People {
 }
 
 impl Known {
+    /// Whether the past events that are needed are loaded.
+    fn has_events(&self, needs: &Needs) -> bool {
+        needs.events.iter().all(|(name, needed)| {
+            self.parts.events.get(name).is_some_and(|there| {
+                let mut both = there.clone();
+                both.merge(needed);
+                both == *there
+            })
+        })
+    }
+
     fn take_in(&mut self, part: Contact, loaded: &Needs) {
         if loaded.scores {
             self.contact.scores = part.scores;

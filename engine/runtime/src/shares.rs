@@ -18,6 +18,8 @@ pub(crate) enum Flow {
     Firing(FiringId),
     /// A workflow's runs that are due.
     Runs(WorkflowId),
+    /// Contacts that rules of segments have to look at.
+    Segments,
     /// Events that have arrived.
     Arrivals,
 }

@@ -20,6 +20,9 @@ use crate::{
 /// Events come from somebody who waits for what they start.
 const SHARE_OF_ARRIVALS: u32 = 100;
 
+/// Within a second a contact that has changed is a member of what it should be.
+const SHARE_OF_SEGMENTS: u32 = 50;
+
 /// In which order the flows are served that have something to do at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -80,6 +83,7 @@ impl Engine {
             let done = match flow {
                 Flow::Firing(firing) => self.take_firing(tx.as_mut(), firing, now, limit).await?,
                 Flow::Runs(workflow) => self.take_runs(tx.as_mut(), workflow, now, limit, yields).await?,
+                Flow::Segments => self.take_segments(tx.as_mut(), now, limit).await?,
                 Flow::Arrivals => self.take_arrivals(tx.as_mut(), now, limit).await?,
             };
             // Others are at all of it.
@@ -102,10 +106,11 @@ impl Engine {
         let firings = tx.open_firings().await.while_doing("read the open firings")?;
         let due = tx.due_workflows(now).await.while_doing("look for workflows with due runs")?;
         let arrived = tx.has_arrivals(now).await.while_doing("look for events")?;
+        let changed = tx.has_segment_work(now).await.while_doing("look for changed contacts")?;
         let published = self.published();
         // A retired workflow has the share of one that says nothing.
         let share = |workflow| published.program(workflow).map_or(DEFAULT_SHARE, |program| program.share);
-        let mut busy = Vec::with_capacity(firings.len() + due.len() + 1);
+        let mut busy = Vec::with_capacity(firings.len() + due.len() + 2);
         busy.extend(
             firings
                 .into_iter()
@@ -114,6 +119,9 @@ impl Engine {
         busy.extend(
             due.into_iter().map(|workflow| Busy { flow: Flow::Runs(workflow), share: share(workflow) }),
         );
+        if changed {
+            busy.push(Busy { flow: Flow::Segments, share: SHARE_OF_SEGMENTS });
+        }
         if arrived {
             busy.push(Busy { flow: Flow::Arrivals, share: SHARE_OF_ARRIVALS });
         }

@@ -294,7 +294,7 @@ impl Standing {
         let mut ids: Vec<ContactId> = heard.iter().map(|(run, _)| run.contact).collect();
         ids.sort_unstable();
         ids.dedup();
-        let contacts = tx.load_contacts(&ids, &needs).await.while_doing("load contacts")?;
+        let contacts = tx.load_contacts(&ids, &needs, now).await.while_doing("load contacts")?;
         let contacts: BTreeMap<_, _> = contacts.into_iter().map(|contact| (contact.id, contact)).collect();
         let mut applied = Vec::new();
         for (run, event) in heard {

@@ -48,6 +48,12 @@ pub(crate) trait Answers: Send {
     async fn runs_by_status(&mut self) -> Raw<Vec<(i64, i64)>>;
     /// Status, and how many messages.
     async fn messages_by_status(&mut self) -> Raw<Vec<(i64, i64)>>;
+    /// All segments, by name.
+    async fn segments(&mut self) -> Raw<Vec<SegmentFields>>;
+    /// How many members a segment has.
+    async fn count_members(&mut self, segment: &str) -> Raw<i64>;
+    /// When the calendar next changes a membership.
+    async fn next_calendar_change(&mut self) -> Raw<Option<i64>>;
     /// Names of attributes in their order, and the types that their values had.
     async fn attribute_types(&mut self) -> Raw<Vec<(String, i64)>>;
 
@@ -80,6 +86,17 @@ pub(crate) trait Answers: Send {
     async fn assignments(&mut self, contact: i64) -> Raw<Vec<AssignmentLine>>;
     /// What a contact answered: topic's id, when, topic, given.
     async fn consents(&mut self, contact: i64) -> Raw<Vec<(i64, i64, String, bool)>>;
+}
+
+/// A segment as stored.
+#[derive(Debug, FromRow)]
+pub(crate) struct SegmentFields {
+    pub(crate) name: String,
+    pub(crate) definition: Option<String>,
+    pub(crate) published_at: Option<i64>,
+    pub(crate) last: Option<i64>,
+    pub(crate) done: Option<bool>,
+    pub(crate) members: i64,
 }
 
 /// A run as stored.

@@ -4,19 +4,21 @@ use async_trait::async_trait;
 use dripline_model::{
     Contact,
     field::ValueTypes,
+    filter::{Filter, Narrowing},
     id::{ContactId, MessageId, RunId},
 };
 use jiff::{Timestamp, civil::Date};
 
 use crate::{
     Activity, ContactFilter, ContactRow, Counts, EventRow, Import, Ingest, Lead, MessageFilter, MessageRow,
-    Prunable, Pruned, Pruning, Reports, Result, RowResult, RunFilter, RunRow, Standing, TimelineEntry,
+    NewSegment, Prunable, Pruned, Pruning, Reports, Result, RowResult, RunFilter, RunRow, Segments,
+    SegmentsPublished, Standing, StoredSegment, TimelineEntry,
     answers::Answers,
     error::{Doing as _, Raw},
     logic::{
-        import_contacts, import_events, ms,
+        import_contacts, import_events, maybe_at, ms,
         prune::{self, Prune},
-        report, timeline,
+        report, segments, timeline, watch,
     },
     sets::Sets,
 };
@@ -35,6 +37,13 @@ pub(crate) trait Backend: Send + Sync {
     async fn writer(&self) -> Raw<Self::Writer>;
     /// Begins the write transaction of an import: one at a time.
     async fn importer(&self) -> Raw<Self::Writer>;
+
+    /// How many contacts a filter selects.
+    async fn count_selected(&self, filter: &Filter) -> Raw<u64>;
+    /// The contacts that a filter selects, in the order of their ids.
+    async fn selected(&self, filter: &Filter) -> Raw<Vec<ContactId>>;
+    /// Makes the indexes by which these rules are found, and drops those of others.
+    async fn make_indexes(&self, rules: &[Narrowing]) -> Raw<()>;
 }
 
 /// A transaction that can be kept; dropped, it never was.
@@ -114,6 +123,51 @@ impl<B: Backend> Reports for B {
 }
 
 #[async_trait]
+impl<B: Backend> Segments for B {
+    async fn publish_segments(
+        &self,
+        segments: &[NewSegment<'_>],
+        now: Timestamp,
+    ) -> Result<SegmentsPublished> {
+        let publish = async {
+            // No import goes on beside it that knows nothing of a new rule.
+            let mut writer = self.importer().await?;
+            let published = segments::publish(&mut writer, segments, now).await?;
+            writer.commit().await.map(|()| published)
+        };
+        publish.await.doing("publish segments")
+    }
+
+    async fn segments(&self) -> Result<Vec<StoredSegment>> {
+        let list = async { segments::list(&mut self.reader().await?).await };
+        list.await.doing("list segments")
+    }
+
+    async fn count_members(&self, segment: &str) -> Result<u64> {
+        let count = async { self.reader().await?.count_members(segment).await };
+        let count: i64 = count.await.doing(format!("count the members of `{segment}`"))?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn count_narrowed(&self, filter: &Filter) -> Result<u64> {
+        self.count_selected(filter).await.doing("count contacts")
+    }
+
+    async fn narrowed(&self, filter: &Filter) -> Result<Vec<ContactId>> {
+        self.selected(filter).await.doing("look for contacts")
+    }
+
+    async fn index_for(&self, rules: &[Narrowing]) -> Result<()> {
+        self.make_indexes(rules).await.doing("make the indexes of segments")
+    }
+
+    async fn next_calendar_change(&self) -> Result<Option<Timestamp>> {
+        let next = async { self.reader().await?.next_calendar_change().await };
+        next.await.map(maybe_at).doing("find out when the calendar changes a segment")
+    }
+}
+
+#[async_trait]
 impl<B: Backend> Ingest for B {
     async fn begin_import(&self) -> Result<Box<dyn Import>> {
         let writer = self.importer().await.doing("begin an import")?;
@@ -157,11 +211,19 @@ struct ImportInProgress<W> {
 impl<W: Sets + Commit> Import for ImportInProgress<W> {
     async fn upsert_contacts(&mut self, rows: &[ContactRow], now: Timestamp) -> Result<Vec<RowResult>> {
         self.named.clear();
-        import_contacts::upsert(&mut self.writer, rows, now).await.doing("import contacts")
+        let upsert = async {
+            let results = import_contacts::upsert(&mut self.writer, rows, now).await?;
+            watch::contacts(&mut self.writer, &results, now).await.map(|()| results)
+        };
+        upsert.await.doing("import contacts")
     }
 
     async fn insert_events(&mut self, rows: &[EventRow], now: Timestamp) -> Result<Vec<RowResult>> {
-        import_events::insert(&mut self.writer, &mut self.named, rows, now).await.doing("import events")
+        let insert = async {
+            let results = import_events::insert(&mut self.writer, &mut self.named, rows, now).await?;
+            watch::events(&mut self.writer, rows, &results, now).await.map(|()| results)
+        };
+        insert.await.doing("import events")
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {

@@ -19,6 +19,7 @@ pub mod postgres;
 mod presence;
 mod report;
 mod retention;
+mod segments;
 mod sets;
 pub mod sqlite;
 mod timeline_text;
@@ -35,6 +36,7 @@ pub use outbox::*;
 pub use presence::*;
 pub use report::*;
 pub use retention::*;
+pub use segments::{Membership, NewSegment, Segments, SegmentsPublished, StoredSegment, Timer};
 pub use transaction::*;
 
 /// What bringing a schema up to date did.
@@ -47,6 +49,12 @@ pub struct Migrated {
 }
 
 /// Everything that a backend offers.
-pub trait Store: Catalog + Ingest + Scheduling + Outbox + Reports + Pruning + Presence + Health {}
+pub trait Store:
+    Catalog + Segments + Ingest + Scheduling + Outbox + Reports + Pruning + Presence + Health
+{
+}
 
-impl<T: Catalog + Ingest + Scheduling + Outbox + Reports + Pruning + Presence + Health> Store for T {}
+impl<T: Catalog + Segments + Ingest + Scheduling + Outbox + Reports + Pruning + Presence + Health> Store
+    for T
+{
+}

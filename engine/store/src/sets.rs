@@ -84,6 +84,31 @@ pub(crate) trait Sets: Send {
     /// Inserts events.
     async fn insert_events(&mut self, rows: &[EventFields<'_>]) -> Raw<()>;
 
+    /// What of these contacts' past events is asked for: contact, when, properties as JSON; each contact's in the order of
+    /// their times.
+    async fn past_events(
+        &mut self,
+        contacts: &[i64],
+        asked: &PastEvents<'_>,
+    ) -> Raw<Vec<(i64, i64, Option<String>)>>;
+
+    /// The segments with rules: id, definition as JSON.
+    async fn rules(&mut self) -> Raw<Vec<(i64, String)>>;
+    /// What all files say of segments: id, name, definition as JSON.
+    async fn definitions(&mut self) -> Raw<Vec<(i64, String, String)>>;
+    /// Writes what a file says of a segment.
+    async fn put_definition(&mut self, new: &Definition<'_>, now_ms: i64) -> Raw<()>;
+    /// Forgets what a file said of a segment.
+    async fn drop_definition(&mut self, segment: i64) -> Raw<()>;
+    /// Gives the catalog another revision.
+    async fn next_revision(&mut self) -> Raw<()>;
+    /// Notes that contacts have to be looked at: contact, when.
+    async fn note_changed(&mut self, rows: &[(i64, i64)]) -> Raw<()>;
+    /// Sets when contacts have to be looked at again: contact, when, whether it is only by the calendar.
+    async fn put_timers(&mut self, rows: &[(i64, i64, bool)]) -> Raw<()>;
+    /// Removes these contacts' timers.
+    async fn clear_timers(&mut self, contacts: &[i64]) -> Raw<()>;
+
     /// Makes all representatives inactive that are not written afterwards, and drops all teams.
     async fn clear_teams(&mut self) -> Raw<()>;
     /// Writes representatives: key, name, address; in this order, active.
@@ -117,6 +142,27 @@ pub(crate) trait Sets: Send {
     async fn end_runs(&mut self, rows: &[EndedRun]) -> Raw<()>;
     /// Records decisions, in this order.
     async fn insert_decisions(&mut self, rows: &[Decision]) -> Raw<()>;
+}
+
+/// Which past events are asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PastEvents<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) after_ms: i64,
+    pub(crate) until_ms: i64,
+    pub(crate) with_properties: bool,
+}
+
+/// What a file says of a segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Definition<'a> {
+    pub(crate) segment: i64,
+    /// JSON.
+    pub(crate) json: &'a str,
+    pub(crate) source: &'a str,
+    pub(crate) is_dynamic: bool,
+    /// Whether its members are to be worked out anew.
+    pub(crate) is_new_rule: bool,
 }
 
 /// A contact's own row.

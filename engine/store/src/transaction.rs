@@ -13,7 +13,7 @@ use dripline_model::{
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::Result;
+use crate::{Membership, Result, Timer};
 
 /// Verbs of the scheduler.
 #[async_trait]
@@ -21,7 +21,8 @@ pub trait Scheduling: Send + Sync {
     /// Begins a batch.
     async fn begin(&self) -> Result<Box<dyn Transaction>>;
 
-    /// The earliest instant at which an event arrives, a run is due, or a firing began that is not done.
+    /// The earliest instant at which an event arrives, a run is due, a firing began that is not done, or a segment changes
+    /// otherwise than by the calendar.
     async fn next_due(&self) -> Result<Option<Timestamp>>;
 
     /// The time of the latest firing of the workflow's schedules.
@@ -102,8 +103,14 @@ pub trait Transaction: Send {
     /// [`Transaction::latest_runs`] for contacts whose events were not claimed here.
     async fn lock_contacts(&mut self, ids: &[ContactId]) -> Result<()>;
 
-    /// The contacts, in the order of `ids`; one that is gone is left out. An id may stand there more than once.
-    async fn load_contacts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>>;
+    /// The contacts, in the order of `ids`; one that is gone is left out. An id may stand there more than once. Of past
+    /// events they have those up to `now`.
+    async fn load_contacts(
+        &mut self,
+        ids: &[ContactId],
+        needs: &Needs,
+        now: Timestamp,
+    ) -> Result<Vec<Contact>>;
 
     /// Of these contacts, which are there, only the parts beside their attributes: scores, tags, consents, segments, owner.
     /// In no particular order; `ids` has each once.
@@ -183,6 +190,27 @@ pub trait Transaction: Send {
 
     /// Records how far a firing has come.
     async fn advance_firing(&mut self, firing: FiringId, progress: &FiringProgress) -> Result<()>;
+
+    /// Whether there are contacts that rules of segments have to look at by `now`.
+    async fn has_segment_work(&mut self, now: Timestamp) -> Result<bool>;
+
+    /// Up to `limit` contacts that have changed, or whose time has come, locked to the commit; not noted any more.
+    async fn claim_changed(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ContactId>>;
+
+    /// The last contact that was looked at for rules that are new, locked to the commit; `None` where all were, or where
+    /// another process is at it right now.
+    async fn unfinished_rules(&mut self) -> Result<Option<ContactId>>;
+
+    /// Records that for new rules the contacts after `from` were looked at, up to `to`, and whether these were all.
+    async fn advance_rules(&mut self, from: ContactId, to: ContactId, done: bool) -> Result<()>;
+
+    /// Applies what rules say of contacts, with an event for each that joins or leaves, and when to look at them again.
+    async fn settle_segments(
+        &mut self,
+        memberships: &[Membership<'_>],
+        timers: &[Timer],
+        now: Timestamp,
+    ) -> Result<()>;
 
     /// Whether somebody waits for the end of this transaction who should not: an import, or events that have come since it
     /// began.

@@ -55,6 +55,7 @@ fn two_hundred_files(bencher: divan::Bencher<'_, '_>) {
         plugins: &plugins,
         templates: &templates,
         teams: &teams,
+        dynamic_segments: &BTreeSet::new(),
         attributes: Some(&fields),
         default_time_zone: "Europe/Berlin",
         now: None,

@@ -356,6 +356,32 @@ The place is in the template's own file. Templates see `contact`, `message`, `se
     Weight = "E0703", "A member's weight is not a whole number from 0 to 1,000,000.", r"
 A member of weight 2 receives twice as many leads as one of weight 1, which is what holds without `weight`; 0 receives none.
 ";
+    SegmentMembers = "E0801", "A segment does not say who is in it, or says so twice.", r#"
+A segment has a rule, or steps put members in:
+
+    name: hot-leads
+    if: contact.scores.fit >= 30 && events("visit.pricing_page").last("30d").count() >= 3
+
+    name: beta-testers
+    static: true
+"#;
+    SegmentCircle = "E0802", "Who is in a segment depends, by way of others, on who is in it.", r"
+A rule may ask for other segments, but none of them may lead back to it. Leave one of them out of the other's rule, or put what both share into a third.
+";
+    SegmentTwin = "E0803", "Two files define a segment of the same name.", r"
+The second would undo the first. Give one of them another `name`.
+";
+    SegmentIsDynamic = "E0804", "A step puts contacts into a segment that has a rule, or takes them out.", r"
+Its rule alone decides who is in it. Set what the rule looks at (a tag, a score), or use another segment:
+
+    - segment: {join: called}       # segments/called.yaml: `name: called`, `static: true`
+";
+    NoSuchSegment = "W0801", "A segment's rule asks for a segment that no file defines.", r"
+Steps may fill it all the same. A file says so, and the warning is gone:
+
+    name: called
+    static: true
+";
     FieldKind = "E0710", "A field's type is none that there is.", r"
     fields:
       title: {type: text}

@@ -185,6 +185,7 @@ impl Configs {
                     continue;
                 }
                 Mark::Segment => {
+                    has_no_rule(&text, node, environment, report);
                     segment(&text, node, environment, report);
                     continue;
                 }
@@ -363,6 +364,16 @@ fn granted(place: &Place<'_>, report: &mut Report<'_>) {
                 format!("`{}` needs to {}, and that is not granted", verb.key, missing.join(" and ")),
             )
             .help("an operator can allow it: dripline plugin add FILE --grant all");
+    }
+}
+
+/// Complains of a segment that a step fills although its rule decides.
+fn has_no_rule(name: &str, node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) {
+    if environment.dynamic_segments.contains(name) {
+        let message = format!("who is in `{name}` is decided by its rule alone");
+        report
+            .error(Code::SegmentIsDynamic, &node.span, message)
+            .help("set what the rule looks at, or use a segment without a rule");
     }
 }
 

@@ -2,7 +2,7 @@
 //! file, and what would be right.
 //!
 //! [`check`] reads a workflow. It never panics and never overflows the stack, whatever the text: nesting, size and
-//! aliases are limited before anything is built. [`teams`] reads `teams.yaml`, [`schedule`] is five-field cron as
+//! aliases are limited before anything is built. [`segments`] reads segments, [`teams`] reads `teams.yaml`, [`schedule`] is five-field cron as
 //! people expect it; [`fields`] reads `fields.yaml`, [`samples`] renders what a workflow sends for sample contacts,
 //! [`behaviour`] reads what contacts are assumed to do in a simulation, [`campaign_test`] the tests of campaigns,
 //! [`document`] fits any other file to a schema, and [`json_schema`] describes all of them for editors. Nothing here does
@@ -56,6 +56,8 @@ pub struct Environment<'a> {
     pub templates: &'a dripline_template::Templates,
     /// Keys of the teams.
     pub teams: &'a BTreeSet<String>,
+    /// Names of the segments that have a rule, into which no step puts anybody.
+    pub dynamic_segments: &'a BTreeSet<String>,
     /// What is known of contacts' attributes, topics and segments; `None` where nothing is, and then any is accepted.
     pub attributes: Option<&'a Fields>,
     /// Time zone of a schedule that names none; an IANA name.

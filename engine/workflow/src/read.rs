@@ -85,13 +85,26 @@ impl Report<'_> {
         result: ColumnType,
         scope: &Scope<'_>,
     ) -> Option<String> {
+        let compile = |source: &str, scope: &Scope<'_>| Expression::compile(source, result, scope);
+        let expression = self.read_expression(node, name, scope, compile)?;
+        Some(expression.source().to_owned())
+    }
+
+    /// The node as an expression, as `compile` makes it.
+    pub(crate) fn read_expression(
+        &mut self,
+        node: &Node,
+        name: &str,
+        scope: &Scope<'_>,
+        compile: impl Fn(&str, &Scope<'_>) -> Result<Expression, Vec<Problem>>,
+    ) -> Option<Expression> {
         let Some(source) = node.scalar().filter(|_| !node.is_null()) else {
             self.wrong_type(node, name, "an expression")
                 .help("write for example contact.country == \"DE\"; one that begins with a quotation mark, `!` or `[` has to stand in single quotes");
             return None;
         };
         let place = |report: &Self, problem: &Problem| scalar::place(report.text(), node, &problem.span);
-        let problems = match Expression::compile(source, result, scope) {
+        let problems = match compile(source, scope) {
             Ok(expression) => {
                 for problem in expression.contradictions() {
                     let place = place(self, problem);
@@ -99,14 +112,14 @@ impl Report<'_> {
                         .help
                         .clone_from(&problem.help);
                 }
-                return Some(source.to_owned());
+                return Some(expression);
             }
             Err(problems) => problems,
         };
         // What contacts have had so far may change with the next import, unless it looks like a slip.
         let declared = scope.attributes.map(Fields::declared_types);
         let certain = Scope { attributes: declared.as_ref(), ..*scope };
-        let certain = Expression::compile(source, result, &certain).err().unwrap_or_default();
+        let certain = compile(source, &certain).err().unwrap_or_default();
         let mut usable = true;
         for problem in &problems {
             let place = place(self, problem);
@@ -130,17 +143,20 @@ impl Report<'_> {
                     .clone_from(&problem.help);
             }
         }
+        if !usable {
+            return None;
+        }
         // A doubt may have hidden what is wrong in any case.
-        if usable
-            && let Err(more) = Expression::compile(source, result, &Scope { attributes: None, ..*scope })
-        {
-            usable = false;
-            for problem in more {
-                let place = place(self, &problem);
-                self.error(code(problem.kind), &place, problem.message).help = problem.help;
+        match compile(source, &Scope { attributes: None, ..*scope }) {
+            Ok(expression) => Some(expression),
+            Err(more) => {
+                for problem in more {
+                    let place = place(self, &problem);
+                    self.error(code(problem.kind), &place, problem.message).help = problem.help;
+                }
+                None
             }
         }
-        usable.then(|| source.to_owned())
     }
 
     /// The node as a duration.

@@ -4,7 +4,7 @@ use std::{env, fs, path::PathBuf, process::Command};
 
 use serde_json::Value;
 
-use crate::{Global, Result, latency, mail, memory, place::Kind, sleeping, startup, steps};
+use crate::{Global, Result, latency, mail, memory, place::Kind, segments, sleeping, startup, steps};
 
 /// Measure everything, each in a process of its own
 #[derive(Debug, clap::Args)]
@@ -29,6 +29,7 @@ const EACH: &[(&str, &[&str])] = &[
     ("memory", memory::SMOKE),
     ("sleeping", sleeping::SMOKE),
     ("mail", mail::SMOKE),
+    ("segments", segments::SMOKE),
     ("latency", latency::SMOKE),
     ("steps", steps::SMOKE),
 ];

@@ -15,6 +15,7 @@ mod people;
 mod place;
 mod process;
 mod report;
+mod segments;
 mod sleeping;
 mod startup;
 mod statistics;
@@ -61,6 +62,7 @@ enum Command {
     Sleeping(sleeping::Args),
     Startup(startup::Args),
     Mail(mail::Args),
+    Segments(segments::Args),
     All(all::Args),
 }
 
@@ -101,6 +103,7 @@ async fn measure(command: &Command, dir: &std::path::Path) -> Result<Report> {
         Command::Sleeping(args) => sleeping::execute(args, dir).await,
         Command::Startup(args) => startup::execute(args, dir),
         Command::Mail(args) => mail::execute(args, dir).await,
+        Command::Segments(args) => segments::execute(args, dir).await,
         Command::All(_) => Err("`all` is made of the others".into()),
     }
 }

@@ -65,6 +65,7 @@ impl Workshop {
             plugins: &plugins,
             templates: &self.templates,
             teams: &BTreeSet::from([TEAM.to_owned()]),
+            dynamic_segments: &BTreeSet::new(),
             attributes: None,
             default_time_zone: "UTC",
             now: None,

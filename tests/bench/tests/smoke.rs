@@ -34,8 +34,8 @@ fn every_benchmark_runs_to_its_end() {
 
     let results: Vec<Value> = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
     let names: Vec<&str> = results.iter().map(|result| result["benchmark"].as_str().unwrap()).collect();
-    let expected = ["startup", "memory", "sleeping", "mail", "latency", "steps"];
-    assert!(names.ends_with(&expected[expected.len() - names.len()..]) && names.len() >= 5, "{names:?}");
+    let expected = ["startup", "memory", "sleeping", "mail", "segments", "latency", "steps"];
+    assert!(names.ends_with(&expected[expected.len() - names.len()..]) && names.len() >= 6, "{names:?}");
     for result in &results {
         assert!(!result["rows"].as_array().unwrap().is_empty(), "{result}");
         assert!(result["machine"]["cores"].as_u64().unwrap() > 0, "{result}");

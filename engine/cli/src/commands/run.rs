@@ -135,6 +135,15 @@ pub(super) async fn begin(assembly: &Assembly, out: &mut Out) -> Result<(), Prob
     for (name, published) in &assembly.published {
         writeln!(out, "Published {HEADING}{name}{HEADING:#} version {}", published.number)?;
     }
+    for name in &assembly.segments.published {
+        writeln!(out, "Published segment {HEADING}{name}{HEADING:#}")?;
+    }
+    for name in &assembly.segments.withdrawn {
+        writeln!(
+            out,
+            "Segment {HEADING}{name}{HEADING:#}: its file is gone; its members stay, and its rule does not"
+        )?;
+    }
     for name in &assembly.retired {
         writeln!(out, "Retired {HEADING}{name}{HEADING:#}: its file is gone; its runs go on to their end")?;
     }

@@ -12,9 +12,13 @@ use dripline_model::{
     program::Program,
     team::{Representative, Team},
 };
+use dripline_store::NewSegment;
 use dripline_template::Templates;
 use dripline_workflow::{
-    Code, Diagnostic, Environment, PluginConfig, PluginInfo, Severity, Source, document::Document, fields,
+    Code, Diagnostic, Environment, PluginConfig, PluginInfo, Severity, Source,
+    document::Document,
+    fields,
+    segments::{self, SegmentFile},
     teams,
 };
 
@@ -34,6 +38,8 @@ pub(crate) struct CheckedWorkspace {
     pub(crate) teams: Vec<Team>,
     /// The tests of campaigns, as far as they were asked for.
     pub(crate) tests: Vec<CheckedTests>,
+    /// The segments, in the order of their files' names.
+    pub(crate) segments: Vec<SegmentFile>,
     /// Complaints about all of that.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -51,6 +57,16 @@ impl CheckedWorkspace {
     /// The workflows without errors, each with its file.
     pub(crate) fn programs(&self) -> impl Iterator<Item = (&Source, &Program)> {
         self.workflows.iter().filter_map(|workflow| Some((&workflow.source, workflow.program.as_ref()?)))
+    }
+
+    /// The segments without errors, each with its file.
+    pub(crate) fn new_segments(&self) -> Vec<NewSegment<'_>> {
+        self.segments
+            .iter()
+            .filter_map(|file| {
+                Some(NewSegment { segment: file.segment.as_ref()?, source: &file.source.text })
+            })
+            .collect()
     }
 
     /// How many complaints of this severity there are.
@@ -94,19 +110,27 @@ impl Workspace {
         let infos: BTreeMap<String, PluginInfo> =
             plugins.iter().map(|(name, loaded)| (name.clone(), loaded.info())).collect();
         let fields = self.known_fields(experience.attributes, &infos, &mut diagnostics)?;
+        let (segments, complaints) = segments::check(self.read_segments()?, fields.as_ref());
+        diagnostics.extend(complaints);
+        let dynamic =
+            segments.iter().filter_map(|file| file.segment.as_ref()).filter(|segment| segment.rule.is_some());
+        let dynamic: BTreeSet<String> = dynamic.map(|segment| segment.name.clone()).collect();
         let samples = self.read_samples(&mut diagnostics)?.unwrap_or(experience.contacts);
         let environment = Environment {
             plugins: &infos,
             templates: &templates,
             teams: &teams.iter().map(|team| team.key.clone()).collect::<BTreeSet<_>>(),
+            dynamic_segments: &dynamic,
             attributes: fields.as_ref(),
             default_time_zone: &self.settings().time_zone,
             now: Some(SystemClock.now()),
         };
         let mut workflows: Vec<CheckedFile> = Vec::with_capacity(files.len());
+        let segments_folder = self.path("segments");
         let (test_files, files): (Vec<&PathBuf>, Vec<&PathBuf>) =
             files.iter().partition(|file| is_test(file));
-        for file in files {
+        // All segments are checked anyhow, because they depend on each other.
+        for file in files.into_iter().filter(|file| !is_below(file, &segments_folder)) {
             let source = self.read_source(file)?;
             let mut checked = dripline_workflow::check(&source, &environment);
             for config in &checked.configs {
@@ -134,6 +158,7 @@ impl Workspace {
             templates: templates.clone(),
             representatives,
             teams,
+            segments,
             tests: Vec::new(),
             diagnostics,
         };
@@ -225,6 +250,14 @@ impl Workspace {
         Ok(files)
     }
 
+    /// The files in `segments/`, folders within it included, in the order of their names.
+    fn read_segments(&self) -> Result<Vec<Source>, Problem> {
+        let mut files = Vec::new();
+        collect_yaml(&self.path("segments"), &mut files)?;
+        files.sort();
+        files.iter().map(|file| self.read_source(file)).collect()
+    }
+
     /// A file as the checker wants it.
     pub(crate) fn read_source(&self, path: &Path) -> Result<Source, Problem> {
         let bytes = fs::read(path).map_err(|error| Problem::io("read", path, &error))?;
@@ -292,6 +325,14 @@ fn twin(workflows: &[CheckedFile], source: &Source, program: &Program) -> Option
     let message = format!("{} defines the workflow `{}` too", twin.source.path, program.name);
     let document = Document::parse(source).ok()?;
     Some(document.complaint(Code::Twins, "/name", &message, Some("give one of them another `name`")))
+}
+
+/// Whether a file is in a folder, however its path is written.
+fn is_below(file: &Path, folder: &Path) -> bool {
+    match (fs::canonicalize(file), fs::canonicalize(folder)) {
+        (Ok(file), Ok(folder)) => file.starts_with(folder),
+        _ => false,
+    }
 }
 
 fn collect_yaml(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Problem> {

@@ -11,5 +11,6 @@ mod init;
 mod mail;
 mod plugin;
 mod prune;
+mod segment;
 mod simulate;
 mod support;

@@ -76,7 +76,7 @@ impl Checker<'_> {
             },
             _ => return,
         };
-        let Written { root, fields, optional: false } = field else { return };
+        let Written { root, fields, optional: false, .. } = field else { return };
         let ([name], "contact") = (fields.as_slice(), root.as_str()) else { return };
         let Some(known) = self.scope.attributes.and_then(|known| known.attribute(name)) else { return };
         for other in others {

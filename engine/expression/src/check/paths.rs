@@ -6,7 +6,7 @@ use cel::{
 };
 use dripline_model::{contact::RESERVED_FIELDS, suggest};
 
-use super::{Checker, usage};
+use super::{Checker, history, usage};
 use crate::{ProblemKind, library, source::Path};
 
 /// A path as written: root, fields, and whether `.?` is among them.
@@ -14,6 +14,8 @@ pub(super) struct Written {
     pub(super) root: String,
     pub(super) fields: Vec<String>,
     pub(super) optional: bool,
+    /// `events("…").last()`, where the path begins with that.
+    pub(super) occurrence: Option<Box<IdedExpr>>,
 }
 
 impl Checker<'_> {
@@ -28,7 +30,15 @@ impl Checker<'_> {
         };
         match &node.expr {
             Expr::Ident(root) if root.starts_with('@') || self.bound.contains(root) => None,
-            Expr::Ident(root) => Some(Written { root: root.clone(), fields: Vec::new(), optional: false }),
+            Expr::Ident(root) => {
+                Some(Written { root: root.clone(), fields: Vec::new(), optional: false, occurrence: None })
+            }
+            Expr::Call(call) if history::occurrence(call).is_some() => Some(Written {
+                root: String::new(),
+                fields: Vec::new(),
+                optional: false,
+                occurrence: Some(Box::new(node.clone())),
+            }),
             Expr::Select(select) if !select.test => {
                 let mut written = self.written(&select.operand)?;
                 written.fields.push(select.field.clone());
@@ -48,6 +58,11 @@ impl Checker<'_> {
     /// What a written path means; where it means nothing, that is a problem.
     pub(super) fn path(&mut self, node: &IdedExpr, written: &Written) -> Option<Path> {
         let fields = written.fields.as_slice();
+        if let Some(call) = &written.occurrence {
+            let occurrence = self.occurrence(call)?;
+            let (field, rest) = self.event_path(node, fields)?;
+            return self.whole(node, Path::Occurrence(occurrence, Box::new(field)), rest);
+        }
         let (path, rest) = match written.root.as_str() {
             "contact" => self.contact_path(node, fields)?,
             "event" if self.scope.event => self.event_path(node, fields)?,
@@ -62,6 +77,11 @@ impl Checker<'_> {
                 return None;
             }
         };
+        self.whole(node, path, rest)
+    }
+
+    /// A path that no field is left of.
+    fn whole(&mut self, node: &IdedExpr, path: Path, rest: &[String]) -> Option<Path> {
         if let Some(field) = rest.first() {
             let message =
                 format!("`{}` is {} and has no field `{field}`", path.written(), path.gives().noun());

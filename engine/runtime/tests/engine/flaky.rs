@@ -13,6 +13,7 @@ use std::{
 use async_trait::async_trait;
 use dripline_model::{
     Clock, Contact, Digest,
+    filter::{Filter, Narrowing},
     id::{ContactId, FiringId, MessageId, RunId, VersionId, WorkflowId},
     team::{Representative, Team},
 };
@@ -96,6 +97,16 @@ pass! { Scheduling {
         self.store.begin().await
     }
 }
+
+pass! { Segments {
+    publish_segments(segments: &[NewSegment<'_>], now: Timestamp) -> Result<SegmentsPublished>;
+    segments() -> Result<Vec<StoredSegment>>;
+    count_members(segment: &str) -> Result<u64>;
+    count_narrowed(filter: &Filter) -> Result<u64>;
+    narrowed(filter: &Filter) -> Result<Vec<ContactId>>;
+    index_for(rules: &[Narrowing]) -> Result<()>;
+    next_calendar_change() -> Result<Option<Timestamp>>;
+} }
 
 pass! { Catalog {
     put_teams(reps: &[Representative], teams: &[Team]) -> Result<()>;

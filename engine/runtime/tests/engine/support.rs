@@ -16,8 +16,8 @@ use dripline_model::{
 use dripline_plugin_host::{Host, HostConfig};
 use dripline_runtime::{Engine, Options};
 use dripline_store::{
-    ContactFilter, ContactRow, EventRow, MessageFilter, NewVersion, PluginCode, RowResult, RunFilter, RunRow,
-    Store, TimelineWhat, sqlite::SqliteStore,
+    ContactFilter, ContactRow, EventRow, MessageFilter, NewSegment, NewVersion, PluginCode, RowResult,
+    RunFilter, RunRow, Store, TimelineWhat, sqlite::SqliteStore,
 };
 use dripline_template::Templates;
 use dripline_workflow::{Environment, PluginInfo, Source};
@@ -81,6 +81,7 @@ impl TestApp {
             plugins: &plugins,
             templates: &self.templates,
             teams: &BTreeSet::from(["sales".to_owned()]),
+            dynamic_segments: &BTreeSet::new(),
             attributes: None,
             default_time_zone: "UTC",
             now: None,
@@ -104,6 +105,21 @@ impl TestApp {
         });
         let version = NewVersion { program: &program, source: text, plugins, templates: templates.collect() };
         self.store.publish(&version, self.clock.now()).await.unwrap();
+    }
+
+    /// Publishes segments: name and rule. Those that were there before and are not now lose their rules.
+    pub(crate) async fn segments(&self, segments: &[(&str, &str)]) {
+        let sources = segments.iter().map(|(name, rule)| Source {
+            path: format!("segments/{name}.yaml"),
+            text: format!("name: {name}\nif: '{rule}'\n"),
+        });
+        let (files, diagnostics) = dripline_workflow::segments::check(sources.collect(), None);
+        let said: String = diagnostics.iter().map(|diagnostic| diagnostic.render()).collect();
+        let new = files.iter().map(|file| NewSegment {
+            segment: file.segment.as_ref().unwrap_or_else(|| panic!("{said}")),
+            source: &file.source.text,
+        });
+        self.store.publish_segments(&new.collect::<Vec<_>>(), self.clock.now()).await.unwrap();
     }
 
     /// Contacts `c1` … `cN`, with an address, consent to email, and what `attributes` makes of their number.

@@ -19,7 +19,7 @@ use super::{
     import_contacts::set_attribute,
     ms,
     pending::{NewDecision, Pending},
-    scores, segments,
+    scores, segments, watch,
 };
 use crate::{
     Advance, AppliedTurn, ScoreValue,
@@ -107,9 +107,13 @@ pub(crate) async fn apply(
     set_fields(sets, &effects.fields, now).await?;
     set_tags(sets, &effects.tags).await?;
     let scores = scores::change(sets, &mut pending.scores, &effects.scores, now).await?;
-    segments::change(sets, &effects.segments, now).await?;
+    segments::change(sets, &effects.segments, segments::By::Step, now).await?;
     queue_emails(sets, &effects.emails, now).await?;
     assign(sets, &effects.owners, now).await?;
+    if let Some(watched) = pending.watched(sets).await? {
+        let changed = watch::changed_by(turns, watched);
+        pending.note_changed(changed, now);
+    }
     pending.change(changed(turns), now);
     for turn in turns {
         pending.advance(turn, now);

@@ -4,7 +4,7 @@ use dripline_model::{contact::CONTACT_CHANGED, id::ContactId};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::ms;
+use super::{ms, watch};
 use crate::{
     NewEvent,
     error::{Raw, to_json},
@@ -56,5 +56,6 @@ pub(crate) async fn emit(sets: &mut impl Sets, made: &[NewEvent], now: Timestamp
             properties: Some(to_json("event's properties", properties)?),
         });
     }
-    sets.insert_events(&events).await
+    sets.insert_events(&events).await?;
+    watch::made(sets, made, now).await
 }

@@ -5,9 +5,11 @@ pub(crate) mod apply;
 pub(crate) mod attributes;
 pub(crate) mod changes;
 pub(crate) mod enroll;
+pub(crate) mod events;
 pub(crate) mod firings;
 pub(crate) mod import_contacts;
 pub(crate) mod import_events;
+pub(crate) mod narrow;
 pub(crate) mod nul;
 pub(crate) mod outbox;
 pub(crate) mod pending;
@@ -17,6 +19,7 @@ pub(crate) mod scores;
 pub(crate) mod segments;
 pub(crate) mod teams;
 pub(crate) mod timeline;
+pub(crate) mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,6 +41,7 @@ pub(crate) fn everything() -> Needs {
         consents: true,
         segments: true,
         owner: true,
+        ..Needs::default()
     }
 }
 
@@ -62,8 +66,11 @@ pub(crate) async fn load_contacts(
     sets: &mut impl Sets,
     ids: &[ContactId],
     needs: &Needs,
+    now: Timestamp,
 ) -> Raw<Vec<Contact>> {
-    let loaded = sets.contacts(&distinct(ids), needs).await?;
+    let distinct = distinct(ids);
+    let mut loaded = sets.contacts(&distinct, needs).await?;
+    events::add(sets, &distinct, needs, now, &mut loaded).await?;
     Ok(in_order(ids, loaded))
 }
 

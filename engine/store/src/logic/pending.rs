@@ -14,7 +14,7 @@ use dripline_model::{
 };
 use jiff::Timestamp;
 
-use super::{ms, scores};
+use super::{ms, scores, watch};
 use crate::{
     Advance, AppliedTurn, ClaimedRun, Waiting,
     error::Raw,
@@ -29,6 +29,10 @@ const AT_ONCE: usize = 1024;
 pub(crate) struct Pending {
     runs: BTreeMap<RunId, Place>,
     decisions: Vec<Decision>,
+    /// What rules of segments look at, if there are any; read once.
+    watched: Option<Option<Needs>>,
+    /// Contacts that they have to look at, and when.
+    unsettled: BTreeMap<i64, i64>,
     /// What it knows without reading.
     pub(crate) scores: scores::Known,
     /// Contacts that were changed: their runs that wait for a condition are looked at again.
@@ -202,6 +206,19 @@ impl Pending {
         Ok(())
     }
 
+    /// What rules of segments look at, if there are any.
+    pub(crate) async fn watched(&mut self, sets: &mut impl Sets) -> Raw<Option<&Needs>> {
+        if self.watched.is_none() {
+            self.watched = Some(watch::watched(sets).await?);
+        }
+        Ok(self.watched.as_ref().and_then(Option::as_ref))
+    }
+
+    /// Notes contacts that rules have to look at.
+    pub(crate) fn note_changed(&mut self, contacts: BTreeSet<i64>, now: Timestamp) {
+        self.unsettled.extend(contacts.into_iter().map(|contact| (contact, ms(now))));
+    }
+
     /// Writes where runs have gone, so that they can be read.
     pub(crate) async fn flush_runs(&mut self, sets: &mut impl Sets) -> Raw<()> {
         // Woken first: what is written after it knows better when it is due.
@@ -225,6 +242,8 @@ impl Pending {
     /// Writes everything.
     pub(crate) async fn flush(&mut self, sets: &mut impl Sets) -> Raw<()> {
         self.flush_runs(sets).await?;
+        let unsettled: Vec<(i64, i64)> = std::mem::take(&mut self.unsettled).into_iter().collect();
+        sets.note_changed(&unsettled).await?;
         sets.insert_decisions(&std::mem::take(&mut self.decisions)).await
     }
 }

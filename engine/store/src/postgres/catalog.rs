@@ -75,7 +75,7 @@ const PLUGIN: &str = "SELECT wasm FROM plugins WHERE digest = $1";
 const REVISION: &str = "SELECT number FROM revision";
 
 /// Run in the transaction that changes something.
-const NEXT_REVISION: &str = "UPDATE revision SET number = number + 1";
+pub(super) const NEXT_REVISION: &str = "UPDATE revision SET number = number + 1";
 
 const TEMPLATE: &str = "SELECT source FROM templates WHERE digest = $1";
 

@@ -12,6 +12,7 @@ mod contacts;
 mod copy;
 mod firings;
 mod health;
+mod narrow;
 mod open;
 mod outbox;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod presence;
 mod prune;
 mod reader;
 mod rows;
+mod segments;
 mod sets;
 mod transaction;
 mod writer;
@@ -33,7 +35,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dripline_model::id::VersionId;
+use dripline_model::{
+    filter::{Filter, Narrowing},
+    id::{ContactId, VersionId},
+};
 use sqlx::{PgConnection, PgPool, query, query_as};
 
 use self::{changes::Listening, reader::Reader, writer::Writer};
@@ -164,6 +169,18 @@ impl Backend for PostgresStore {
 
     async fn writer(&self) -> Raw<Writer> {
         Writer::begin(&self.shared).await
+    }
+
+    async fn count_selected(&self, filter: &Filter) -> Raw<u64> {
+        self.count_by(filter).await
+    }
+
+    async fn selected(&self, filter: &Filter) -> Raw<Vec<ContactId>> {
+        self.select_by(filter).await
+    }
+
+    async fn make_indexes(&self, rules: &[Narrowing]) -> Raw<()> {
+        self.index_by(rules).await
     }
 
     async fn importer(&self) -> Raw<Writer> {

@@ -3,7 +3,7 @@
 use dripline_test_postgres::Server;
 use sqlx::{AssertSqlSafe, Executor as _, query_scalar, raw_sql};
 
-use super::{PostgresConfig, PostgresStore, contacts, firings, outbox, prune, sets, transaction};
+use super::{PostgresConfig, PostgresStore, contacts, firings, outbox, prune, segments, sets, transaction};
 
 /// Years of rows of which few are old.
 const MANY: &str = "
@@ -74,6 +74,13 @@ const HOT: &[&str] = &[
     sets::SCORES,
     sets::STANDING_ENTRIES,
     sets::UPDATE_CONTACTS,
+    segments::ADVANCE,
+    segments::CHANGED,
+    segments::FORGET_CHANGED,
+    segments::HAS_WORK,
+    segments::TIMED,
+    segments::UNFINISHED,
+    sets::PAST_EVENTS,
     sets::WAKE_RUNS,
     transaction::ACTIVE_RUNS,
     transaction::CLAIM_EVENTS,

@@ -15,7 +15,7 @@ use crate::{
     ContactFilter, MessageFilter, Prunable, RunFilter,
     answers::{
         Answers, AssignmentLine, DecisionLine, EventLine, LeadFields, MessageFields, MessageLine, RunFields,
-        ScoreLine,
+        ScoreLine, SegmentFields,
     },
     error::Raw,
     versions::Version,
@@ -109,6 +109,16 @@ const ASSIGNMENT_COUNTS: &str = "
 SELECT r.key, r.name, a.at / 86400000 AS day, count(*)
 FROM assignments a JOIN representatives r ON r.id = a.rep_id
 WHERE a.at >= $1 GROUP BY r.key, r.name, day ORDER BY r.key, day";
+
+const ALL_SEGMENTS: &str = "
+SELECT s.name, r.definition, r.published_at, r.last, r.done,
+    (SELECT count(*) FROM segment_members m WHERE m.segment_id = s.id) AS members
+FROM segments s LEFT JOIN segment_rules r ON r.segment_id = s.id ORDER BY s.name";
+
+const COUNT_MEMBERS: &str = "
+SELECT count(*) FROM segments s JOIN segment_members m ON m.segment_id = s.id WHERE s.name = $1";
+
+const NEXT_CALENDAR_CHANGE: &str = "SELECT min(due_at) FROM segment_timers";
 
 const ATTRIBUTE_TYPES: &str = "SELECT name, types FROM attribute_names ORDER BY name COLLATE \"C\"";
 
@@ -268,6 +278,18 @@ impl Answers for Reader {
 
     async fn messages_by_status(&mut self) -> Raw<Vec<(i64, i64)>> {
         Ok(query_as(MESSAGES_BY_STATUS).fetch_all(&mut *self.conn).await?)
+    }
+
+    async fn segments(&mut self) -> Raw<Vec<SegmentFields>> {
+        Ok(query_as(ALL_SEGMENTS).fetch_all(&mut *self.conn).await?)
+    }
+
+    async fn count_members(&mut self, segment: &str) -> Raw<i64> {
+        Ok(query_scalar(COUNT_MEMBERS).bind(segment.to_owned()).fetch_one(&mut *self.conn).await?)
+    }
+
+    async fn next_calendar_change(&mut self) -> Raw<Option<i64>> {
+        Ok(query_scalar(NEXT_CALENDAR_CHANGE).fetch_one(&mut *self.conn).await?)
     }
 
     async fn attribute_types(&mut self) -> Raw<Vec<(String, i64)>> {

@@ -19,8 +19,8 @@ use super::{
 use crate::{
     error::Raw,
     sets::{
-        Assignment, ContactFields, Decision, EndedRun, EventFields, EventState, MovedRun, NewMessage, NewRun,
-        ScoreEntry, Sets, StepScore,
+        Assignment, ContactFields, Decision, Definition, EndedRun, EventFields, EventState, MovedRun,
+        NewMessage, NewRun, PastEvents, ScoreEntry, Sets, StepScore,
     },
     versions::Version,
 };
@@ -132,6 +132,37 @@ INSERT INTO events (key, contact_id, name, at, state, properties)
 SELECT t.key, t.contact_id, t.name, t.at, t.state, t.properties::jsonb
 FROM unnest($1::text[], $2::int8[], $3::int8[], $4::int8[], $5::int2[], $6::text[])
     AS t(key, contact_id, name, at, state, properties)";
+
+pub(super) const PAST_EVENTS: &str = "
+SELECT e.contact_id, e.at, CASE WHEN $5 THEN e.properties::text END
+FROM unnest($1::int8[]) AS wanted(id) JOIN events e ON e.contact_id = wanted.id
+    AND e.name = (SELECT w.id FROM words w WHERE w.key = $2) AND e.at > $3 AND e.at <= $4
+ORDER BY e.contact_id, e.at, e.id";
+
+const RULES: &str = "SELECT segment_id, definition FROM segment_rules WHERE dynamic";
+
+const DEFINITIONS: &str = "
+SELECT r.segment_id, s.name, r.definition FROM segment_rules r JOIN segments s ON s.id = r.segment_id";
+
+/// A rule that stays as it was goes on with its members.
+const PUT_DEFINITION: &str = "
+INSERT INTO segment_rules (segment_id, definition, source, dynamic, published_at, last, done)
+VALUES ($1, $2, $3, $4, $6, 0, NOT $4)
+ON CONFLICT (segment_id) DO UPDATE SET definition = excluded.definition, source = excluded.source,
+    dynamic = excluded.dynamic, published_at = excluded.published_at,
+    last = CASE WHEN $5 THEN 0 ELSE segment_rules.last END,
+    done = CASE WHEN $5 THEN excluded.done ELSE segment_rules.done END";
+
+const DROP_DEFINITION: &str = "DELETE FROM segment_rules WHERE segment_id = $1";
+
+const NOTE_CHANGED: &str = "
+INSERT INTO segment_changes (contact_id, due_at) SELECT * FROM unnest($1::int8[], $2::int8[])";
+
+const PUT_TIMERS: &str = "
+INSERT INTO segment_timers (contact_id, due_at, repeats) SELECT * FROM unnest($1::int8[], $2::int8[], $3::bool[])
+ON CONFLICT (contact_id) DO UPDATE SET due_at = excluded.due_at, repeats = excluded.repeats";
+
+const CLEAR_TIMERS: &str = "DELETE FROM segment_timers WHERE contact_id = ANY($1::int8[])";
 
 const DEACTIVATE: &str = "UPDATE representatives SET active = FALSE WHERE active";
 
@@ -507,6 +538,60 @@ impl Sets for Writer {
             event.properties.as_deref().map(json),
         );
         self.run(insert).await.map(drop)
+    }
+
+    async fn past_events(
+        &mut self,
+        contacts: &[i64],
+        asked: &PastEvents<'_>,
+    ) -> Raw<Vec<(i64, i64, Option<String>)>> {
+        let events = query_as(PAST_EVENTS).bind(contacts).bind(super::writer::key(asked.name));
+        let events = events.bind(asked.after_ms).bind(asked.until_ms).bind(asked.with_properties);
+        Ok(events.fetch_all(self.conn().await?).await?)
+    }
+
+    async fn rules(&mut self) -> Raw<Vec<(i64, String)>> {
+        Ok(query_as(RULES).fetch_all(self.conn().await?).await?)
+    }
+
+    async fn definitions(&mut self) -> Raw<Vec<(i64, String, String)>> {
+        Ok(query_as(DEFINITIONS).fetch_all(self.conn().await?).await?)
+    }
+
+    async fn put_definition(&mut self, new: &Definition<'_>, now_ms: i64) -> Raw<()> {
+        self.wakes_others = true;
+        let put = query(PUT_DEFINITION).bind(new.segment).bind(text(new.json)).bind(text(new.source));
+        self.run(put.bind(new.is_dynamic).bind(new.is_new_rule).bind(now_ms)).await.map(drop)
+    }
+
+    async fn drop_definition(&mut self, segment: i64) -> Raw<()> {
+        self.run(query(DROP_DEFINITION).bind(segment)).await.map(drop)
+    }
+
+    async fn next_revision(&mut self) -> Raw<()> {
+        self.run(query(super::catalog::NEXT_REVISION)).await.map(drop)
+    }
+
+    async fn note_changed(&mut self, rows: &[(i64, i64)]) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.wakes_others = true;
+        self.put_pairs(NOTE_CHANGED, rows).await
+    }
+
+    async fn put_timers(&mut self, rows: &[(i64, i64, bool)]) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.run(bind_columns!(query(PUT_TIMERS), rows, |row| row.0, row.1, row.2)).await.map(drop)
+    }
+
+    async fn clear_timers(&mut self, contacts: &[i64]) -> Raw<()> {
+        if contacts.is_empty() {
+            return Ok(());
+        }
+        self.run(query(CLEAR_TIMERS).bind(contacts)).await.map(drop)
     }
 
     async fn clear_teams(&mut self) -> Raw<()> {

@@ -10,6 +10,7 @@ mod contacts;
 mod copy;
 mod firings;
 mod health;
+mod narrow;
 mod open;
 mod outbox;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod presence;
 mod prune;
 mod reader;
 mod rows;
+mod segments;
 mod sets;
 mod statements;
 mod transaction;
@@ -32,7 +34,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dripline_model::id::VersionId;
+use dripline_model::{
+    filter::{Filter, Narrowing},
+    id::{ContactId, VersionId},
+};
 use notify::RecommendedWatcher;
 use sqlx::{SqliteConnection, SqlitePool, migrate::Migrator, query_as, sqlite::SqliteSynchronous};
 use tempfile::TempDir;
@@ -149,6 +154,18 @@ impl Backend for SqliteStore {
 
     async fn writer(&self) -> Raw<Writer> {
         Writer::begin(&self.shared).await
+    }
+
+    async fn count_selected(&self, filter: &Filter) -> Raw<u64> {
+        self.count_by(filter).await
+    }
+
+    async fn selected(&self, filter: &Filter) -> Raw<Vec<ContactId>> {
+        self.select_by(filter).await
+    }
+
+    async fn make_indexes(&self, rules: &[Narrowing]) -> Raw<()> {
+        self.index_by(rules).await
     }
 
     async fn importer(&self) -> Raw<Writer> {

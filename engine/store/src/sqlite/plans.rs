@@ -3,7 +3,9 @@
 use dripline_model::{clock::from_ms, id::WorkflowId};
 use sqlx::{AssertSqlSafe, Executor as _, Row as _, query};
 
-use super::{SqliteStore, contacts, firings, outbox, prune, rows::RowsSql, statements, transaction};
+use super::{
+    SqliteStore, contacts, firings, outbox, prune, rows::RowsSql, segments, statements, transaction,
+};
 use crate::Scheduling as _;
 
 const ROWS: &[RowsSql] = &[
@@ -48,6 +50,14 @@ const STATEMENTS: &[&str] = &[
     prune::REFUSALS,
     prune::RUNS,
     prune::SCORE_ENTRIES,
+    segments::ADVANCE,
+    segments::CHANGED,
+    segments::FORGET_CHANGED,
+    segments::HAS_WORK,
+    segments::TIMED,
+    segments::UNFINISHED,
+    statements::CLEAR_TIMERS,
+    statements::PAST_EVENTS,
     statements::STANDING_ENTRIES,
     statements::SCORES,
     statements::MEMBERSHIPS,
@@ -125,7 +135,8 @@ fn is_slow(line: &str) -> bool {
     // An index of only what is on the wires, or not done: all of it is few.
     let is_given = line.split(' ').any(|word| given.iter().any(|given| word.starts_with(given)))
         || line.ends_with(" messages_sending")
-        || line.ends_with(" firings_open");
+        || line.ends_with(" firings_open")
+        || line.ends_with(" segment_rules_new");
     line.contains("AUTOMATIC") || line.starts_with("SCAN") && !is_given && !line.contains("-ROW VALUES")
 }
 

@@ -7,7 +7,8 @@ use std::{
 
 use async_trait::async_trait;
 use dripline_model::{Contact, clock::from_ms, contact::Needs, field::ValueTypes, id::VersionId};
-use sqlx::{query, query_scalar};
+use serde_json::value::RawValue;
+use sqlx::{query, query_as, query_scalar};
 use ulid::Ulid;
 
 use super::{
@@ -15,11 +16,12 @@ use super::{
     rows::{RowsSql, json_ids, json_rows},
     statements::{
         ADD_ATTRIBUTE_TYPES, ADD_REPRESENTATIVES, ADD_TAGS, BY_EMAIL, BY_EXTERNAL_ID, CLEAR_ENTRIES,
-        CREATE_SEGMENTS, DEACTIVATE, DELETE_TEAMS, END_RUNS, FIND_REPRESENTATIVES, FIND_SEGMENTS,
-        INSERT_ASSIGNMENTS, INSERT_CONTACTS, INSERT_DECISIONS, INSERT_ENTRIES, INSERT_EVENTS, INSERT_MEMBERS,
-        INSERT_RUNS, INSERT_TEAM, JOIN, KNOWN_EVENT_KEYS, LAST_ASSIGNMENT, LAST_CONTACT, LEAVE, MEMBERSHIPS,
-        MOVE_RUNS, MOVE_WAITING_RUNS, PUT_ATTRIBUTES, PUT_CONSENTS, PUT_OWNERS, PUT_REPRESENTATIVES,
-        PUT_SCORES, QUEUE_MESSAGES, RELEASE_EMAILS, REMOVE_TAGS, SCORES, STANDING_ENTRIES,
+        CLEAR_TIMERS, CREATE_SEGMENTS, DEACTIVATE, DEFINITIONS, DELETE_TEAMS, DROP_DEFINITION, END_RUNS,
+        FIND_REPRESENTATIVES, FIND_SEGMENTS, INSERT_ASSIGNMENTS, INSERT_CONTACTS, INSERT_DECISIONS,
+        INSERT_ENTRIES, INSERT_EVENTS, INSERT_MEMBERS, INSERT_RUNS, INSERT_TEAM, JOIN, KNOWN_EVENT_KEYS,
+        LAST_ASSIGNMENT, LAST_CONTACT, LEAVE, MEMBERSHIPS, MOVE_RUNS, MOVE_WAITING_RUNS, NOTE_CHANGED,
+        PAST_EVENTS, PUT_ATTRIBUTES, PUT_CONSENTS, PUT_DEFINITION, PUT_OWNERS, PUT_REPRESENTATIVES,
+        PUT_SCORES, PUT_TIMERS, QUEUE_MESSAGES, RELEASE_EMAILS, REMOVE_TAGS, RULES, SCORES, STANDING_ENTRIES,
         UNWATCH_ATTRIBUTES, UPDATE_CONTACTS, WAKE_RUNS, WATCH_ATTRIBUTES, WATCHED_ATTRIBUTES,
     },
     writer::Writer,
@@ -27,8 +29,8 @@ use super::{
 use crate::{
     error::Raw,
     sets::{
-        Assignment, ContactFields, Decision, EndedRun, EventFields, MovedRun, NewMessage, NewRun, ScoreEntry,
-        Sets, StepScore,
+        Assignment, ContactFields, Decision, Definition, EndedRun, EventFields, MovedRun, NewMessage, NewRun,
+        PastEvents, ScoreEntry, Sets, StepScore,
     },
     versions::Version,
 };
@@ -246,6 +248,60 @@ impl Sets for Writer {
             binds.add(event.state as i64).add(event.properties.as_deref());
         });
         self.put_behind(insert).await
+    }
+
+    async fn past_events(
+        &mut self,
+        contacts: &[i64],
+        asked: &PastEvents<'_>,
+    ) -> Raw<Vec<(i64, i64, Option<String>)>> {
+        let events = query_scalar(PAST_EVENTS).bind(json_ids(contacts)).bind(asked.name.to_owned());
+        let events = events.bind(asked.after_ms).bind(asked.until_ms).bind(asked.with_properties);
+        let rows: Vec<(i64, i64, Option<Box<RawValue>>)> = json_rows(self.conn().await?, events).await?;
+        Ok(rows
+            .into_iter()
+            .map(|(contact, at, properties)| (contact, at, properties.map(|json| json.get().to_owned())))
+            .collect())
+    }
+
+    async fn rules(&mut self) -> Raw<Vec<(i64, String)>> {
+        Ok(query_as(RULES).fetch_all(self.conn().await?).await?)
+    }
+
+    async fn definitions(&mut self) -> Raw<Vec<(i64, String, String)>> {
+        Ok(query_as(DEFINITIONS).fetch_all(self.conn().await?).await?)
+    }
+
+    async fn put_definition(&mut self, new: &Definition<'_>, now_ms: i64) -> Raw<()> {
+        let put =
+            query(PUT_DEFINITION).bind(new.segment).bind(new.json.to_owned()).bind(new.source.to_owned());
+        self.run(put.bind(new.is_dynamic).bind(new.is_new_rule).bind(now_ms)).await.map(drop)
+    }
+
+    async fn drop_definition(&mut self, segment: i64) -> Raw<()> {
+        self.run(query(DROP_DEFINITION).bind(segment)).await.map(drop)
+    }
+
+    async fn next_revision(&mut self) -> Raw<()> {
+        self.run(query(super::catalog::NEXT_REVISION)).await.map(drop)
+    }
+
+    async fn note_changed(&mut self, rows: &[(i64, i64)]) -> Raw<()> {
+        self.put_pairs(NOTE_CHANGED, rows).await
+    }
+
+    async fn put_timers(&mut self, rows: &[(i64, i64, bool)]) -> Raw<()> {
+        let timers = PUT_TIMERS.over(rows, |binds, (contact, due, repeats)| {
+            binds.add(*contact).add(*due).add(*repeats);
+        });
+        self.put(timers).await.map(drop)
+    }
+
+    async fn clear_timers(&mut self, contacts: &[i64]) -> Raw<()> {
+        if contacts.is_empty() {
+            return Ok(());
+        }
+        self.run(query(CLEAR_TIMERS).bind(json_ids(contacts))).await.map(drop)
     }
 
     async fn clear_teams(&mut self) -> Raw<()> {

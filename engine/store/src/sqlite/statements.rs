@@ -130,6 +130,39 @@ pub(super) const INSERT_EVENTS: RowsSql = RowsSql {
     tail: "",
 };
 
+pub(super) const PAST_EVENTS: &str = "
+SELECT json_group_array(json_array(e.contact_id, e.at, CASE WHEN ?5 THEN json(e.properties) END)
+    ORDER BY e.contact_id, e.at, e.id)
+FROM json_each(?1) wanted CROSS JOIN events e ON e.contact_id = wanted.value
+    AND e.name = (SELECT w.id FROM words w WHERE w.word = ?2) AND e.at > ?3 AND e.at <= ?4";
+
+pub(super) const RULES: &str = "SELECT segment_id, definition FROM segment_rules WHERE dynamic = 1";
+
+pub(super) const DEFINITIONS: &str = "
+SELECT r.segment_id, s.name, r.definition FROM segment_rules r JOIN segments s ON s.id = r.segment_id";
+
+/// A rule that stays as it was goes on with its members.
+pub(super) const PUT_DEFINITION: &str = "
+INSERT INTO segment_rules (segment_id, definition, source, dynamic, published_at, last, done)
+VALUES (?1, ?2, ?3, ?4, ?6, 0, NOT ?4)
+ON CONFLICT (segment_id) DO UPDATE SET definition = excluded.definition, source = excluded.source,
+    dynamic = excluded.dynamic, published_at = excluded.published_at,
+    last = CASE WHEN ?5 THEN 0 ELSE last END, done = CASE WHEN ?5 THEN excluded.done ELSE done END";
+
+pub(super) const DROP_DEFINITION: &str = "DELETE FROM segment_rules WHERE segment_id = ?1";
+
+pub(super) const NOTE_CHANGED: RowsSql =
+    RowsSql { head: "INSERT INTO segment_changes (contact_id, due_at) VALUES", row: "(?, ?)", tail: "" };
+
+pub(super) const PUT_TIMERS: RowsSql = RowsSql {
+    head: "INSERT INTO segment_timers (contact_id, due_at, repeats) VALUES",
+    row: "(?, ?, ?)",
+    tail: "ON CONFLICT (contact_id) DO UPDATE SET due_at = excluded.due_at, repeats = excluded.repeats",
+};
+
+pub(super) const CLEAR_TIMERS: &str =
+    "DELETE FROM segment_timers WHERE contact_id IN (SELECT value FROM json_each(?1))";
+
 pub(super) const DEACTIVATE: &str = "UPDATE representatives SET active = 0";
 
 pub(super) const DELETE_TEAMS: &str = "DELETE FROM teams";

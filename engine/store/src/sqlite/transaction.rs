@@ -17,15 +17,16 @@ use sqlx::{query, query_as, query_scalar};
 use super::{
     SqliteStore, contacts, firings,
     rows::{json_ids, json_rows},
+    segments,
     writer::Writer,
 };
 use crate::{
     ActiveRun, AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Mailed,
-    NewEvent, NewFiring, Refusal, Result, RunMove, Scheduling, ScoreValue, Transaction,
+    Membership, NewEvent, NewFiring, Refusal, Result, RunMove, Scheduling, ScoreValue, Timer, Transaction,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw, to_json},
     logic::{
-        apply, changes, distinct,
+        self, apply, changes, distinct,
         enroll::{self, StandingRun},
         limit, load_contacts, maybe_at, ms,
         pending::Pending,
@@ -40,6 +41,9 @@ pub(super) const NEXT_DUE: &str = "
 SELECT min(at) FROM (
     SELECT min(at) AS at FROM events WHERE state = 1
     UNION ALL SELECT min(at) FROM firings WHERE done = 0
+    UNION ALL SELECT min(due_at) FROM segment_changes
+    UNION ALL SELECT min(due_at) FROM segment_timers WHERE repeats = 0
+    UNION ALL SELECT min(published_at) FROM segment_rules INDEXED BY segment_rules_new WHERE done = 0
     UNION ALL SELECT (SELECT min(due_at) FROM runs WHERE workflow_id = workflows.id AND due_at IS NOT NULL)
         FROM workflows WHERE paused_at IS NULL OR resumed_at IS NOT NULL)";
 
@@ -359,8 +363,13 @@ impl Transaction for SqliteTransaction {
         Ok(())
     }
 
-    async fn load_contacts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>> {
-        let contacts = load_contacts(&mut self.writer, ids, needs).await.doing("load contacts")?;
+    async fn load_contacts(
+        &mut self,
+        ids: &[ContactId],
+        needs: &Needs,
+        now: Timestamp,
+    ) -> Result<Vec<Contact>> {
+        let contacts = load_contacts(&mut self.writer, ids, needs, now).await.doing("load contacts")?;
         self.pending.know(&contacts, needs);
         Ok(contacts)
     }
@@ -468,6 +477,34 @@ impl Transaction for SqliteTransaction {
 
     async fn advance_firing(&mut self, firing: FiringId, progress: &FiringProgress) -> Result<()> {
         firings::advance(&mut self.writer, firing, progress).await.doing("advance a firing")
+    }
+
+    async fn has_segment_work(&mut self, now: Timestamp) -> Result<bool> {
+        let has_work = async { segments::has_work(self.writer.conn().await?, now).await };
+        has_work.await.doing("look for changed contacts")
+    }
+
+    async fn claim_changed(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ContactId>> {
+        segments::claim(&mut self.writer, now, limit).await.doing("claim changed contacts")
+    }
+
+    async fn unfinished_rules(&mut self) -> Result<Option<ContactId>> {
+        let unfinished = async { segments::unfinished(self.writer.conn().await?).await };
+        unfinished.await.doing("look for new segments")
+    }
+
+    async fn advance_rules(&mut self, from: ContactId, to: ContactId, done: bool) -> Result<()> {
+        segments::advance(&mut self.writer, from, to, done).await.doing("record how far new segments are")
+    }
+
+    async fn settle_segments(
+        &mut self,
+        memberships: &[Membership<'_>],
+        timers: &[Timer],
+        now: Timestamp,
+    ) -> Result<()> {
+        let settled = logic::segments::settle(&mut self.writer, memberships, timers, now).await;
+        settled.doing("change segments")
     }
 
     fn is_wanted(&self) -> bool {

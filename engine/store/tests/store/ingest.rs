@@ -176,12 +176,12 @@ stores! {
         let mut batch = store.begin().await.unwrap();
         let ids = [ContactId(3), ContactId(1), ContactId(99), ContactId(3)];
         let needs = Needs { attributes: ["title".to_owned(), "none".to_owned()].into(), ..Needs::default() };
-        let loaded = batch.load_contacts(&ids, &needs).await.unwrap();
+        let loaded = batch.load_contacts(&ids, &needs, at(0)).await.unwrap();
         let order: Vec<i64> = loaded.iter().map(|contact| contact.id.0).collect();
         assert_eq!(order, [3, 1, 3]);
         assert_eq!(loaded[1].attributes, object(json!({"title": "CTO"})));
         assert!(loaded[1].tags.is_empty(), "not asked for");
-        let bare = batch.load_contacts(&[ContactId(1)], &Needs::default()).await.unwrap();
+        let bare = batch.load_contacts(&[ContactId(1)], &Needs::default(), at(0)).await.unwrap();
         assert_eq!(bare[0].email.as_deref(), Some("0@example.com"));
         assert!(bare[0].attributes.is_empty());
         assert_eq!(batch.contacts_after(None, ContactId(1), 1).await.unwrap(), [ContactId(2)]);

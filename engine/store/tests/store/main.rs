@@ -7,12 +7,14 @@ mod ingest;
 mod live;
 mod mailed;
 mod model;
+mod narrowing;
 mod outbox;
 mod postgres;
 mod presence;
 mod prune;
 mod report;
 mod runs;
+mod segments;
 mod workspace;
 
 /// Runs each body once for every backend, on an empty store.

@@ -130,7 +130,7 @@ async fn check(store: Arc<dyn Store>, batches: Vec<Vec<Turn>>) {
         }
     }
     let needs = Needs { all_attributes: true, ..all_needs() };
-    for (contact, known) in batch.load_contacts(&ids, &needs).await.unwrap().iter().zip(&known) {
+    for (contact, known) in batch.load_contacts(&ids, &needs, at(0)).await.unwrap().iter().zip(&known) {
         known.check(contact);
     }
     let events = batch.claim_events(at(0), 1000).await.unwrap();

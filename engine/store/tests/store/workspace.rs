@@ -182,7 +182,7 @@ pub(crate) fn all_needs() -> Needs {
 
 pub(crate) async fn load(store: &Arc<dyn Store>, id: ContactId) -> Contact {
     let mut batch = store.begin().await.unwrap();
-    batch.load_contacts(&[id], &all_needs()).await.unwrap().remove(0)
+    batch.load_contacts(&[id], &all_needs(), at(0)).await.unwrap().remove(0)
 }
 
 pub(crate) fn add_score(score: &str, points: i64, because: &str) -> Effect {

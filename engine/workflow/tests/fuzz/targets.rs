@@ -240,6 +240,7 @@ fn workflow(text: &str) {
         plugins: &PLUGINS,
         templates: &Templates::from_sources(templates),
         teams: &["enterprise".to_owned()].into(),
+        dynamic_segments: &["by-rule".to_owned()].into(),
         attributes: Some(&known),
         default_time_zone: "Europe/Berlin",
         now: "2026-01-01T00:00:00Z".parse().ok(),

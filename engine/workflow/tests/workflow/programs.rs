@@ -1,7 +1,7 @@
 //! What right files become.
 
 use dripline_model::program::{Action, Program, SplitArm};
-use dripline_workflow::{Source, teams};
+use dripline_workflow::{Source, segments, teams};
 
 use crate::support::Workspace;
 
@@ -232,6 +232,12 @@ fn the_documentations_examples_are_right() {
     for block in blocks {
         if block.starts_with("name:") {
             assert!(!program(block).nodes.is_empty());
+            checked += 1;
+        } else if block.starts_with("# segments/") {
+            let source = Source { path: "segments/x.yaml".into(), text: block.into() };
+            let (files, diagnostics) = segments::check(vec![source], None);
+            // The other segment that it asks for stands in another example.
+            assert!(files[0].segment.is_some(), "{diagnostics:#?}");
             checked += 1;
         } else if block.starts_with("representatives:") {
             let source = Source { path: "teams.yaml".into(), text: block.into() };

@@ -11,6 +11,7 @@ pub(crate) struct Workspace {
     plugins: BTreeMap<String, PluginInfo>,
     templates: Templates,
     teams: BTreeSet<String>,
+    dynamic_segments: BTreeSet<String>,
     attributes: Fields,
 }
 
@@ -41,6 +42,7 @@ impl Workspace {
                 templates.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect(),
             ),
             teams: names(&["enterprise", "smb"]),
+            dynamic_segments: names(&["by-rule"]),
             attributes: ["country", "title", "employees", "first_name", "language", "time_zone", "renewal"]
                 .into_iter()
                 .collect(),
@@ -74,6 +76,7 @@ impl Workspace {
             plugins: &self.plugins,
             templates: &self.templates,
             teams: &self.teams,
+            dynamic_segments: &self.dynamic_segments,
             attributes: Some(&self.attributes),
             default_time_zone: "Europe/Berlin",
             now: "2026-01-01T00:00:00Z".parse().ok(),

@@ -1,0 +1,238 @@
+//! Segments that a rule decides, kept up to date contact by contact.
+//!
+//! Whoever changes a contact notes it in the store (`dripline_store`), and so does whoever knows when time will change a
+//! membership. A slice of those contacts is loaded, every rule is evaluated for each, what is different is written with
+//! its events, and the next instant is noted at which it may be different again. A new rule goes over all contacts in the
+//! same way, slice by slice, and remembers how far it has come.
+
+use std::collections::BTreeSet;
+
+use dripline_expression::{Expression, NextChange, Scope, Subject};
+use dripline_model::{
+    Contact,
+    contact::Needs,
+    filter::Narrowing,
+    id::ContactId,
+    segment::{self, Segment},
+};
+use dripline_store::{Membership, Store, Timer, Transaction};
+use jiff::Timestamp;
+
+use crate::{
+    drive::Settled,
+    engine::Engine,
+    error::{Error, ErrorKind, Result, While},
+};
+
+/// How many contacts a count looks at together.
+const SLICE: usize = 1_000;
+
+/// The segments with rules, each after those on which it depends.
+#[derive(Debug, Default)]
+pub struct Rules {
+    all: Vec<Rule>,
+    needs: Needs,
+}
+
+#[derive(Debug)]
+struct Rule {
+    name: String,
+    rule: Expression,
+}
+
+/// What a rule says of one contact, part by part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// Whether the contact is a member by the rule.
+    pub is_member: bool,
+    /// Whether the store has it as a member.
+    pub is_stored: bool,
+    /// The parts of the rule.
+    pub clauses: Vec<Clause>,
+    /// When the answer may change because time goes on.
+    pub next_change: Option<Timestamp>,
+}
+
+/// One part of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clause {
+    /// As it is written.
+    pub source: String,
+    /// Whether it holds; where that cannot be worked out, why.
+    pub holds: std::result::Result<bool, String>,
+    /// Whether the answer would be another without it.
+    pub decides: bool,
+    /// What it looks at, and what that is for the contact.
+    pub values: Vec<(String, String)>,
+}
+
+impl Rules {
+    /// The rules among these definitions.
+    ///
+    /// # Errors
+    /// When this program cannot evaluate one of them.
+    pub fn new(definitions: impl IntoIterator<Item = Segment>) -> Result<Self> {
+        let unusable = |segment: String, reason| Error {
+            doing: "prepare a segment",
+            kind: ErrorKind::UnusableSegment { segment, reason },
+        };
+        let dynamic = definitions.into_iter().filter(|segment| segment.rule.is_some()).collect();
+        let ordered = segment::in_order(dynamic).map_err(|circle| {
+            unusable(circle.first().cloned().unwrap_or_default(), "it depends on itself".into())
+        })?;
+        let mut rules = Self { all: Vec::with_capacity(ordered.len()), needs: Needs::default() };
+        for Segment { name, rule, format, .. } in ordered {
+            if format != segment::FORMAT {
+                return Err(unusable(name, format!("its format {format} is not {}", segment::FORMAT)));
+            }
+            let Some(source) = rule else { continue };
+            let rule = Expression::compile_rule(&source, &Scope::default()).map_err(|problems| {
+                let first = problems.into_iter().next().map(|problem| problem.message);
+                unusable(name.clone(), first.unwrap_or_else(|| "its rule does not compile".to_owned()))
+            })?;
+            rules.needs.merge(rule.needs());
+            rules.all.push(Rule { name, rule });
+        }
+        // What is different can only be told by what is there.
+        rules.needs.segments = !rules.all.is_empty();
+        Ok(rules)
+    }
+
+    /// What of a contact the rules look at.
+    pub fn needs(&self) -> &Needs {
+        &self.needs
+    }
+
+    /// What a store can look for by itself, for each rule.
+    pub fn narrowings(&self, now: Timestamp) -> Vec<Narrowing> {
+        self.all.iter().map(|rule| rule.rule.narrow(now)).collect()
+    }
+
+    /// What a store can look for by itself to find the members of a segment; none where it has no rule.
+    pub fn narrowing(&self, segment: &str, now: Timestamp) -> Option<Narrowing> {
+        self.all.iter().find(|rule| rule.name == segment).map(|rule| rule.rule.narrow(now))
+    }
+
+    /// Whether a contact is a member of a segment by its rule, given that of the others it is what it should be.
+    pub fn test(&self, segment: &str, contact: &Contact, now: Timestamp) -> bool {
+        let rule = self.all.iter().find(|rule| rule.name == segment);
+        rule.is_some_and(|rule| rule.rule.test(&Subject::new(contact, None, now)) == Ok(true))
+    }
+
+    /// How many contacts a segment's rule admits at `now`; none where it has no rule. The store counts those that it can
+    /// tell by itself; else it finds those of whom the rule then says whether they are.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn count(&self, store: &dyn Store, segment: &str, now: Timestamp) -> Result<Option<u64>> {
+        const DOING: &str = "count whom a segment admits";
+        let Some(narrowing) = self.narrowing(segment, now) else { return Ok(None) };
+        if narrowing.is_exact {
+            return store.count_narrowed(&narrowing.filter).await.while_doing(DOING).map(Some);
+        }
+        let mut admitted = 0;
+        for slice in store.narrowed(&narrowing.filter).await.while_doing(DOING)?.chunks(SLICE) {
+            // A transaction of its own for each, which is dropped: nobody waits for a count.
+            let mut tx = store.begin().await.while_doing(DOING)?;
+            let contacts = tx.load_contacts(slice, &self.needs, now).await.while_doing(DOING)?;
+            admitted += contacts.iter().filter(|contact| self.test(segment, contact, now)).count() as u64;
+        }
+        Ok(Some(admitted))
+    }
+
+    /// What a segment's rule says of a contact; none where the segment has no rule.
+    pub fn explain(&self, segment: &str, contact: &Contact, now: Timestamp) -> Option<Explanation> {
+        let rule = &self.all.iter().find(|rule| rule.name == segment)?.rule;
+        let subject = Subject::new(contact, None, now);
+        let next = rule.next_change(&subject);
+        let clauses = rule.clauses(&subject);
+        Some(Explanation {
+            is_member: rule.test(&subject) == Ok(true),
+            is_stored: contact.segments.contains(segment),
+            clauses: clauses
+                .into_iter()
+                .map(|clause| Clause {
+                    source: clause.source,
+                    holds: clause.holds.map_err(|error| error.reason),
+                    decides: clause.decides,
+                    values: clause.values,
+                })
+                .collect(),
+            next_change: [next.once, next.repeating].into_iter().flatten().min(),
+        })
+    }
+
+    /// Evaluates all rules for a contact: what is different, and when to look again.
+    fn evaluate<'r>(&'r self, mut contact: Contact, now: Timestamp) -> (Vec<Membership<'r>>, Timer) {
+        let mut changes = Vec::new();
+        let mut next = NextChange::default();
+        for Rule { name, rule } in &self.all {
+            let subject = Subject::new(&contact, None, now);
+            let is_member = rule.test(&subject) == Ok(true);
+            next = next.or(rule.next_change(&subject));
+            let was_member = contact.segments.contains(name);
+            if is_member != was_member {
+                changes.push(Membership { contact: contact.id, segment: name, joins: is_member });
+            }
+            // Those that depend on it see what is so now.
+            if is_member {
+                contact.segments.insert(name.clone());
+            } else {
+                contact.segments.remove(name);
+            }
+        }
+        let due = [next.once, next.repeating].into_iter().flatten().min();
+        (changes, Timer { contact: contact.id, due, repeats: next.once.is_none() })
+    }
+}
+
+impl Engine {
+    /// Looks at up to `limit` contacts that have changed or whose time has come, else goes on with rules that are new.
+    /// Answers how many it looked at, unless others are at all of them.
+    pub(crate) async fn take_segments(
+        &self,
+        tx: &mut dyn Transaction,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Option<(Settled, usize)>> {
+        // Whatever was published before these contacts changed is known from here on.
+        self.follow().await?;
+        let published = self.published();
+        let rules = &published.rules;
+        let changed = tx.claim_changed(now, limit).await.while_doing("claim changed contacts")?;
+        if !changed.is_empty() {
+            reconcile(tx, rules, &changed, now).await?;
+            return Ok(Some((Settled::default(), changed.len())));
+        }
+        let Some(from) = tx.unfinished_rules().await.while_doing("look for new segments")? else {
+            return Ok(None);
+        };
+        let slice = tx.contacts_after(None, from, limit).await.while_doing("read contacts")?;
+        tx.lock_contacts(&slice).await.while_doing("lock contacts")?;
+        reconcile(tx, rules, &slice, now).await?;
+        let to = slice.last().copied().unwrap_or(from);
+        let done = slice.len() < limit;
+        tx.advance_rules(from, to, done).await.while_doing("record how far new segments are")?;
+        Ok(Some((Settled::default(), slice.len())))
+    }
+}
+
+/// Makes contacts members of what they should be.
+async fn reconcile(
+    tx: &mut dyn Transaction,
+    rules: &Rules,
+    contacts: &[ContactId],
+    now: Timestamp,
+) -> Result<()> {
+    let distinct: BTreeSet<ContactId> = contacts.iter().copied().collect();
+    let ids: Vec<ContactId> = distinct.into_iter().collect();
+    let contacts = tx.load_contacts(&ids, &rules.needs, now).await.while_doing("load contacts")?;
+    let mut changes = Vec::new();
+    let mut timers = Vec::with_capacity(contacts.len());
+    for contact in contacts {
+        let (different, timer) = rules.evaluate(contact, now);
+        changes.extend(different);
+        timers.push(timer);
+    }
+    tx.settle_segments(&changes, &timers, now).await.while_doing("change segments")
+}
