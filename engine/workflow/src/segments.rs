@@ -222,16 +222,16 @@ mod tests {
             "name: h\nif: events(\"a\").last(30d).count() > 3\n",
         ]), @r#"
         E0801 segments/0.yaml:1:1 the segment does not say who is in it (add `if: contact.scores.fit >= 30`, or `static: true` where steps put members in)
-        E0501 segments/1.yaml:2:5 no contact has `contry` (did you mean `contact.country`?)
+        E0510 segments/1.yaml:2:5 no contact has `contry` (did you mean `contact.country`?)
         E0801 segments/2.yaml:3:1 a segment is static, or has a rule (keep `if` or `static`)
         E0801 segments/3.yaml:2:9 `static` can only be true (write `if: contact.scores.fit >= 30`, or `static: true` where steps put members in)
         E0201 segments/3.yaml:3:1 a segment has no key `why` (it can be `name`, `description`, `if` or `static`)
         E0803 segments/4.yaml:1:7 segments/1.yaml defines the segment `b` too (give one of them another name)
-        W0501 segments/4.yaml:2:5 no contact has `revenue` (until an import brings it, nobody is in the segment by it; `has(…)` asks whether it is there)
+        W0501 segments/4.yaml:2:5 no contact has `revenue` (until an import brings it, the expression is no match; `has(…)` asks whether it is there)
         E0802 segments/5.yaml:2:5 who is in `e` depends on who is in `e`: `e` needs `f` needs `g` needs `e` (leave one of the segments out of the other's rule)
         W0801 segments/7.yaml:2:5 no file defines the segment `dd` (did you mean `d`?)
         E0202 segments/8.yaml:1:1 `name` is missing (add `name: hot-leads`)
-        E0501 segments/8.yaml:1:5 `>` cannot compare a timestamp with a number ()
+        E0511 segments/8.yaml:1:5 `>` cannot compare a timestamp with a number ()
         E0501 segments/9.yaml:2:22 `30d` is not a number (a length of time stands in quotation marks: "30d")
         "#);
     }
