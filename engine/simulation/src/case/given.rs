@@ -133,6 +133,7 @@ async fn give(store: &dyn Store, effects: Vec<(ContactId, Vec<Effect>)>, from: T
                 attempts: 0,
                 hops: 0,
                 due: before,
+                waiting: None,
             };
             Some(AppliedTurn {
                 run,
