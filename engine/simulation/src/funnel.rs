@@ -270,6 +270,10 @@ fn what(node: &Node, program: &Program, verb: &str) -> String {
         }
         Action::Branch { condition, .. } => format!("if {condition}"),
         Action::Switch { value, .. } => format!("{verb} {value}"),
+        Action::WaitFor(wait) => match wait.event.as_ref().or(wait.condition.as_ref()) {
+            Some(awaited) => format!("{verb} {awaited}"),
+            None => verb.to_owned(),
+        },
         Action::Exit { reason } if !reason.is_empty() => format!("exit: {reason}"),
         Action::Goto => match node.next {
             Some(next) => format!("{verb} {}", id_of(program, next)),

@@ -212,7 +212,8 @@ impl Stage {
         let stored = self.published(workflow).await?;
         let entrance = Entrance::new(&stored.program, stored.workflow, stored.version, &self.zone);
         let entrance = entrance.while_doing(DOING)?;
-        entrance.enroll_by_hand(self.store.as_ref(), &[contact], None, now).await.while_doing(DOING).map(drop)
+        let answers = entrance.enroll_by_hand(self.store.as_ref(), &[contact], None, now).await;
+        answers.while_doing(DOING).map(drop)
     }
 
     async fn offer_to_all(&self, workflow: &str, now: Timestamp) -> Result<()> {

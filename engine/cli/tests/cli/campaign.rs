@@ -189,9 +189,9 @@ fn workflows_show_how_many_stand_where() {
     workspace.write("workflows/draft.yaml", "name: draft\n");
     assert_snapshot!(workspace.run(&["workflows", "list"]).shown(), @"
     [exit 0]
-    workflow  version  starts on        active  completed  failed  cancelled  state
-    greet     1        dripline enroll  4       0          0       0          published
-    draft                                                                     not published: dripline run
+    workflow  version  starts on        active  won  completed  failed  cancelled  state
+    greet     1        dripline enroll  4       0    0          0       0          published
+    draft                                                                          not published: dripline run
     ");
     let shown = workspace.run(&["workflows", "show", "greet"]);
     assert_snapshot!(shown.shown(), @r#"

@@ -69,7 +69,7 @@ fn two_files_cannot_be_one_workflow() {
       |       ^^^^^^^
       = help: give one of them another `name`
 
-    2 workflows checked: 1 error
+    2 workflows and 1 test file checked: 1 error
     For more about a complaint: dripline explain E0722
     ");
 }

@@ -138,7 +138,7 @@ fn templates_are_rendered_for_samples() {
     workspace.write("samples.yaml", "- {email: z@north.example, attributes: {employees: 3}}\n");
     assert_snapshot!(workspace.run(&["check", "workflows/size.yaml"]).shown(), @r#"
     [exit 0]
-    warning[W0521]: contact has no `first_name`: so for z@north.example, of 1 sample contacts
+    warning[W0521]: contact has no `first_name`: so for z@north.example, of 1 sample contact
      --> workflows/size.yaml:4:42
       |
     4 |   - email: {template: size, subject: "Hi {{contact.first_name}}"}
@@ -150,20 +150,21 @@ fn templates_are_rendered_for_samples() {
     workspace.write("samples.yaml", "- {emial: z@north.example}\n- 3\n");
     assert_snapshot!(workspace.run(&["check", "workflows/size.yaml"]).shown(), @"
     [exit 1]
-    error[E0721]: this is no contact: unknown field `emial`, expected one of `email`, `external_id`, `attributes`, `consents`, `tags`, `scores`, `segments`, `owner`
-     --> samples.yaml:1:3
+    error[E0201]: item 1 of `samples.yaml` has no key `emial`
+     --> samples.yaml:1:4
       |
     1 | - {emial: z@north.example}
-      |   ^^^^^^^^^^^^^^^^^^^^^^^^
+      |    ^^^^^
+      = help: did you mean `email`?
 
-    error[E0721]: this is no contact: invalid type: integer `3`, expected struct Sample
+    error[E0204]: item 2 of `samples.yaml` must be a mapping, but this is a number
      --> samples.yaml:2:3
       |
     2 | - 3
       |   ^
 
     1 workflow checked: 2 errors
-    For more about a complaint: dripline explain E0721
+    For more about a complaint: dripline explain E0204
     ");
 }
 
@@ -238,7 +239,7 @@ fn every_file_is_checked_at_once() {
        |                        ^^^^^
        = help: teams are written in teams.yaml, which has none
 
-    1 workflow checked: 9 errors
+    1 workflow and 1 test file checked: 9 errors
     For more about a complaint: dripline explain E0720
     ");
     let other = workspace.run(&["contacts", "list"]);

@@ -151,8 +151,10 @@ fn help_names_every_command_and_exit_code() {
       enroll     Send contacts on their way through a workflow that has a `manual` trigger
       contacts   See who is known, and everything that happened to one contact
       leads      Show the leads of each representative, the hottest first, and why they are hot
-      workflows  See the workflows, and how many contacts stand at each step
-      runs       See where contacts stand in workflows; set failed runs going again, end others
+      workflows  See the workflows, and how many contacts stand at each step; pause them, and decide
+                 about who stands on old versions
+      runs       See where contacts stand in workflows; set failed runs going again or skip what failed,
+                 end others
       mail       See the mails of campaigns; decide about those that got stuck
       plugin     See the plugins, what they may do, and install more
       prune      Delete what is older than `retention` in dripline.yaml says

@@ -299,7 +299,7 @@ steps:
       |                                          ^^^^^^^^^^^^^^^^^^^^^^
       = help: give a default: {{default contact.first_name "there"}}
 
-    warning[W0521]: "soon" is not a date: so for c3@north.example, of 1 sample contacts
+    warning[W0521]: "soon" is not a date: so for c3@north.example, of 1 sample contact
      --> templates/part.html:1:4
       |
     1 | <p>{{date contact.renewal "%Y"}}</p>
