@@ -128,9 +128,6 @@ fn ways(node: &Node) -> Vec<(String, Option<NodeIndex>)> {
         }
         Action::WaitFor(wait) => vec![("then".to_owned(), wait.then), ("else".to_owned(), wait.otherwise)],
         Action::Split { arms } => arms.iter().map(|arm| (arm.name.clone(), arm.next)).collect(),
-        Action::WaitFor(wait) => {
-            vec![("then".to_owned(), wait.then), ("else".to_owned(), wait.otherwise)]
-        }
         Action::Plugin(step) => step.paths.iter().map(|(output, target)| (output.clone(), *target)).collect(),
         Action::Goto | Action::Exit { .. } => Vec::new(),
     }
