@@ -51,7 +51,9 @@ pub(crate) async fn take(
         };
         if let Some(end) = at.program.goals.reached(contact, None, now) {
             applied.push(goals::ended(run, end));
-        } else if run.waiting.is_some() {
+            continue;
+        }
+        if run.waiting.is_some() {
             ready.push((run, contact));
             continue;
         }
