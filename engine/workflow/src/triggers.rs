@@ -9,7 +9,7 @@ use dripline_model::{
 use serde_json::Value;
 
 use crate::{
-    Code, Environment,
+    Code, Environment, config,
     diagnostic::one_of,
     read::entry,
     schedule::{self, Schedule},
@@ -135,8 +135,8 @@ fn occasion(
 ) -> Option<Occasion> {
     match start.key.as_str() {
         "event" => report.read_name(&start.value, "`event`").map(Occasion::Event),
-        "segment_joined" => report.read_name(&start.value, "`segment_joined`").map(Occasion::SegmentJoined),
-        "segment_left" => report.read_name(&start.value, "`segment_left`").map(Occasion::SegmentLeft),
+        "segment_joined" => segment(start, environment, report).map(Occasion::SegmentJoined),
+        "segment_left" => segment(start, environment, report).map(Occasion::SegmentLeft),
         "changed" => changed(&start.value, entries, environment, report),
         _ => workflow(&start.value, entry(entries, "ends"), report),
     }
@@ -262,4 +262,11 @@ fn schedule(
             None
         }
     }
+}
+
+/// The name of a segment that somebody joins or leaves.
+fn segment(start: &Entry, environment: &Environment<'_>, report: &mut Report<'_>) -> Option<String> {
+    let name = report.read_name(&start.value, &format!("`{}`", start.key))?;
+    config::segment(&name, &start.value, environment, report);
+    Some(name)
 }

@@ -128,7 +128,10 @@ fn the_manifest_changes_only_on_purpose() {
           },
           "topic": {
             "type": "string",
-            "description": "The topic (`newsletter`) to which the contact must have consented, beside email as such."
+            "description": "The topic (`newsletter`) to which the contact must have consented, beside email as such.",
+            "x-dripline": {
+              "kind": "topic"
+            }
           },
           "transactional": {
             "type": "boolean",

@@ -240,7 +240,10 @@ fn the_manifest_changes_only_on_purpose() {
           },
           "until": {
             "type": "string",
-            "description": "Until this date and time where the contact is: `2026-12-24T09:00`."
+            "description": "Until this date and time where the contact is: `2026-12-24T09:00`.",
+            "x-dripline": {
+              "kind": "local-time"
+            }
           },
           "date": {
             "type": "string",

@@ -63,8 +63,8 @@ SELECT 1 + n % ?1, CASE WHEN n % 2 = 0 THEN ?3 ELSE ?4 END, ?5 - (n * 2654435761
 
 const EVENTS_INTO_POSTGRES: &str = "
 INSERT INTO events (contact_id, name, at, state)
-SELECT 1 + n % $1, CASE WHEN n % 2 = 0 THEN $3 ELSE $4 END, $5 - (n * 2654435761) % 31536000000, 0
-FROM generate_series(0, $1 * $2 - 1) AS n";
+SELECT 1 + n % $1::int8, CASE WHEN n % 2 = 0 THEN $3::int8 ELSE $4::int8 END, $5::int8 - (n * 2654435761) % 31536000000, 0
+FROM generate_series(0, $1::int8 * $2::int8 - 1) AS n";
 
 const NAMES: [&str; 2] = ["visit.pricing_page", "email.opened"];
 

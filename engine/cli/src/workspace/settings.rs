@@ -605,35 +605,41 @@ mod tests {
             ]
             .join("\n"),
             @r#"
-            E0201 2:1 `dripline.yaml` has no key `time_zne` (did you mean `time_zone`?)
-            E0201 4:5 `smtp` has no key `hots` (did you mean `host`?)
-            E0720 3:24 `tls` cannot be `ssl` (it can be `none`, `starttls` or `tls`)
-            E0720 3:12 `time_zone`: `Berlin` is not a time zone (write for example Europe/Berlin)
-            E0720 3:3 `username` and `password_env` come together or not at all
-            E0102 3:1 this is not YAML: while parsing a node, did not find expected node content (check the indentation and the brackets and quotation marks before this place)
-            E0202 2:1 `store` needs the key `postgres` (`postgres`: A PostgreSQL database.)
-            E0201 2:9 `store` has no key `mysql` (it can be `postgres`)
-            E0720 3:3 write either `url` or `url_env`
-            E0720 3:19 `url`: it is no PostgreSQL URL (write for example `postgres://user@localhost/dripline`)
-            E0720 3:43 `connect_timeout`: `soon` is not a duration (write for example 30m, 4h, 3d or 2w)
-            E0720 3:25 `rate`: `fast` is not a rate (write for example `14 per second`, `600 per minute` or `5000 per hour`)
-            E0720 3:3 mail: `smtp` is short for one of `transports`; write one or the other
-            E0720 5:7 two mail servers are called `x`; give each a `name`
-            E0720 3:17 `on_uncertain` cannot be `maybe` (it can be `hold` or `resend`)
-            E0201 3:18 `on_uncertain` has no key `news` (it can be `marketing` or `transactional`)
-            E0720 3:17 `on_uncertain` cannot be `3` (it can be `hold` or `resend`)
-            E0201 4:3 `retention` has no key `mails` (it can be `events`, `decisions` or `mail_bodies`)
-            E0720 4:14 `decisions`: `long` is not a duration (write for example 30m, 4h, 3d or 2w)
-            E0720 2:26 `mail_bodies`: `30m` is less than a day
-            `dripline.yaml` needs the key `sender`
-            E0720 2:12 `time_zone`: `Berlin` is not a time zone (write for example Europe/Berlin)
-            E0720 3:25 `url`: it is no PostgreSQL URL (write for example `postgres://user@localhost/dripline`)
-            E0204 3:37 `workers` must be a whole number, but this is text
-            E0720 5:3 `username` and `password_env` come together or not at all
-            E0720 5:38 `tls` cannot be `ssl` (it can be `none`, `starttls` or `tls`)
-            E0204 6:18 `unsubscribe_url` must be text, but this is a number (put it in quotes: "3")
-            E0720 7:26 `mail_bodies`: `30m` is less than a day
-            "#
+        E0201 2:1 `dripline.yaml` has no key `time_zne` (did you mean `time_zone`?)
+        E0201 4:5 `smtp` has no key `hots` (did you mean `host`?)
+        E0720 3:24 `tls` cannot be `ssl` (it can be `none`, `starttls` or `tls`)
+        E0720 3:12 `time_zone`: `Berlin` is not a time zone (write for example Europe/Berlin)
+        E0720 3:3 `username` and `password_env` come together or not at all
+        E0102 3:1 this is not YAML: while parsing a node, did not find expected node content (check the indentation and the brackets and quotation marks before this place)
+        E0202 2:1 `store` needs the key `postgres` (`postgres`: A PostgreSQL database.)
+        E0201 2:9 `store` has no key `mysql` (it can be `postgres`)
+        E0720 3:3 write either `url` or `url_env`
+        E0720 3:19 `url`: it is no PostgreSQL URL (write for example `postgres://user@localhost/dripline`)
+        E0720 3:43 `connect_timeout`: `soon` is not a duration (write for example 30m, 4h, 3d or 2w)
+        E0720 3:25 `rate`: `fast` is not a rate (write for example `14 per second`, `600 per minute` or `5000 per hour`)
+        E0720 3:3 mail: `smtp` is short for one of `transports`; write one or the other
+        E0720 5:7 two mail servers are called `x`; give each a `name`
+        E0720 3:17 `on_uncertain` cannot be `maybe` (it can be `hold` or `resend`)
+        E0201 3:18 `on_uncertain` has no key `news` (it can be `marketing` or `transactional`)
+        E0720 3:17 `on_uncertain` cannot be `3` (it can be `hold` or `resend`)
+        E0201 4:3 `retention` has no key `mails` (it can be `events`, `decisions` or `mail_bodies`)
+        E0720 4:14 `decisions`: `long` is not a duration (write for example 30m, 4h, 3d or 2w)
+        E0720 2:26 `mail_bodies`: `30m` is less than a day
+        E0720 3:22 `in`: `soon` is not a duration (write for example 30m, 4h, 3d or 2w)
+        E0720 3:15 `at_most` must be at least 1
+        E0720 3:15 `channel` cannot be `sms` (it can be `email`)
+        E0720 3:13 `class` cannot be `news` (it can be `marketing`, `transactional` or `all`)
+        E0720 3:35 `in`: `0d` is no time at all
+        E0202 3:5 item 1 of `caps` needs the key `in` (`in`: In how much time: `7d`.)
+        `dripline.yaml` needs the key `sender`
+        E0720 2:12 `time_zone`: `Berlin` is not a time zone (write for example Europe/Berlin)
+        E0720 3:25 `url`: it is no PostgreSQL URL (write for example `postgres://user@localhost/dripline`)
+        E0204 3:37 `workers` must be a whole number, but this is text
+        E0720 5:3 `username` and `password_env` come together or not at all
+        E0720 5:38 `tls` cannot be `ssl` (it can be `none`, `starttls` or `tls`)
+        E0204 6:18 `unsubscribe_url` must be text, but this is a number (put it in quotes: "3")
+        E0720 7:26 `mail_bodies`: `30m` is less than a day
+        "#
         );
     }
 }

@@ -139,7 +139,7 @@ fn everything_about_a_contact_is_on_one_page() {
       [time]  score        fit +30 = 30: large company
       [time]  done         fit 30: large company +30 [greet, fit]
       [time]  skipped      skipped: `contact.country != "PT"` does not hold [greet, step-2]
-      [time]  waiting      waits 2 days, until [time] UTC (the contact has no time zone) [greet, step-3]
+      [time]  waiting      waits 2 days, until [time] Europe/Berlin (the contact has no time zone) [greet, step-3]
       [time]  branched     `contact.scores.fit >= 30` holds [greet, step-4]
       [time]  done         joined hot [greet, step-4.then-1]
       [time]  assigned     to Ben of team sales: Ben, 1 of 3 shares of sales
@@ -232,7 +232,7 @@ fn runs_are_listed_shown_and_cancelled() {
       [time]  enrolled     by hand [greet]
       [time]  done         fit 0: no rule holds [greet, fit]
       [time]  done         queued welcome [greet, step-2]
-      [time]  waiting      waits 2 days, until [time] UTC (the contact has no time zone) [greet, step-3]
+      [time]  waiting      waits 2 days, until [time] Europe/Vienna [greet, step-3]
     ");
     assert_snapshot!(workspace.run(&["runs", "retry", &run]).shown(), @"
     [exit 1]

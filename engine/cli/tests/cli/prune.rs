@@ -74,15 +74,15 @@ fn what_is_old_goes_and_what_goes_on_stays() {
     let shown = workspace.run(&["contacts", "show", "mia@harbour.example"]).out;
     let (_, happened) = shown.split_once("What happened").unwrap();
     assert_snapshot!(happened, @r#"
-     (UTC)
-      [time]  enrolled     event signed_up [patient]
-      [time]  waiting      waits 900 years, until [time] UTC (the contact has no time zone) [patient, step-1]
-      [time]  score        fit +30 = 30: large company
-      [time]  score        fit +20 = 50: senior title
-      [time]  mail         sent welcome "Welcome, Mia" [mail 1] (kept in the built-in mailbox)
-      [time]  assigned     to Ada of team sales: Ada, 2 of 3 shares of sales
-      [time]  consent      email given
-      [time]  ended        done [patient, step-2]
-      [time]  event        visited (history)
+    (UTC)
+     [time]  enrolled     event signed_up [patient]
+     [time]  waiting      waits 900 years, until [time] Europe/Berlin [patient, step-1]
+     [time]  score        fit +30 = 30: large company
+     [time]  score        fit +20 = 50: senior title
+     [time]  mail         sent welcome "Welcome, Mia" [mail 1] (kept in the built-in mailbox)
+     [time]  assigned     to Ada of team sales: Ada, 2 of 3 shares of sales
+     [time]  consent      email given
+     [time]  ended        done [patient, step-2]
+     [time]  event        visited (history)
     "#);
 }

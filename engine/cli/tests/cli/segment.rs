@@ -122,8 +122,29 @@ fn mistakes_in_segments_are_shown_with_their_place_and_publish_nothing() {
        |                 ^^^^^^^^^^^^^
        = help: until an import brings it, the expression is no match; `has(…)` asks whether it is there
 
-    2 workflows checked: 2 errors, 1 warning
-    For more about a complaint: dripline explain W0501
+    warning[W0520]: no contact has `first_name`
+      --> workflows/welcome.yaml:20:36
+       |
+    20 |       subject: 'Welcome, {{default contact.first_name "there"}}'
+       |                                    ^^^^^^^^^^^^^^^^^^
+       = help: until an import brings it, say what to write instead: {{default contact.first_name "…"}}
+
+    warning[W0520]: no contact has `first_name`
+     --> templates/nudge.html:2:20
+      |
+    2 | <p>Hello {{default contact.first_name "there"}},</p>
+      |                    ^^^^^^^^^^^^^^^^^^
+      = help: until an import brings it, say what to write instead: {{default contact.first_name "…"}}
+
+    warning[W0520]: no contact has `first_name`
+     --> templates/welcome.html:2:20
+      |
+    2 | <p>Hello {{default contact.first_name "there"}},</p>
+      |                    ^^^^^^^^^^^^^^^^^^
+      = help: until an import brings it, say what to write instead: {{default contact.first_name "…"}}
+
+    2 workflows and 1 test file checked: 2 errors, 4 warnings
+    For more about a complaint: dripline explain W0520
     "#);
     assert_eq!(workspace.run(&["run"]).code, 1);
     assert!(workspace.json(&["segment", "list"]).as_array().unwrap().is_empty());

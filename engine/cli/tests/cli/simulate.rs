@@ -57,7 +57,7 @@ tests:
             expected  mail `nudge` by [time]
             happened  mail `welcome` at [time] "Welcome, there"
             why       [time]  enrolled   event signed_up [welcome]
-                      [time]  waiting    waits 2 days, until [time] UTC (the contact has no time zone) [welcome, step-3]
+                      [time]  waiting    waits 2 days, until [time] Europe/Berlin (the contact has no time zone) [welcome, step-3]
                       [time]  branched   `contact.scores.fit >= 30` holds [welcome, step-4]
 
 
@@ -65,7 +65,7 @@ tests:
             expected  no mail `welcome`
             happened  mail `welcome` at [time] "Welcome, there"
             why       [time]  enrolled   event signed_up [welcome]
-                      [time]  waiting    waits 2 days, until [time] UTC (the contact has no time zone) [welcome, step-3]
+                      [time]  waiting    waits 2 days, until [time] Europe/Berlin (the contact has no time zone) [welcome, step-3]
 
 
           mia  workflows/welcome.test.yaml:12
@@ -84,7 +84,7 @@ tests:
             expected  never step `step-4.then-1`
             happened  taken at [time]
             why       [time]  enrolled   event signed_up [welcome]
-                      [time]  waiting    waits 2 days, until [time] UTC (the contact has no time zone) [welcome, step-3]
+                      [time]  waiting    waits 2 days, until [time] Europe/Berlin (the contact has no time zone) [welcome, step-3]
                       [time]  branched   `contact.scores.fit >= 30` holds [welcome, step-4]
 
 
@@ -93,7 +93,7 @@ tests:
             happened  took step-1, step-2, step-3, step-4, step-4.then-1
                       `step-4.else-1` was not taken, or not after those before it
             why       [time]  enrolled   event signed_up [welcome]
-                      [time]  waiting    waits 2 days, until [time] UTC (the contact has no time zone) [welcome, step-3]
+                      [time]  waiting    waits 2 days, until [time] Europe/Berlin (the contact has no time zone) [welcome, step-3]
                       [time]  branched   `contact.scores.fit >= 30` holds [welcome, step-4]
 
 
@@ -101,7 +101,7 @@ tests:
             expected  end with the reason "too small"
             happened  completed at `step-4.then-1`: Ada, 2 of 3 shares of sales
             why       [time]  enrolled   event signed_up [welcome]
-                      [time]  waiting    waits 2 days, until [time] UTC (the contact has no time zone) [welcome, step-3]
+                      [time]  waiting    waits 2 days, until [time] Europe/Berlin (the contact has no time zone) [welcome, step-3]
                       [time]  branched   `contact.scores.fit >= 30` holds [welcome, step-4]
 
 
@@ -227,7 +227,7 @@ fn a_simulation_shows_what_would_happen_and_changes_nothing() {
       [time]  done         fit 0: no rule holds [welcome, step-1]
       [time]  mail         sent welcome "Welcome, Noah" [mail 2] (rehearsed, and not sent)
       [time]  done         queued welcome [welcome, step-2]
-      [time]  waiting      waits 2 days, until [time] UTC (the contact has no time zone) [welcome, step-3]
+      [time]  waiting      waits 2 days, until [time] Europe/Vienna [welcome, step-3]
       [time]  event        email.opened {template: "welcome", workflow: "welcome", step: "step-2", subject: "Welcome, Noah"}
       [time]  event        email.clicked {template: "welcome", workflow: "welcome", step: "step-2", subject: "Welcome, Noah"}
       [time]  branched     `contact.scores.fit >= 30` does not hold [welcome, step-4]

@@ -138,7 +138,7 @@ impl Pending {
             turn: run.turn,
             attempts: run.attempts,
             hops: run.hops,
-            first_due_ms: None,
+            first_due_ms: Some(ms(run.due)),
             waiting: run.waiting.map(row),
         };
         self.put(run, Place::At { run: moved, waited: true });
