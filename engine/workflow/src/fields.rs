@@ -262,6 +262,26 @@ mod tests {
                 format!("{} {}:{} {} ({help})", d.code, d.line, d.column, d.message)
             })
             .collect();
-        insta::assert_snapshot!(rendered.join("\n"), @"");
+        insta::assert_snapshot!(rendered.join("\n"), @r#"
+        E0201 1:1 fields.yaml has no key `field` (did you mean `fields`?)
+        E0711 3:3 every contact has `contact.email` anyway, so no attribute can be called so ()
+        E0711 4:3 `in` is a word of CEL, so no attribute can be called so ()
+        E0711 5:3 `2nd` is no name of an attribute: letters, digits and `_`, and no digit first ()
+        E0711 6:3 `Job title` is no name of an attribute: letters, digits and `_`, and no digit first (write `job_title`)
+        E0710 7:6 there is no type `strin` (it can be `text`, `number`, `integer`, `boolean`, `date` or `timestamp`)
+        E0710 8:6 there is no type `datetime` (did you mean `timestamp`?)
+        E0201 9:7 the field `c` has no key `typ` (did you mean `type`?)
+        E0202 10:3 the field `d` needs a `type` (write for example d: {type: text})
+        E0712 11:22 a field of type integer cannot be limited to a list of values (remove `values`, or make it `type: text`)
+        E0712 12:27 no value is allowed (name the values, or remove `values`)
+        E0712 13:31 `a` is there twice ()
+        E0204 13:34 a value must be text, but this is a number (put it in quotes: "3")
+        E0710 14:6 there is no type `3` (it can be `text`, `number`, `integer`, `boolean`, `date` or `timestamp`)
+        E0204 15:6 a field's type must be a word, but this is a list (it can be `text`, `number`, `integer`, `boolean`, `date` or `timestamp`)
+        E0204 16:3 a field's type must be a word, but this is nothing (it can be `text`, `number`, `integer`, `boolean`, `date` or `timestamp`)
+        E0713 17:10 `news letter` is no name of a topic: letters, digits and `_` (write `news_letter`)
+        E0713 17:23 `email` is the channel as a whole, and always there (remove it)
+        E0713 17:36 `tips` is there twice ()
+        "#);
     }
 }

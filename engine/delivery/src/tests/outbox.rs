@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -39,6 +42,8 @@ pub(crate) struct MemoryOutbox {
     rows: Mutex<BTreeMap<MessageId, Row>>,
     templates: Mutex<BTreeMap<Digest, String>>,
     commits: Mutex<usize>,
+    /// Whether messages count as sent that nobody sent.
+    pub(crate) rehearses: AtomicBool,
 }
 
 /// When every message of the tests is queued.
@@ -78,6 +83,7 @@ impl MemoryOutbox {
             rows: Mutex::default(),
             templates: Mutex::default(),
             commits: Mutex::default(),
+            rehearses: AtomicBool::default(),
         };
         let mut digests = BTreeMap::new();
         for (path, source) in templates {
@@ -212,7 +218,8 @@ impl Outbox for MemoryOutbox {
             let was = row.status;
             let (status, detail) = match result {
                 DeliveryResult::Sent(words) => {
-                    assert_ne!(was, MessageStatus::Queued, "nothing is sent unrecorded");
+                    let is_recorded = was != MessageStatus::Queued || self.rehearses.load(Ordering::Relaxed);
+                    assert!(is_recorded, "nothing is sent unrecorded");
                     row.sent_at = Some(now);
                     (MessageStatus::Sent, words)
                 }

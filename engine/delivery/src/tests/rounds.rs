@@ -1,6 +1,9 @@
 //! What a round promises when nothing goes wrong.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use dripline_model::{Digest, message::MessageStatus};
 use dripline_store::{Claimant, DueMessage, Outbox as _, Outgoing};
@@ -121,6 +124,7 @@ async fn the_mailbox_keeps_everything_in_few_commits() {
 #[tokio::test]
 async fn a_rehearsal_renders_sends_nothing_and_keeps_nothing() {
     let outbox = MemoryOutbox::with(3, WELCOME);
+    outbox.rehearses.store(true, Ordering::Relaxed);
     outbox.change(2, |message| message.contact.attributes.clear());
     outbox.change(3, |message| message.contact.consents.clear());
     let rehearsal = Rehearsal::default();

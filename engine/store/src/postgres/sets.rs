@@ -221,9 +221,9 @@ WHERE runs.id = t.id";
 
 pub(super) const MOVE_WAITING_RUNS: &str = "
 UPDATE runs SET node = t.node, due_at = t.due_at, turn = t.turn, attempts = t.attempts, hops = t.hops,
-    waits_for = t.waits_for, waits_since = t.waits_since, waits_until = t.waits_until
-FROM unnest($1::int8[], $2::int4[], $3::int8[], $4::int4[], $5::int4[], $6::int4[], $7::int4[], $8::int8[], $9::int8[])
-    AS t(id, node, due_at, turn, attempts, hops, waits_for, waits_since, waits_until)
+    first_due_at = t.first_due_at, waits_for = t.waits_for, waits_since = t.waits_since, waits_until = t.waits_until
+FROM unnest($1::int8[], $2::int4[], $3::int8[], $4::int4[], $5::int4[], $6::int4[], $7::int8[], $8::int4[], $9::int8[],
+    $10::int8[]) AS t(id, node, due_at, turn, attempts, hops, first_due_at, waits_for, waits_since, waits_until)
 WHERE runs.id = t.id";
 
 pub(super) const WAKE_RUNS: &str = "
@@ -728,11 +728,13 @@ impl Sets for Writer {
             small(run.turn),
             small(run.attempts),
             small(run.hops),
+            run.first_due_ms,
             run.waiting.map(|waiting| small(waiting.what)),
             run.waiting.map(|waiting| waiting.since_ms),
             run.waiting.map(|waiting| waiting.until_ms),
         );
-        self.run(moved).await.map(drop)
+        self.run_behind(moved).await;
+        Ok(())
     }
 
     async fn lock(&mut self, contacts: &[i64]) -> Raw<()> {

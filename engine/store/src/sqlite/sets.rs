@@ -385,11 +385,12 @@ impl Sets for Writer {
     async fn move_waiting_runs(&mut self, rows: &[MovedRun]) -> Raw<()> {
         let moved = MOVE_WAITING_RUNS.over(rows, |binds, run| {
             binds.add(run.run).add(run.node).add(run.due_ms).add(run.turn).add(run.attempts).add(run.hops);
+            binds.add(run.first_due_ms);
             let waiting = run.waiting;
             binds.add(waiting.map(|waiting| waiting.what)).add(waiting.map(|waiting| waiting.since_ms));
             binds.add(waiting.map(|waiting| waiting.until_ms));
         });
-        self.put(moved).await.map(drop)
+        self.put_behind(moved).await
     }
 
     /// The one writer decides alone.

@@ -238,10 +238,11 @@ pub(super) const MOVE_RUNS: RowsSql = RowsSql {
 };
 
 pub(super) const MOVE_WAITING_RUNS: RowsSql = RowsSql {
-    head: "WITH moved(id, node, due_at, turn, attempts, hops, waits_for, waits_since, waits_until) AS (VALUES",
-    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    head: "WITH moved(id, node, due_at, turn, attempts, hops, first_due_at, waits_for, waits_since,
+        waits_until) AS (VALUES",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     tail: ") UPDATE runs SET node = moved.node, due_at = moved.due_at, turn = moved.turn,
-        attempts = moved.attempts, hops = moved.hops, waits_for = moved.waits_for,
+        attempts = moved.attempts, hops = moved.hops, first_due_at = moved.first_due_at, waits_for = moved.waits_for,
         waits_since = moved.waits_since, waits_until = moved.waits_until
         FROM moved WHERE runs.id = moved.id",
 };
