@@ -24,8 +24,8 @@ fn makes_a_workspace_and_says_what_to_try() {
       cd shop
       dripline check                               is everything right?
       dripline test                                does the campaign do what its test says?
-      dripline simulate --contacts contacts.csv    what would happen over the next 60 days?
       dripline import contacts.csv                 bring the sample contacts in
+      dripline simulate --store --enroll welcome   what would happen to them over the next 60 days?
       dripline run                                 publish the campaign
       dripline enroll welcome mia@harbour.example  send somebody on the way
       dripline run                                 do what is due; --forever goes on doing it
