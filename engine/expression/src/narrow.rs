@@ -12,7 +12,10 @@ use cel::{
         value::Val,
     },
 };
-use dripline_model::filter::{Filter, Is, Narrowing, Order, Scalar, Test};
+use dripline_model::{
+    field::is_identifier,
+    filter::{Filter, Is, Narrowing, Order, Scalar, Test},
+};
 use jiff::Timestamp;
 
 use crate::{
@@ -275,9 +278,7 @@ fn field(path: &Path) -> Option<Box<dyn Fn(Is) -> Test>> {
 /// An attribute whose name needs no care in SQL.
 fn plain(path: &[String]) -> Option<&str> {
     let [name] = path else { return None };
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let is_plain = name.chars().all(fits) && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    (is_plain && name.len() <= LONGEST).then_some(name)
+    (is_identifier(name) && name.len() <= LONGEST).then_some(name)
 }
 
 fn order(sign: &str) -> Option<Order> {

@@ -246,6 +246,42 @@ impl std::ops::BitOrAssign for ValueTypes {
     }
 }
 
+/// Words of CEL that cannot be names after a dot.
+const CEL_WORDS: &[&str] = &[
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "namespace",
+    "null",
+    "package",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
+];
+
+/// Whether it is a word of CEL's own, which cannot stand after a dot.
+pub fn is_cel_word(name: &str) -> bool {
+    CEL_WORDS.contains(&name)
+}
+
+/// Whether it can stand after a dot in CEL, and needs no care in SQL: letters (a to z), digits and `_`, and no digit first.
+pub fn is_identifier(name: &str) -> bool {
+    name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+        && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dripline_model::{
     contact::{CHANNEL_EMAIL, RESERVED_FIELDS},
-    field::{Field, FieldType, Fields},
+    field::{Field, FieldType, Fields, is_cel_word, is_identifier},
 };
 
 use crate::{
@@ -16,31 +16,6 @@ use crate::{
 
 /// The file's name.
 pub const FILE: &str = "fields.yaml";
-
-/// Words of CEL that cannot be names after a dot.
-const CEL_WORDS: &[&str] = &[
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "false",
-    "for",
-    "function",
-    "if",
-    "import",
-    "in",
-    "let",
-    "loop",
-    "namespace",
-    "null",
-    "package",
-    "return",
-    "true",
-    "var",
-    "void",
-    "while",
-];
 
 /// Reads `fields.yaml`.
 ///
@@ -77,26 +52,23 @@ fn name(entry: &Entry, report: &mut Report<'_>) -> bool {
     let key = entry.key.as_str();
     let why = if RESERVED_FIELDS.contains(&key) {
         format!("every contact has `contact.{key}` anyway, so no attribute can be called so")
-    } else if CEL_WORDS.contains(&key) {
+    } else if is_cel_word(key) {
         format!("`{key}` is a word of CEL, so no attribute can be called so")
-    } else if !is_identifier(key) {
+    } else if !is_name(key) {
         format!("`{key}` is no name of an attribute: letters, digits and `_`, and no digit first")
     } else {
         return true;
     };
     let slug = crate::workflow::slug(key, '_');
     let diagnostic = report.error(Code::FieldName, &entry.key_span, why);
-    if slug != key && is_identifier(&slug) {
+    if slug != key && is_name(&slug) {
         diagnostic.help(format!("write `{slug}`"));
     }
     false
 }
 
-fn is_identifier(name: &str) -> bool {
-    !name.starts_with(|first: char| first.is_ascii_digit())
-        && !name.is_empty()
-        && name.len() <= 200
-        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+fn is_name(name: &str) -> bool {
+    is_identifier(name) && name.len() <= 200
 }
 
 fn field(entry: &Entry, report: &mut Report<'_>) -> Option<Field> {

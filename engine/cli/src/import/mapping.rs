@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, str::FromStr};
 
-use dripline_model::field::Fields as KnownFields;
+use dripline_model::field::{Fields as KnownFields, is_cel_word, is_identifier};
 
 use super::{
     error::Structure,
@@ -11,31 +11,6 @@ use super::{
 
 /// The longest header, in characters.
 const MAX_HEADER: usize = 200;
-
-/// Words of CEL that cannot be names after a dot.
-const CEL_WORDS: &[&str] = &[
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "false",
-    "for",
-    "function",
-    "if",
-    "import",
-    "in",
-    "let",
-    "loop",
-    "namespace",
-    "null",
-    "package",
-    "return",
-    "true",
-    "var",
-    "void",
-    "while",
-];
 
 /// `--map HEADER=TARGET[:TYPE]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -243,7 +218,7 @@ impl<F: Fields> Mapping<F> {
         }
         let name = identifier(header);
         let values = F::VALUES;
-        if F::RESERVED.contains(&name.as_str()) || CEL_WORDS.contains(&name.as_str()) || name.is_empty() {
+        if F::RESERVED.contains(&name.as_str()) || is_cel_word(&name) || name.is_empty() {
             return Err(Structure::ReservedHeader { header: header.into(), values });
         }
         if name != header {
@@ -287,7 +262,7 @@ fn mapped<F: Fields>(rule: &MapRule) -> Result<Meaning<F>, Structure> {
             Err(refuse("only values of your own have a type".into()))
         }
         (name, None, value_type) => {
-            if F::RESERVED.contains(&name) || CEL_WORDS.contains(&name) {
+            if F::RESERVED.contains(&name) || is_cel_word(name) {
                 return Err(refuse("the name is reserved".into()));
             }
             if identifier(name) != name {
@@ -331,10 +306,7 @@ fn looks_like_data(header: &str) -> bool {
 /// A name for use in expressions: `First Name` becomes `first_name`; what is a name already stays. Empty if nothing in
 /// `header` can be part of a name.
 fn identifier(header: &str) -> String {
-    let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-    if header.chars().all(is_part)
-        && header.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-    {
+    if is_identifier(header) {
         return header.to_owned();
     }
     let words: Vec<String> = header

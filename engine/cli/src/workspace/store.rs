@@ -11,7 +11,7 @@ use std::{
 use dripline_model::duration;
 use dripline_store::{
     Migrated, Store,
-    postgres::{PostgresConfig, PostgresStore},
+    postgres::{self, PostgresConfig, PostgresStore},
     sqlite::SqliteStore,
 };
 use jiff::{SignedDuration, SpanRelativeTo};
@@ -24,8 +24,8 @@ use serde::{
 use super::settings::FILE;
 use crate::problem::Problem;
 
-/// How PostgreSQL's URLs begin.
-const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+/// What is right where a URL stands instead of a file.
+const DATABASE: &str = "a database is written as `postgres: {url: …}` or `postgres: {url_env: …}`";
 
 /// Where contacts, runs and messages are kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,12 +102,8 @@ impl<'de> Deserialize<'de> for StoreSettings {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<StoreSettings, E> {
-                if SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
-                    let what = format!(
-                        "a database is written as {}",
-                        "`postgres: {url: …}` or `postgres: {url_env: …}`"
-                    );
-                    return Err(E::custom(what));
+                if postgres::is_url(text) {
+                    return Err(E::custom(DATABASE));
                 }
                 Ok(StoreSettings::File(text.into()))
             }
@@ -141,7 +137,7 @@ fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::
 
 /// Whether a text is a URL of PostgreSQL's.
 pub(super) fn check_url(text: &str) -> Result<(), String> {
-    if SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
+    if postgres::is_url(text) {
         return Ok(());
     }
     // Not the text itself: there may be a password in it.

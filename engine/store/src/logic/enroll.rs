@@ -88,6 +88,13 @@ pub(crate) async fn refuse(
     pending.decide(sets, decisions.collect(), now).await
 }
 
+/// Records what a person did, in a transaction of its own.
+pub(crate) async fn record(sets: &mut impl Sets, decisions: Vec<NewDecision<'_>>, now: Timestamp) -> Raw<()> {
+    let mut pending = Pending::default();
+    pending.decide(sets, decisions, now).await?;
+    pending.flush(sets).await
+}
+
 /// What a person decided about a run.
 pub(crate) fn by_hand(
     (run, version, contact, node, turn): StandingRun,

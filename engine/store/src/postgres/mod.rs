@@ -6,6 +6,7 @@
 //! whom somebody names) is written beside the batch, in a transaction of its own, so that batches never wait for each
 //! other's new words. The tables: `migrations/postgres/0001_store.sql`.
 
+mod by_hand;
 mod catalog;
 mod changes;
 mod contacts;
@@ -23,6 +24,7 @@ mod reader;
 mod rows;
 mod segments;
 mod sets;
+mod statements;
 mod transaction;
 mod writer;
 
@@ -41,6 +43,7 @@ use dripline_model::{
 };
 use sqlx::{PgConnection, PgPool, query, query_as};
 
+pub use self::open::is_url;
 use self::{changes::Listening, reader::Reader, writer::Writer};
 use crate::{
     Migrated, Result,

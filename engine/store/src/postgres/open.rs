@@ -51,6 +51,11 @@ pub(super) struct Pools {
 /// How a URL begins (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>).
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
 
+/// Whether a text is a URL of PostgreSQL's, as far as its beginning says.
+pub fn is_url(text: &str) -> bool {
+    SCHEMES.iter().any(|scheme| text.starts_with(scheme))
+}
+
 /// What was being done, without the password: `open the store postgres://db.example.org:5432/dripline`.
 pub(super) fn doing(what: &str, config: &PostgresConfig) -> String {
     match PgConnectOptions::from_str(&config.url) {
@@ -132,7 +137,7 @@ pub(super) async fn migrate(config: &PostgresConfig) -> Raw<Migrated> {
 
 fn options(config: &PostgresConfig) -> Raw<PgConnectOptions> {
     // The driver takes any scheme, and then asks a server on this machine.
-    if !SCHEMES.iter().any(|scheme| config.url.starts_with(scheme)) {
+    if !is_url(&config.url) {
         return Err(ErrorKind::BadUrl("it does not begin with postgres://".to_owned()));
     }
     let options = PgConnectOptions::from_str(&config.url).map_err(|error| match error {

@@ -4,6 +4,7 @@
 //! on disk when it returns (`synchronous=FULL`). The tables and why they are cut as they are:
 //! `migrations/sqlite/0001_store.sql`. How rows go in and out fast: `rows`.
 
+mod by_hand;
 mod catalog;
 mod changes;
 mod contacts;

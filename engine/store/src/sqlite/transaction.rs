@@ -7,12 +7,11 @@ use dripline_model::{
     Contact,
     clock::from_ms,
     contact::{EventView, Needs},
-    decision::{DecisionKind, RunStatus},
     id::{ContactId, EventId, FiringId, RunId, VersionId, WorkflowId},
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use sqlx::{query, query_as, query_scalar};
+use sqlx::{query, query_scalar};
 
 use super::{
     SqliteStore, contacts, firings,
@@ -24,11 +23,9 @@ use crate::{
     ActiveRun, AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Mailed,
     Membership, NewEvent, NewFiring, Refusal, Result, RunMove, Scheduling, ScoreValue, Timer, Transaction,
     backend::{Backend as _, Commit as _},
-    error::{Doing as _, Raw, to_json},
+    error::{Doing as _, Raw},
     logic::{
-        self, apply, changes, distinct,
-        enroll::{self, StandingRun},
-        limit, load_contacts, maybe_at, ms,
+        self, apply, changes, distinct, enroll, limit, load_contacts, maybe_at, ms,
         pending::Pending,
         report::{run_status, waiting},
     },
@@ -46,56 +43,6 @@ SELECT min(at) FROM (
     UNION ALL SELECT min(published_at) FROM segment_rules INDEXED BY segment_rules_new WHERE done = 0
     UNION ALL SELECT (SELECT min(due_at) FROM runs WHERE workflow_id = workflows.id AND due_at IS NOT NULL)
         FROM workflows WHERE paused_at IS NULL OR resumed_at IS NOT NULL)";
-
-const FAILED_RUNS: &str = "
-SELECT json_group_array(json_array(id, version_id, contact_id, node, turn))
-FROM runs WHERE status = 2 AND (?1 IS NULL OR id = ?1)";
-
-/// A contact that is in the workflow again by now stays there once.
-const REVIVE: &str = "
-UPDATE OR IGNORE runs SET status = 0, due_at = ?2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0
-WHERE id = ?1";
-
-/// As above, from another step.
-const REVIVE_AT: &str = "
-UPDATE OR IGNORE runs SET status = 0, due_at = ?2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0,
-    node = ?3
-WHERE id = ?1";
-
-const COMPLETE: &str = "UPDATE runs SET status = 1 WHERE id = ?1";
-
-/// The moves, once: version, node, where to.
-const MIGRATED: &str = "
-WITH moves (version, node, target) AS MATERIALIZED (
-    SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))
-INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason)
-SELECT r.id, ?2, r.contact_id, moves.target, r.turn, ?3, ?4, ?5
-FROM runs r JOIN moves ON moves.version = r.version_id AND moves.node = r.node
-WHERE r.due_at IS NOT NULL AND r.workflow_id = (SELECT workflow_id FROM workflow_versions WHERE id = ?2)";
-
-const MIGRATE: &str = "
-WITH moves (version, node, target) AS MATERIALIZED (
-    SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))
-UPDATE runs SET version_id = ?2, node = moves.target
-FROM moves
-WHERE runs.due_at IS NOT NULL AND runs.version_id = moves.version AND runs.node = moves.node
-    AND runs.workflow_id = (SELECT workflow_id FROM workflow_versions WHERE id = ?2)";
-
-const DRAINED: &str = "
-INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason)
-SELECT id, version_id, contact_id, node, turn, ?3, ?4, ?5
-FROM runs WHERE workflow_id = ?1 AND due_at IS NOT NULL AND version_id <> ?2";
-
-const DRAIN: &str = "
-UPDATE runs SET status = ?4, due_at = NULL, ended_at = ?3
-WHERE workflow_id = ?1 AND due_at IS NOT NULL AND version_id <> ?2";
-
-const ACTIVE_RUN: &str =
-    "SELECT id, version_id, contact_id, node, turn FROM runs WHERE id = ?1 AND status = 0";
-
-const CANCEL: &str = "
-UPDATE runs SET status = ?2, due_at = NULL, ended_at = ?3, waits_for = NULL, waits_since = NULL, waits_until = NULL
-WHERE id = ?1";
 
 pub(super) const CLAIM_EVENTS: &str = "
 SELECT json_group_array(json_array(id, contact_id, name, at, properties) ORDER BY at, id) FROM (
@@ -231,95 +178,6 @@ impl Scheduling for SqliteStore {
 
     async fn cancel_run(&self, run: RunId, reason: &str, now: Timestamp) -> Result<bool> {
         self.cancel(run, reason, now).await.doing(format!("cancel run {run}"))
-    }
-}
-
-impl SqliteStore {
-    async fn revive(&self, run: Option<RunId>, now: Timestamp) -> Raw<u64> {
-        let mut writer = self.writer().await?;
-        let failed: Vec<StandingRun> =
-            json_rows(writer.conn().await?, query_scalar(FAILED_RUNS).bind(run.map(|run| run.0))).await?;
-        let mut decisions = Vec::new();
-        for run in failed {
-            if writer.run(query(REVIVE).bind(run.0).bind(ms(now))).await? > 0 {
-                decisions.push(enroll::by_hand(run, DecisionKind::Retrying, None));
-            }
-        }
-        let revived = decisions.len() as u64;
-        let mut pending = Pending::default();
-        pending.decide(&mut writer, decisions, now).await?;
-        pending.flush(&mut writer).await?;
-        writer.commit().await?;
-        Ok(revived)
-    }
-
-    async fn skip(&self, run: Option<RunId>, now: Timestamp) -> Raw<u64> {
-        let mut writer = self.writer().await?;
-        let failed: Vec<StandingRun> =
-            json_rows(writer.conn().await?, query_scalar(FAILED_RUNS).bind(run.map(|run| run.0))).await?;
-        let mut decisions = Vec::new();
-        for run in failed {
-            let below = writer.version(VersionId(run.1)).await?.below(run.3);
-            let on = match below {
-                Some(below) => query(REVIVE_AT).bind(run.0).bind(ms(now)).bind(i64::from(below)),
-                None => query(COMPLETE).bind(run.0),
-            };
-            if writer.run(on).await? > 0 {
-                decisions.push(enroll::by_hand(run, DecisionKind::Skipped, Some(enroll::SKIPPED)));
-            }
-        }
-        let skipped = decisions.len() as u64;
-        let mut pending = Pending::default();
-        pending.decide(&mut writer, decisions, now).await?;
-        pending.flush(&mut writer).await?;
-        writer.commit().await?;
-        Ok(skipped)
-    }
-
-    async fn move_to(&self, to: VersionId, moves: &[RunMove], reason: &str, now: Timestamp) -> Raw<u64> {
-        let mut writer = self.writer().await?;
-        let moves: Vec<(i64, u32, u32)> = moves.iter().map(|one| (one.from.0, one.node, one.to)).collect();
-        let moves = to_json("moves", &moves)?;
-        writer.intern(vec![reason]).await?;
-        let reason = writer.word(reason)?;
-        let kind = DecisionKind::Moved.code();
-        let decide = query(MIGRATED).bind(moves.clone()).bind(to.0).bind(ms(now)).bind(kind).bind(reason);
-        writer.run(decide).await?;
-        let moved = writer.run(query(MIGRATE).bind(moves).bind(to.0)).await?;
-        writer.commit().await?;
-        Ok(moved)
-    }
-
-    async fn drain(
-        &self,
-        workflow: WorkflowId,
-        current: VersionId,
-        reason: &str,
-        now: Timestamp,
-    ) -> Raw<u64> {
-        let mut writer = self.writer().await?;
-        writer.intern(vec![reason]).await?;
-        let reason = writer.word(reason)?;
-        let whose = |sql| query(sql).bind(workflow.0).bind(current.0).bind(ms(now));
-        writer.run(whose(DRAINED).bind(DecisionKind::Cancelled.code()).bind(reason)).await?;
-        let ended = writer.run(whose(DRAIN).bind(RunStatus::Cancelled.code())).await?;
-        writer.commit().await?;
-        Ok(ended)
-    }
-
-    async fn cancel(&self, run: RunId, reason: &str, now: Timestamp) -> Raw<bool> {
-        let mut writer = self.writer().await?;
-        let active: Option<StandingRun> =
-            query_as(ACTIVE_RUN).bind(run.0).fetch_optional(writer.conn().await?).await?;
-        let Some(active) = active else { return Ok(false) };
-        let cancelled = RunStatus::Cancelled.code();
-        writer.run(query(CANCEL).bind(run.0).bind(cancelled).bind(ms(now))).await?;
-        let decision = enroll::by_hand(active, DecisionKind::Cancelled, Some(reason));
-        let mut pending = Pending::default();
-        pending.decide(&mut writer, vec![decision], now).await?;
-        pending.flush(&mut writer).await?;
-        writer.commit().await?;
-        Ok(true)
     }
 }
 
