@@ -85,6 +85,7 @@ impl Engine {
                 Flow::Runs(workflow) => self.take_runs(tx.as_mut(), workflow, now, limit, yields).await?,
                 Flow::Segments => self.take_segments(tx.as_mut(), now, limit).await?,
                 Flow::Arrivals => self.take_arrivals(tx.as_mut(), now, limit).await?,
+                Flow::Held => self.take_held(tx.as_mut(), now, limit).await?,
             };
             // Others are at all of it.
             let Some((settled, size)) = done else { continue };
@@ -105,12 +106,12 @@ impl Engine {
     async fn busy(&self, tx: &mut dyn Transaction, now: Timestamp) -> Result<Vec<Busy>> {
         let firings = tx.open_firings().await.while_doing("read the open firings")?;
         let due = tx.due_workflows(now).await.while_doing("look for workflows with due runs")?;
-        let arrived = tx.has_arrivals(now).await.while_doing("look for events")?;
+        let arrived = tx.arrived(now).await.while_doing("look for events")?;
         let changed = tx.has_segment_work(now).await.while_doing("look for changed contacts")?;
         let published = self.published();
         // A retired workflow has the share of one that says nothing.
         let share = |workflow| published.program(workflow).map_or(DEFAULT_SHARE, |program| program.share);
-        let mut busy = Vec::with_capacity(firings.len() + due.len() + 2);
+        let mut busy = Vec::with_capacity(firings.len() + due.len() + 3);
         busy.extend(
             firings
                 .into_iter()
@@ -122,8 +123,11 @@ impl Engine {
         if changed {
             busy.push(Busy { flow: Flow::Segments, share: SHARE_OF_SEGMENTS });
         }
-        if arrived {
+        if arrived.events {
             busy.push(Busy { flow: Flow::Arrivals, share: SHARE_OF_ARRIVALS });
+        }
+        if arrived.held {
+            busy.push(Busy { flow: Flow::Held, share: SHARE_OF_ARRIVALS });
         }
         Ok(busy)
     }

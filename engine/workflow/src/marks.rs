@@ -15,6 +15,7 @@ pub(crate) enum Mark {
     Duration,
     Topic,
     LocalTime,
+    Holidays,
     TimeZone,
     /// A mark that this version does not know.
     Unknown(String),
@@ -147,6 +148,7 @@ fn read(mark: &Value) -> Mark {
         "duration" => Mark::Duration,
         "topic" => Mark::Topic,
         "local-time" => Mark::LocalTime,
+        "holidays" => Mark::Holidays,
         "time-zone" => Mark::TimeZone,
         other => Mark::Unknown(other.to_owned()),
     }

@@ -3,15 +3,15 @@
 use std::{collections::BTreeMap, io::Write};
 
 use dripline_model::{Contact, id::ContactId};
-use dripline_store::{ContactFilter, MessageFilter, MessageRow, Store, TimelineEntry, TimelineWhat};
+use dripline_store::{Coming, ContactFilter, MessageFilter, MessageRow, Store, TimelineEntry, TimelineWhat};
 use serde_json::Value;
 
 use super::find_contact;
 use crate::{
     args::{Format, Global, Listing},
     output::{
-        FAINT, HEADING, JsonList, Out, cell, clean, contact_json, json, message_json, score_list, time,
-        timeline_json, write_rows,
+        FAINT, HEADING, JsonList, Out, cell, clean, coming_json, contact_json, json, message_json,
+        score_list, time, timeline_json, write_rows,
     },
     problem::{Exit, Problem},
     workspace::Workspace,
@@ -99,16 +99,18 @@ async fn show(store: &dyn Store, key: &str, format: Format, out: &mut Out) -> Re
     let contact =
         contact.ok_or_else(|| Problem::internal(format!("contact {id} was found, but cannot be read")))?;
     let timeline = store.timeline(id).await?;
+    let coming = store.coming(id).await?;
     let mails = mails_to(store, id).await?;
     if format.json {
         let mut value = contact_json(&contact);
         if let Value::Object(fields) = &mut value {
             fields.insert("mails".into(), mails.iter().map(message_json).collect());
             fields.insert("timeline".into(), timeline.iter().map(timeline_json).collect());
+            fields.insert("coming".into(), coming.iter().map(coming_json).collect());
         }
         json(out, &value)?;
     } else {
-        print(&contact, &timeline, out)?;
+        print(&contact, &timeline, &coming, out)?;
     }
     Ok(Exit::Success)
 }
@@ -120,7 +122,12 @@ async fn mails_to(store: &dyn Store, contact: ContactId) -> Result<Vec<MessageRo
     Ok(mails)
 }
 
-fn print(contact: &Contact, timeline: &[TimelineEntry], out: &mut Out) -> Result<(), Problem> {
+fn print(
+    contact: &Contact,
+    timeline: &[TimelineEntry],
+    coming: &[Coming],
+    out: &mut Out,
+) -> Result<(), Problem> {
     writeln!(out, "{HEADING}{}{HEADING:#}", clean(name(contact)))?;
     let consents: Vec<_> = contact
         .consents
@@ -161,6 +168,13 @@ fn print(contact: &Contact, timeline: &[TimelineEntry], out: &mut Out) -> Result
     for entry in timeline {
         let (what, sentence) = entry.line();
         writeln!(out, "  {FAINT}{}{FAINT:#}  {what:<12} {}", time(entry.at), clean(&sentence))?;
+    }
+    if !coming.is_empty() {
+        writeln!(out, "\n{HEADING}What comes (UTC){HEADING:#}")?;
+        for Coming { at, workflow, what } in coming {
+            let at = at.map(time).unwrap_or_default();
+            writeln!(out, "  {FAINT}{at:<16}{FAINT:#}  {} [{}]", clean(what), clean(workflow))?;
+        }
     }
     Ok(())
 }

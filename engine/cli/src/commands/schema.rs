@@ -19,7 +19,7 @@ Write it down, and name it in the first line of a workflow:
   # yaml-language-server: $schema=../workflow.schema.json")]
 pub(crate) struct Args {
     /// Which file: a workflow (with the configuration of every installed plugin), fields.yaml, teams.yaml,
-    /// dripline.yaml or samples.yaml
+    /// holidays.yaml, dripline.yaml or samples.yaml
     #[arg(value_enum, default_value_t = File::Workflow, value_name = "FILE")]
     file: File,
 }
@@ -30,6 +30,7 @@ enum File {
     Workflow,
     Fields,
     Teams,
+    Holidays,
     Settings,
     Samples,
 }
@@ -38,6 +39,7 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
     let schema = match args.file {
         File::Fields => json_schema::fields(),
         File::Teams => json_schema::teams(),
+        File::Holidays => json_schema::holidays(),
         File::Settings => Settings::schema(),
         File::Samples => samples_schema(),
         File::Workflow => {

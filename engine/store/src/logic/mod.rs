@@ -4,9 +4,11 @@
 pub(crate) mod apply;
 pub(crate) mod attributes;
 pub(crate) mod changes;
+pub(crate) mod dates;
 pub(crate) mod enroll;
 pub(crate) mod events;
 pub(crate) mod firings;
+pub(crate) mod held;
 pub(crate) mod import_contacts;
 pub(crate) mod import_events;
 pub(crate) mod narrow;
@@ -19,6 +21,7 @@ pub(crate) mod scores;
 pub(crate) mod segments;
 pub(crate) mod teams;
 pub(crate) mod timeline;
+pub(crate) mod triggers;
 pub(crate) mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,25 +1,51 @@
-//! Which changes of contacts concern segments with rules.
+//! Which changes of contacts concern segments with rules, and dates that start workflows.
 //!
-//! Whoever changes contacts notes them here; the engine looks at them again soon. What no rule looks at is passed over.
+//! Whoever changes contacts notes them here; the engine looks at them again soon. What none of them looks at is passed over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use dripline_model::{Effect, contact::Needs, id::ContactId, segment::Segment};
+use dripline_model::{Effect, clock::from_ms, contact::Needs, id::ContactId, segment::Segment};
 use jiff::Timestamp;
 
 use super::ms;
 use crate::{
-    Advance, AppliedTurn, EventRow, NewEvent, RowResult,
+    Advance, AppliedTurn, Changed, EventRow, NewEvent, RowResult,
     error::{Raw, from_json},
     sets::Sets,
 };
 
-/// What all rules together look at; none where there are no rules.
+/// Contacts that have to be looked at, each since the first moment that was noted.
+#[derive(Debug, Default)]
+pub(crate) struct Noted(BTreeMap<i64, i64>);
+
+impl Noted {
+    /// Takes in a contact that was noted for `at_ms`.
+    pub(crate) fn note(&mut self, contact: i64, at_ms: i64) {
+        let since = self.0.entry(contact).or_insert(at_ms);
+        *since = at_ms.min(*since);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// In the order of their ids.
+    pub(crate) fn into_changed(self) -> Vec<Changed> {
+        let changed = |(contact, since)| Changed { contact: ContactId(contact), since: from_ms(since) };
+        self.0.into_iter().map(changed).collect()
+    }
+}
+
+/// What all rules and date triggers together look at; none where there are none.
 pub(crate) async fn watched(sets: &mut impl Sets) -> Raw<Option<Needs>> {
     let mut watched: Option<Needs> = None;
-    for (_, definition) in sets.rules().await? {
-        let segment: Segment = from_json("segment", &definition)?;
-        watched.get_or_insert_default().merge(&segment.needs);
+    for (is_segment, json) in sets.watched().await? {
+        let needs = if is_segment {
+            from_json::<Segment>("segment", &json)?.needs
+        } else {
+            from_json("needs of a date trigger", &json)?
+        };
+        watched.get_or_insert_default().merge(&needs);
     }
     Ok(watched)
 }

@@ -9,6 +9,7 @@ use sqlx::{query, query_as, query_scalar};
 
 use super::{
     PostgresStore,
+    held::{NEXT_AFTER_RUN, NEXT_OF_ALL},
     rows::{bind_columns, small},
 };
 use crate::{
@@ -31,14 +32,16 @@ const REVIVE: &str = "
 UPDATE runs SET status = 0, due_at = $2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0
 WHERE id = $1 AND NOT EXISTS (
     SELECT 1 FROM runs other
-    WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0)";
+    WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0
+        AND other.lane = runs.lane)";
 
 /// As above, from another step.
 const REVIVE_AT: &str = "
 UPDATE runs SET status = 0, due_at = $2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0, node = $3
 WHERE id = $1 AND NOT EXISTS (
     SELECT 1 FROM runs other
-    WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0)";
+    WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0
+        AND other.lane = runs.lane)";
 
 const COMPLETE: &str = "UPDATE runs SET status = 1 WHERE id = $1";
 
@@ -152,6 +155,8 @@ impl PostgresStore {
         let drain = query(DRAIN).bind(workflow.0).bind(current.0).bind(small(RunStatus::Cancelled.code()));
         let drain = drain.bind(ms(now)).bind(small(DecisionKind::Cancelled.code())).bind(reason);
         let ended = writer.run(drain).await?;
+        writer.wakes_others = true;
+        writer.run(query(NEXT_OF_ALL).bind(workflow.0).bind(ms(now))).await?;
         writer.commit().await?;
         Ok(ended)
     }
@@ -163,6 +168,8 @@ impl PostgresStore {
         let Some(active) = active else { return Ok(false) };
         let cancelled = RunStatus::Cancelled.code();
         writer.run(query(CANCEL).bind(run.0).bind(cancelled).bind(ms(now))).await?;
+        writer.wakes_others = true;
+        writer.run(query(NEXT_AFTER_RUN).bind(run.0).bind(ms(now))).await?;
         let decision = enroll::by_hand(active, DecisionKind::Cancelled, Some(reason));
         enroll::record(&mut writer, vec![decision], now).await?;
         writer.commit().await?;

@@ -21,6 +21,7 @@ use crate::{
     logic::{
         maybe_at, ms,
         teams::{self, TeamRow},
+        triggers,
     },
     sets::Sets as _,
 };
@@ -285,6 +286,7 @@ impl PostgresStore {
             writer.run(query(PUT_TEMPLATE).bind(digest.as_str()).bind(*source)).await?;
         }
         writer.watch_attributes(workflow, &new.program.watched_attributes()).await?;
+        triggers::publish(&mut writer, workflow, Some(new.program), now).await?;
         let number = current.map_or(1, |(_, number, _)| number + 1);
         let id: i64 = query_scalar(INSERT_VERSION)
             .bind(workflow)
@@ -307,6 +309,7 @@ impl PostgresStore {
         for (id, _) in &workflows {
             writer.run(query(RETIRE).bind(*id).bind(ms(now))).await?;
             writer.watch_attributes(*id, &BTreeSet::new()).await?;
+            triggers::publish(&mut writer, *id, None, now).await?;
         }
         if !workflows.is_empty() {
             writer.run(query(NEXT_REVISION)).await?;

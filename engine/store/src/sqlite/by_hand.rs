@@ -7,7 +7,11 @@ use dripline_model::{
 use jiff::Timestamp;
 use sqlx::{query, query_as, query_scalar};
 
-use super::{SqliteStore, rows::json_rows};
+use super::{
+    SqliteStore,
+    held::{NEXT_AFTER_RUN, NEXT_OF_ALL},
+    rows::json_rows,
+};
 use crate::{
     RunMove,
     backend::{Backend as _, Commit as _},
@@ -140,6 +144,7 @@ impl SqliteStore {
         let whose = |sql| query(sql).bind(workflow.0).bind(current.0).bind(ms(now));
         writer.run(whose(DRAINED).bind(DecisionKind::Cancelled.code()).bind(reason)).await?;
         let ended = writer.run(whose(DRAIN).bind(RunStatus::Cancelled.code())).await?;
+        writer.run(query(NEXT_OF_ALL).bind(workflow.0).bind(ms(now))).await?;
         writer.commit().await?;
         Ok(ended)
     }
@@ -151,6 +156,7 @@ impl SqliteStore {
         let Some(active) = active else { return Ok(false) };
         let cancelled = RunStatus::Cancelled.code();
         writer.run(query(CANCEL).bind(run.0).bind(cancelled).bind(ms(now))).await?;
+        writer.run(query(NEXT_AFTER_RUN).bind(run.0).bind(ms(now))).await?;
         let decision = enroll::by_hand(active, DecisionKind::Cancelled, Some(reason));
         enroll::record(&mut writer, vec![decision], now).await?;
         writer.commit().await?;

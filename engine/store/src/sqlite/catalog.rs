@@ -21,6 +21,7 @@ use crate::{
     logic::{
         maybe_at, ms,
         teams::{self, TeamRow},
+        triggers,
     },
     sets::Sets as _,
 };
@@ -275,6 +276,7 @@ impl SqliteStore {
             writer.run(query(PUT_TEMPLATE).bind(digest.as_str()).bind(*source)).await?;
         }
         writer.watch_attributes(workflow, &new.program.watched_attributes()).await?;
+        triggers::publish(&mut writer, workflow, Some(new.program), now).await?;
         let number = current.map_or(1, |(_, number, _)| number + 1);
         let id: i64 = query_scalar(INSERT_VERSION)
             .bind(workflow)
@@ -297,6 +299,7 @@ impl SqliteStore {
         for (id, _) in &workflows {
             writer.run(query(RETIRE).bind(*id).bind(ms(now))).await?;
             writer.watch_attributes(*id, &BTreeSet::new()).await?;
+            triggers::publish(&mut writer, *id, None, now).await?;
         }
         if !workflows.is_empty() {
             writer.run(query(NEXT_REVISION)).await?;

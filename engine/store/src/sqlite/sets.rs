@@ -13,16 +13,19 @@ use ulid::Ulid;
 
 use super::{
     contacts,
+    held::NEXT_IN_LINE,
     rows::{RowsSql, json_ids, json_rows},
     statements::{
-        ADD_ATTRIBUTE_TYPES, ADD_REPRESENTATIVES, ADD_TAGS, BY_EMAIL, BY_EXTERNAL_ID, CLEAR_ENTRIES,
-        CLEAR_TIMERS, CREATE_SEGMENTS, DEACTIVATE, DEFINITIONS, DELETE_TEAMS, DROP_DEFINITION, END_RUNS,
+        ADD_ATTRIBUTE_TYPES, ADD_DATE_TRIGGERS, ADD_REPRESENTATIVES, ADD_TAGS, BY_EMAIL, BY_EXTERNAL_ID,
+        CLEAR_ENTRIES, CLEAR_TIMERS, CREATE_SEGMENTS, DATE_TRIGGERS_OF, DEACTIVATE, DEFINITIONS,
+        DELETE_TEAMS, DROP_CONTACT_DATES, DROP_DATE_TRIGGERS, DROP_DEFINITION, END_RUNS,
         FIND_REPRESENTATIVES, FIND_SEGMENTS, INSERT_ASSIGNMENTS, INSERT_CONTACTS, INSERT_DECISIONS,
         INSERT_ENTRIES, INSERT_EVENTS, INSERT_MEMBERS, INSERT_RUNS, INSERT_TEAM, JOIN, KNOWN_EVENT_KEYS,
         LAST_ASSIGNMENT, LAST_CONTACT, LEAVE, MEMBERSHIPS, MOVE_RUNS, MOVE_WAITING_RUNS, NOTE_CHANGED,
         PAST_EVENTS, PUT_ATTRIBUTES, PUT_CONSENTS, PUT_DEFINITION, PUT_OWNERS, PUT_REPRESENTATIVES,
-        PUT_SCORES, PUT_TIMERS, QUEUE_MESSAGES, RELEASE_EMAILS, REMOVE_TAGS, RULES, SCORES, STANDING_ENTRIES,
-        UNWATCH_ATTRIBUTES, UPDATE_CONTACTS, WAKE_RUNS, WATCH_ATTRIBUTES, WATCHED_ATTRIBUTES,
+        PUT_SCORES, PUT_TIMERS, QUEUE_MESSAGES, RELEASE_EMAILS, RELEASE_HELD, REMOVE_TAGS, RULES, SCORES,
+        STANDING_ENTRIES, UNWATCH_ATTRIBUTES, UPDATE_CONTACTS, WAKE_RUNS, WATCH_ATTRIBUTES, WATCHED,
+        WATCHED_ATTRIBUTES,
     },
     writer::Writer,
 };
@@ -264,6 +267,41 @@ impl Sets for Writer {
             .collect())
     }
 
+    async fn watched(&mut self) -> Raw<Vec<(bool, String)>> {
+        Ok(query_as(WATCHED).fetch_all(self.conn().await?).await?)
+    }
+
+    async fn date_triggers_of(&mut self, workflow: i64) -> Raw<Vec<(i64, String)>> {
+        Ok(query_as(DATE_TRIGGERS_OF).bind(workflow).fetch_all(self.conn().await?).await?)
+    }
+
+    async fn add_date_triggers(&mut self, workflow: i64, rows: &[(String, String)], now_ms: i64) -> Raw<()> {
+        let add = ADD_DATE_TRIGGERS.over(rows, |binds, (wording, needs)| {
+            binds.add(workflow).add(wording.as_str()).add(needs.as_str()).add(now_ms);
+        });
+        self.put(add).await.map(drop)
+    }
+
+    async fn drop_date_triggers(&mut self, triggers: &[i64]) -> Raw<()> {
+        if triggers.is_empty() {
+            return Ok(());
+        }
+        self.run(query(DROP_CONTACT_DATES).bind(json_ids(triggers))).await?;
+        self.run(query(DROP_DATE_TRIGGERS).bind(json_ids(triggers))).await.map(drop)
+    }
+
+    async fn release_held(&mut self, workflow: i64, now_ms: i64) -> Raw<()> {
+        self.run(query(RELEASE_HELD).bind(workflow).bind(now_ms)).await.map(drop)
+    }
+
+    async fn next_in_line(&mut self, workflow: i64, contacts: &[i64], now_ms: i64) -> Raw<()> {
+        if contacts.is_empty() {
+            return Ok(());
+        }
+        let next = query(NEXT_IN_LINE).bind(json_ids(contacts)).bind(workflow).bind(now_ms);
+        self.run(next).await.map(drop)
+    }
+
     async fn rules(&mut self) -> Raw<Vec<(i64, String)>> {
         Ok(query_as(RULES).fetch_all(self.conn().await?).await?)
     }
@@ -364,13 +402,15 @@ impl Sets for Writer {
 
     async fn insert_runs(&mut self, rows: &[NewRun], now_ms: i64) -> Raw<Vec<(i64, NewRun)>> {
         let insert = INSERT_RUNS.over(rows, |binds, run| {
-            binds.add(run.workflow).add(run.version).add(run.contact).add(run.event);
+            binds.add(run.workflow).add(run.version).add(run.contact).add(run.event).add(run.lane);
             binds.add(now_ms).add(now_ms);
         });
-        let started: Vec<(i64, i64, i64, i64, Option<i64>)> = self.put_returning(insert).await?;
+        let started: Vec<(i64, i64, i64, i64, Option<i64>, i64)> = self.put_returning(insert).await?;
         Ok(started
             .into_iter()
-            .map(|(id, workflow, version, contact, event)| (id, NewRun { workflow, version, contact, event }))
+            .map(|(id, workflow, version, contact, event, lane)| {
+                (id, NewRun { workflow, version, contact, event, lane })
+            })
             .collect())
     }
 

@@ -3,6 +3,7 @@
 
 mod diagnostics;
 mod fields;
+mod holidays;
 mod programs;
 mod robustness;
 mod schedules;
