@@ -14,3 +14,4 @@ mod prune;
 mod segment;
 mod simulate;
 mod support;
+mod why;
