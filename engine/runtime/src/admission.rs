@@ -11,6 +11,8 @@ use dripline_model::{
 use dripline_store::LatestRun;
 use jiff::{Span, Timestamp, tz::TimeZone};
 
+use crate::inquiry::Verdict;
+
 /// A workflow's rules of entry: `enroll.if`, `again`, and nobody twice at a time.
 #[derive(Debug, Clone)]
 pub(crate) struct Admission {
@@ -89,7 +91,27 @@ impl Admission {
                 }
             }
         }
-        let latest = latest?;
+        self.once_more(latest?, now, zone)
+    }
+}
+
+impl Admission {
+    /// What `enroll.if` says of a contact, and why it may not enter again, each by itself.
+    pub(crate) fn consider(
+        &self,
+        contact: &Contact,
+        event: Option<&EventView>,
+        latest: Option<&LatestRun>,
+        now: Timestamp,
+        zone: &TimeZone,
+    ) -> (Option<Verdict>, Option<String>) {
+        let subject = Subject::new(contact, event, now);
+        let verdict = self.enroll_if.as_ref().map(|condition| Verdict::of(condition, &subject));
+        (verdict, latest.and_then(|latest| self.once_more(latest, now, zone)).map(NoEntry::reason))
+    }
+
+    /// Why a contact that was in the workflow before may not enter once more.
+    fn once_more(&self, latest: &LatestRun, now: Timestamp, zone: &TimeZone) -> Option<NoEntry> {
         if latest.is_active && self.concurrency != Concurrency::Parallel {
             return Some(NoEntry::Busy);
         }

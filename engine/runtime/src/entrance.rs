@@ -19,6 +19,7 @@ use crate::{
     admission::{Admission, NoEntry},
     error::{Error, ErrorKind, Result, While, despite},
     held::{Held, Moves},
+    inquiry,
     triggers::{Past, Triggers, Verdict},
 };
 
@@ -77,6 +78,18 @@ impl Entrance {
         let triggers = Triggers::new(&program.name, &program.triggers).map_err(unusable)?;
         let concurrency = program.concurrency;
         Ok(Self { workflow, version, triggers, concurrency, admission, zone: zone.clone() })
+    }
+
+    /// What `enroll.if` says of a contact now, and why it may not enter again; nobody enters by it. The contact needs what the
+    /// condition looks at, `latest` is its active or latest run.
+    pub fn consider(
+        &self,
+        contact: &Contact,
+        event: Option<&EventView>,
+        latest: Option<&LatestRun>,
+        now: Timestamp,
+    ) -> (Option<inquiry::Verdict>, Option<String>) {
+        self.admission.consider(contact, event, latest, now, &self.zone)
     }
 
     /// Lets those of the contacts (none twice) enter that the rules admit, and records why the others were not. The

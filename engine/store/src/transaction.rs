@@ -88,6 +88,18 @@ pub trait Transaction: Send {
     /// Marks the claimed events as dealt with.
     async fn finish_events(&mut self, events: &[EventId]) -> Result<()>;
 
+    /// What there is to do at `now`, at one look.
+    async fn look(&mut self, now: Timestamp) -> Result<Look> {
+        let arrived = self.arrived(now).await?;
+        Ok(Look {
+            firings: !self.open_firings().await?.is_empty(),
+            workflows: self.due_workflows(now).await?,
+            arrivals: arrived.events,
+            held: arrived.held,
+            segments: self.has_segment_work(now).await?,
+        })
+    }
+
     /// Whether a live event has arrived by `now` that is not dealt with yet, and whether one that was held waits no more.
     async fn arrived(&mut self, now: Timestamp) -> Result<Arrived>;
 
@@ -257,6 +269,21 @@ pub trait Transaction: Send {
 
     /// Keeps everything.
     async fn commit(self: Box<Self>) -> Result<()>;
+}
+
+/// What there is to do at a moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Whether firings are not done ([`Transaction::open_firings`]).
+    pub firings: bool,
+    /// The workflows with due runs ([`Transaction::due_workflows`]).
+    pub workflows: Vec<WorkflowId>,
+    /// Whether events have arrived ([`Transaction::arrived`]).
+    pub arrivals: bool,
+    /// Whether events that were held wait no more ([`Transaction::arrived`]).
+    pub held: bool,
+    /// Whether rules of segments have contacts to look at ([`Transaction::has_segment_work`]).
+    pub segments: bool,
 }
 
 /// A live event that has arrived.

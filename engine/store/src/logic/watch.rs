@@ -38,13 +38,26 @@ impl Noted {
 
 /// What all rules and date triggers together look at; none where there are none.
 pub(crate) async fn watched(sets: &mut impl Sets) -> Raw<Option<Needs>> {
+    let (rules, dates) = parted(sets.watched().await?);
+    needs(&rules, &dates)
+}
+
+/// The definitions of rules, and what date triggers need.
+pub(crate) fn parted(watched: Vec<(bool, String)>) -> (Vec<String>, Vec<String>) {
+    let (rules, dates): (Vec<_>, Vec<_>) = watched.into_iter().partition(|(is_rule, _)| *is_rule);
+    let json = |rows: Vec<(bool, String)>| rows.into_iter().map(|(_, json)| json).collect();
+    (json(rules), json(dates))
+}
+
+/// What these rules and date triggers together look at; none where there are none.
+pub(crate) fn needs(rules: &[String], dates: &[String]) -> Raw<Option<Needs>> {
     let mut watched: Option<Needs> = None;
-    for (is_segment, json) in sets.watched().await? {
-        let needs = if is_segment {
-            from_json::<Segment>("segment", &json)?.needs
-        } else {
-            from_json("needs of a date trigger", &json)?
-        };
+    for definition in rules {
+        let segment: Segment = from_json("segment", definition)?;
+        watched.get_or_insert_default().merge(&segment.needs);
+    }
+    for needs in dates {
+        let needs: Needs = from_json("needs of a date trigger", needs)?;
         watched.get_or_insert_default().merge(&needs);
     }
     Ok(watched)

@@ -11,12 +11,6 @@ use crate::{
     logic::{limit, ms, watch::Noted},
 };
 
-pub(super) const HAS_WORK: &str = "
-SELECT EXISTS (SELECT 1 FROM segment_changes WHERE due_at <= $1)
-    OR EXISTS (SELECT 1 FROM segment_timers WHERE due_at <= $1)
-    OR EXISTS (SELECT 1 FROM segment_rules WHERE NOT done)
-    OR EXISTS (SELECT 1 FROM date_triggers WHERE NOT done)";
-
 /// With the contacts, so that nobody else decides about them meanwhile; those about whom somebody does are left to the
 /// next time.
 pub(super) const CHANGED: &str = "
@@ -41,11 +35,6 @@ UPDATE date_triggers SET last = $2, done = $3 WHERE NOT done AND last >= $1 AND 
 
 pub(super) const ADVANCE: &str = "
 UPDATE segment_rules SET last = $2, done = $3 WHERE NOT done AND last >= $1 AND last <= $2";
-
-/// Whether there is anybody to look at.
-pub(super) async fn has_work(conn: &mut PgConnection, now: Timestamp) -> Raw<bool> {
-    Ok(query_scalar(HAS_WORK).bind(ms(now)).fetch_one(conn).await?)
-}
 
 /// Up to `count` contacts that have changed, or whose time has come.
 pub(super) async fn claim(writer: &mut Writer, now: Timestamp, count: usize) -> Raw<Vec<Changed>> {
