@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     check, contacts, demo, diff, doctor, enroll, events, explain, import, init, leads, mail, migrate, plan,
-    plugin, prune, publish, rollback, run, runs, schema, segment, simulate, test, versions, worker,
+    plugin, prune, publish, rollback, run, runs, schema, segment, simulate, test, versions, why, worker,
     workflows,
 };
 
@@ -70,6 +70,7 @@ pub(crate) enum Command {
     Worker(worker::Args),
     Enroll(enroll::Args),
     Contacts(contacts::Args),
+    Why(why::Args),
     Leads(leads::Args),
     Workflows(workflows::Args),
     Runs(runs::Args),

@@ -15,3 +15,4 @@ mod publishing;
 mod segment;
 mod simulate;
 mod support;
+mod why;
