@@ -2,7 +2,6 @@
 
 mod campaign;
 mod check;
-mod dates;
 mod doctor;
 mod faults_file;
 mod faults_server;
@@ -12,6 +11,7 @@ mod init;
 mod mail;
 mod plugin;
 mod prune;
+mod publishing;
 mod segment;
 mod simulate;
 mod support;

@@ -368,8 +368,6 @@ impl Sets for Writer {
         if rows.is_empty() {
             return Ok(());
         }
-        // No import goes on beside it that knows nothing of a new date.
-        query(super::LOCK_IMPORTS).execute(self.conn().await?).await?;
         let add = query(ADD_DATE_TRIGGERS).bind(workflow).bind(now_ms);
         self.run(bind_columns!(add, rows, |row| text(&row.0), text(&row.1))).await.map(drop)
     }
