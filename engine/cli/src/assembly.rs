@@ -31,6 +31,8 @@ pub(crate) struct Assembly {
     pub(crate) retired: Vec<String>,
     /// Segments that are new, changed, or static from now on because their files are gone.
     pub(crate) segments: SegmentsPublished,
+    /// Scores that are declared otherwise than before.
+    pub(crate) scores: Vec<String>,
     /// Where only one process may run the workflows of the store.
     lock: Option<RunLock>,
 }
@@ -60,13 +62,14 @@ impl Assembly {
             .with_help("mend them and run `dripline check`"));
         }
         store.put_teams(&checked.representatives, &checked.teams).await?;
+        let scores = store.publish_scores(&checked.scores, clock.now()).await?;
         let segments = publish_segments(store.as_ref(), &checked, clock.as_ref()).await?;
         let published = publish(store.as_ref(), &checked, plugins.values(), clock.as_ref(), |_| true).await?;
         let names: BTreeSet<&str> = checked.programs().map(|(_, program)| program.name.as_str()).collect();
         let retired = store.retire_all_but(&names, clock.now()).await?;
 
         let engine = start(workspace, store, clock, host, plugins, Work::Run).await?;
-        Ok(Self { engine, published, retired, segments, lock })
+        Ok(Self { engine, published, retired, segments, scores, lock })
     }
 
     /// Starts an engine that runs what is published in the store, whatever the workspace's workflows say.
@@ -80,7 +83,8 @@ impl Assembly {
         let plugins = workspace.plugins(&host).await?;
         let engine = start(workspace, store, clock, host, plugins, Work::Worker).await?;
         let segments = SegmentsPublished::default();
-        Ok(Self { engine, published: Vec::new(), retired: Vec::new(), segments, lock })
+        let (published, retired, scores) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { engine, published, retired, segments, scores, lock })
     }
 
     /// Which of the messages that stand on the wire were left so by a process that is dead: all, where this is the only
@@ -133,7 +137,7 @@ pub(crate) async fn publish_segments(
 ) -> Result<SegmentsPublished, Problem> {
     let segments = store.publish_segments(&checked.new_segments(), clock.now()).await?;
     let definitions = checked.segments.iter().filter_map(|file| file.segment.clone());
-    let rules = Rules::new(definitions).map_err(Problem::input)?;
+    let rules = Rules::new(definitions, Arc::new(checked.scores.clone())).map_err(Problem::input)?;
     store.index_for(&rules.narrowings(clock.now())).await?;
     Ok(segments)
 }

@@ -23,6 +23,7 @@ pub mod migration;
 pub mod policy;
 pub mod program;
 pub mod random;
+pub mod score;
 pub mod segment;
 pub mod suggest;
 pub mod team;

@@ -10,6 +10,7 @@ mod behind;
 mod catalog;
 mod changes;
 mod claimant;
+mod declared;
 mod error;
 mod health;
 mod ingest;
@@ -19,6 +20,7 @@ pub mod postgres;
 mod presence;
 mod report;
 mod retention;
+mod scoring;
 mod segments;
 mod sets;
 pub mod sqlite;
@@ -36,6 +38,7 @@ pub use outbox::*;
 pub use presence::*;
 pub use report::*;
 pub use retention::*;
+pub use scoring::{HeldBy, HeldPoints, Scoring, StandingPoints};
 pub use segments::{Membership, NewSegment, Segments, SegmentsPublished, StoredSegment, Timer};
 pub use transaction::*;
 
@@ -50,11 +53,11 @@ pub struct Migrated {
 
 /// Everything that a backend offers.
 pub trait Store:
-    Catalog + Segments + Ingest + Scheduling + Outbox + Reports + Pruning + Presence + Health
+    Catalog + Segments + Scoring + Ingest + Scheduling + Outbox + Reports + Pruning + Presence + Health
 {
 }
 
-impl<T: Catalog + Segments + Ingest + Scheduling + Outbox + Reports + Pruning + Presence + Health> Store
-    for T
+impl<T> Store for T where
+    T: Catalog + Segments + Scoring + Ingest + Scheduling + Outbox + Reports + Pruning + Presence + Health
 {
 }

@@ -135,6 +135,9 @@ pub(super) async fn begin(assembly: &Assembly, out: &mut Out) -> Result<(), Prob
     for (name, published) in &assembly.published {
         writeln!(out, "Published {HEADING}{name}{HEADING:#} version {}", published.number)?;
     }
+    for name in &assembly.scores {
+        writeln!(out, "Published score {HEADING}{name}{HEADING:#}")?;
+    }
     for name in &assembly.segments.published {
         writeln!(out, "Published segment {HEADING}{name}{HEADING:#}")?;
     }

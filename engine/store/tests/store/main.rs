@@ -14,6 +14,7 @@ mod presence;
 mod prune;
 mod report;
 mod runs;
+mod scores;
 mod segments;
 mod workspace;
 
