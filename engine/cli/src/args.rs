@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     check, contacts, demo, doctor, enroll, events, explain, import, init, leads, mail, migrate, plugin,
-    prune, run, runs, schema, segment, simulate, test, worker, workflows,
+    prune, run, runs, schema, score, segment, simulate, test, worker, workflows,
 };
 
 /// Marketing automation from YAML files: campaigns whose steps are sandboxed plugins, in one database file.
@@ -66,6 +66,7 @@ pub(crate) enum Command {
     Workflows(workflows::Args),
     Runs(runs::Args),
     Segment(segment::Args),
+    Score(score::Args),
     Mail(mail::Args),
     Plugin(plugin::Args),
     Prune(prune::Args),
