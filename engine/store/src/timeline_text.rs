@@ -1,6 +1,6 @@
 //! What happened to a contact, in words.
 
-use dripline_model::{decision::DecisionKind, score::Scores};
+use dripline_model::score::Scores;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -25,7 +25,7 @@ impl TimelineEntry {
             }
             TimelineWhat::Decision { workflow, step, kind, reason, .. } => {
                 let step = step.as_ref().map(|step| format!(", {step}")).unwrap_or_default();
-                (word(*kind), format!("{reason} [{workflow}{step}]"))
+                (kind.words(), format!("{reason} [{workflow}{step}]"))
             }
             TimelineWhat::Score { score, points, total, because, taken_back, left, .. } => {
                 let until = taken_back.map(|at| format!(" (worked out anew on {})", at.strftime("%Y-%m-%d")));
@@ -48,14 +48,6 @@ impl TimelineEntry {
                 ("consent", format!("{topic} {}", if *given { "given" } else { "withdrawn" }))
             }
         }
-    }
-}
-
-/// A decision's name with a space where programs have an underscore.
-fn word(kind: DecisionKind) -> &'static str {
-    match kind {
-        DecisionKind::NotEnrolled => "not enrolled",
-        kind => kind.name(),
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, io::Write};
 
-use dripline_model::{Clock as _, Contact, SystemClock, id::ContactId};
-use dripline_store::{ContactFilter, MessageFilter, MessageRow, Store, TimelineEntry, TimelineWhat};
+use dripline_model::{Clock as _, Contact, SystemClock};
+use dripline_store::{ContactFilter, Store, TimelineEntry, TimelineWhat};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::find_contact;
+use super::history::History;
 use crate::{
     args::{Format, Global, Listing},
     output::{
@@ -95,15 +95,8 @@ async fn list(
 }
 
 async fn show(store: &dyn Store, key: &str, format: Format, out: &mut Out) -> Result<Exit, Problem> {
-    let id = find_contact(store, key).await?;
-    let filter = ContactFilter { id: Some(id), ..ContactFilter::default() };
-    let contact = store.list_contacts(&filter, 1).await?.pop();
-    let contact =
-        contact.ok_or_else(|| Problem::internal(format!("contact {id} was found, but cannot be read")))?;
-    let (now, scores) = (SystemClock.now(), store.declared_scores().await?);
-    let mut timeline = store.timeline(id).await?;
-    timeline.iter_mut().for_each(|entry| entry.as_of(&scores, now));
-    let mails = mails_to(store, id).await?;
+    let now = SystemClock.now();
+    let History { contact, timeline, mails } = History::of(store, key, now).await?;
     if format.json {
         let mut value = contact_json(&contact, now);
         if let Value::Object(fields) = &mut value {
@@ -115,13 +108,6 @@ async fn show(store: &dyn Store, key: &str, format: Format, out: &mut Out) -> Re
         print(&contact, &timeline, now, out)?;
     }
     Ok(Exit::Success)
-}
-
-async fn mails_to(store: &dyn Store, contact: ContactId) -> Result<Vec<MessageRow>, Problem> {
-    let filter = MessageFilter { contact: Some(contact), ..MessageFilter::default() };
-    let mut mails = store.list_messages(&filter, u32::MAX as usize).await?;
-    mails.reverse();
-    Ok(mails)
 }
 
 fn print(

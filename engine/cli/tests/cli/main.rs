@@ -15,3 +15,4 @@ mod scores;
 mod segment;
 mod simulate;
 mod support;
+mod why;

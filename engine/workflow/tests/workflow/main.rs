@@ -3,6 +3,7 @@
 
 mod diagnostics;
 mod fields;
+mod pace;
 mod programs;
 mod robustness;
 mod schedules;
