@@ -113,7 +113,7 @@ fn a_file_of_a_newer_dripline() {
         .unwrap();
     assert_snapshot!(refused(&workspace).shown(), @"
     [exit 1]
-    error: failed to open the store `[workspace]/.dripline/dripline.db`: `[workspace]/.dripline/dripline.db` has schema version 999, newer than this program's 9; use the newer dripline
+    error: failed to open the store `[workspace]/.dripline/dripline.db`: `[workspace]/.dripline/dripline.db` has schema version 999, newer than this program's 12; use the newer dripline
     ");
 }
 

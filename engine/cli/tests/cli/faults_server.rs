@@ -152,16 +152,16 @@ fn a_schema_of_another_release() {
     sql(&url, "UPDATE dripline SET oldest_program = 999");
     assert_snapshot!(list(&workspace, &url).shown(), @"
     [exit 1]
-    error: failed to open the store postgres://127.0.0.1:[port]/[database]: `[database]` has schema version 999, newer than this program's 9; use the newer dripline
+    error: failed to open the store postgres://127.0.0.1:[port]/[database]: `[database]` has schema version 999, newer than this program's 12; use the newer dripline
     ");
     assert_snapshot!(workspace.run_with(&[("DATABASE_URL", &url)], &["migrate"]).shown(), @"
     [exit 1]
-    error: failed to migrate the store postgres://127.0.0.1:[port]/[database]: `[database]` has schema version 999, newer than this program's 9; use the newer dripline
+    error: failed to migrate the store postgres://127.0.0.1:[port]/[database]: `[database]` has schema version 999, newer than this program's 12; use the newer dripline
     ");
     sql(&url, "UPDATE dripline SET oldest_program = 1; DELETE FROM _sqlx_migrations");
     assert_snapshot!(list(&workspace, &url).shown(), @"
     [exit 1]
-    error: failed to open the store postgres://127.0.0.1:[port]/[database]: `[database]` has schema version 0, older than this program's 9; `dripline migrate` brings it up to date
+    error: failed to open the store postgres://127.0.0.1:[port]/[database]: `[database]` has schema version 0, older than this program's 12; `dripline migrate` brings it up to date
     ");
     assert!(sql(&url, "SELECT count(*) FROM contacts") > Some("0".into()), "nothing is lost");
 }
