@@ -80,6 +80,8 @@ struct Shared {
     /// Watches for as long as it lives.
     _watcher: Option<RecommendedWatcher>,
     dictionary: Dictionary,
+    /// Their ids by key: nobody who was named once is ever deleted.
+    representatives: Dictionary,
     versions: Versions,
     declared: Declared,
     /// Goes with the store, if there is one.
@@ -147,6 +149,7 @@ impl SqliteStore {
             _watcher: changes::watch(path, Arc::clone(&changes)),
             changes,
             dictionary: Dictionary::default(),
+            representatives: Dictionary::default(),
             versions: Versions::default(),
             declared: Declared::default(),
             _directory: directory,
