@@ -18,6 +18,8 @@ mod logic;
 mod outbox;
 pub mod postgres;
 mod presence;
+mod publishing;
+mod release;
 mod report;
 mod retention;
 mod scoring;
@@ -36,6 +38,10 @@ pub use health::*;
 pub use ingest::*;
 pub use outbox::*;
 pub use presence::*;
+pub use release::{
+    ChangedWorkflow, Changes, History, NewRelease, OlderRuns, Publication, Release, Released,
+    ReleasedVersion, Retirement, Shared, VersionSummary, catalog_state,
+};
 pub use report::*;
 pub use retention::*;
 pub use scoring::{HeldBy, HeldPoints, Scoring, StandingPoints};

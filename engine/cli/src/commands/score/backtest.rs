@@ -140,7 +140,7 @@ pub(super) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
     store.put_teams(&checked.representatives, &checked.teams).await?;
     store.publish_scores(&checked.scores, dripline_model::Clock::now(clock.as_ref())).await?;
     assembly::publish_segments(store.as_ref(), &checked, clock.as_ref()).await?;
-    assembly::publish(store.as_ref(), &checked, plugins.values(), clock.as_ref(), |_| true).await?;
+    assembly::publish(store.as_ref(), &checked, &plugins, clock.as_ref(), |_| true).await?;
     let options = assembly::options(&workspace, &plugins, Work::Run)?;
     let stage = Stage::set(Arc::clone(&store), host, clock, workspace.delivery_config()?, options);
     let stage = stage.await.map_err(Problem::unavailable)?;
