@@ -17,6 +17,7 @@ pub(crate) enum Mark {
     LocalTime,
     Holidays,
     TimeZone,
+    Score,
     /// A mark that this version does not know.
     Unknown(String),
 }
@@ -147,6 +148,7 @@ fn read(mark: &Value) -> Mark {
         "email-template" => Mark::EmailTemplate,
         "duration" => Mark::Duration,
         "topic" => Mark::Topic,
+        "score" => Mark::Score,
         "local-time" => Mark::LocalTime,
         "holidays" => Mark::Holidays,
         "time-zone" => Mark::TimeZone,

@@ -9,6 +9,7 @@ mod held;
 mod openings;
 mod pause;
 mod prune;
+mod scores;
 mod segments;
 mod set_clock;
 mod support;

@@ -17,6 +17,7 @@ mod prune;
 mod release;
 mod report;
 mod runs;
+mod scores;
 mod segments;
 mod workspace;
 
