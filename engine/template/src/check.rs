@@ -12,7 +12,7 @@ use handlebars::{
 };
 use serde_json::Value as Json;
 
-use crate::{FieldUse, Problem, helpers, scan};
+use crate::{FieldKind, FieldUse, Problem, helpers, scan};
 
 /// How often partials may be included in all, counted where they are used; this bounds what rendering costs.
 const MAX_INCLUDES: usize = 200;
@@ -28,7 +28,7 @@ pub(crate) struct Reads {
     pub(crate) scores: BTreeSet<String>,
     /// Consents by topic, so that one which was never asked can be false.
     pub(crate) consents: BTreeSet<String>,
-    /// Where each attribute and each topic is read.
+    /// Where each attribute, topic and score is read.
     pub(crate) uses: BTreeSet<FieldUse>,
 }
 
@@ -382,12 +382,12 @@ impl<'s> Walker<'s> {
     fn read_contact(&mut self, names: &[&str]) {
         let (line, column) = self.position;
         let path = self.including.last().map(String::as_str).unwrap_or_default();
-        let used = |field: &str, topic: bool| FieldUse {
+        let used = |field: &str, kind: FieldKind| FieldUse {
             path: path.to_owned(),
             line,
             column,
             name: field.to_owned(),
-            is_topic: topic,
+            kind,
         };
         let Reads { needs, scores, consents, uses } = &mut self.reads;
         match names {
@@ -406,15 +406,20 @@ impl<'s> Walker<'s> {
             ["scores", rest @ ..] => {
                 needs.scores = true;
                 scores.extend(rest.first().map(|name| (*name).to_owned()));
+                uses.extend(rest.first().map(|name| used(name, FieldKind::Score)));
+            }
+            ["grades", rest @ ..] => {
+                needs.scores = true;
+                uses.extend(rest.first().map(|name| used(name, FieldKind::Grade)));
             }
             ["consent", rest @ ..] => {
                 needs.consents = true;
                 consents.extend(rest.first().map(|topic| (*topic).to_owned()));
-                uses.extend(rest.first().map(|topic| used(topic, true)));
+                uses.extend(rest.first().map(|topic| used(topic, FieldKind::Topic)));
             }
             [attribute, ..] => {
                 needs.attributes.insert((*attribute).to_owned());
-                uses.insert(used(attribute, false));
+                uses.insert(used(attribute, FieldKind::Attribute));
             }
         }
     }

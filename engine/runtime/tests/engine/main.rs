@@ -7,6 +7,7 @@ mod goals;
 mod openings;
 mod pause;
 mod prune;
+mod scores;
 mod segments;
 mod set_clock;
 mod support;

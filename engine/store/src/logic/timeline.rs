@@ -56,6 +56,9 @@ pub(crate) async fn timeline(answers: &mut impl Answers, contact: ContactId) -> 
             total: line.total,
             because: line.because,
             taken_back: line.cleared_at.map(from_ms),
+            workflow: line.workflow,
+            step: line.step,
+            left: None,
         };
         lines.add((line.at, Some((line.run_id, line.turn)), Rank::Score, line.id), what);
     }

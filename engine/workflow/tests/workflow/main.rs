@@ -8,5 +8,6 @@ mod programs;
 mod robustness;
 mod schedules;
 mod schema;
+mod scores;
 mod simulation;
 mod support;
