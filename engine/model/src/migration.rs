@@ -58,7 +58,7 @@ mod tests {
     use crate::{
         Digest,
         policy::{Policies, StepRules},
-        program::{Again, FORMAT, PluginStep},
+        program::{Again, Concurrency, FORMAT, PluginStep},
     };
 
     fn program(steps: &[(&str, &str)]) -> Program {
@@ -86,6 +86,7 @@ mod tests {
             triggers: vec![],
             enroll_if: None,
             again: Again::Never,
+            concurrency: Concurrency::One,
             nodes: steps.iter().map(node).collect(),
             templates: BTreeMap::new(),
             share: None,

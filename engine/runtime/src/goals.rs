@@ -230,6 +230,7 @@ impl Engine {
                 turns.push(ended(run, end));
             }
         }
+        self.let_next_in(tx, &turns, now).await?;
         tx.apply(&turns, now).await.while_doing("end runs that reached their goal")?;
         Ok(turns.len() as u64)
     }

@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod beside;
+mod dates;
 mod flaky;
 mod goals;
+mod held;
 mod openings;
 mod pause;
 mod prune;

@@ -9,6 +9,7 @@ use sqlx::{query, query_as, query_scalar};
 
 use super::{
     PostgresStore,
+    held::{NEXT_AFTER_RUN, NEXT_OF_ALL},
     rows::{bind_columns, small},
     writer::Writer,
 };
@@ -33,14 +34,16 @@ const REVIVE: &str = "
 UPDATE runs SET status = 0, due_at = $2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0
 WHERE id = $1 AND NOT EXISTS (
     SELECT 1 FROM runs other
-    WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0)";
+    WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0
+        AND other.lane = runs.lane)";
 
 /// As above, from another step.
 const REVIVE_AT: &str = "
 UPDATE runs SET status = 0, due_at = $2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0, node = $3
 WHERE id = $1 AND NOT EXISTS (
     SELECT 1 FROM runs other
-    WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0)";
+    WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0
+        AND other.lane = runs.lane)";
 
 const COMPLETE: &str = "UPDATE runs SET status = 1 WHERE id = $1";
 
@@ -153,6 +156,8 @@ impl PostgresStore {
         let Some(active) = active else { return Ok(false) };
         let cancelled = RunStatus::Cancelled.code();
         writer.run(query(CANCEL).bind(run.0).bind(cancelled).bind(ms(now))).await?;
+        writer.wakes_others = true;
+        writer.run(query(NEXT_AFTER_RUN).bind(run.0).bind(ms(now))).await?;
         let decision = enroll::by_hand(active, DecisionKind::Cancelled, Some(reason));
         enroll::record(&mut writer, vec![decision], now).await?;
         writer.commit().await?;
@@ -184,6 +189,9 @@ impl Writer {
     ) -> Raw<u64> {
         let drain = query(DRAIN).bind(workflow).bind(except).bind(small(RunStatus::Cancelled.code()));
         let drain = drain.bind(now_ms).bind(small(DecisionKind::Cancelled.code())).bind(reason);
-        self.run(drain).await
+        let ended = self.run(drain).await?;
+        self.wakes_others = true;
+        self.run(query(NEXT_OF_ALL).bind(workflow).bind(now_ms)).await?;
+        Ok(ended)
     }
 }

@@ -323,6 +323,7 @@ fn workflow(text: &str) {
         templates: &Templates::from_sources(templates),
         teams: &["enterprise".to_owned()].into(),
         dynamic_segments: &["by-rule".to_owned()].into(),
+        calendars: &Default::default(),
         attributes: Some(&known),
         default_time_zone: "Europe/Berlin",
         now: "2026-01-01T00:00:00Z".parse().ok(),

@@ -3,6 +3,7 @@
 
 mod diagnostics;
 mod fields;
+mod holidays;
 mod pace;
 mod programs;
 mod robustness;
