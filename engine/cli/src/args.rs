@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    check, contacts, demo, doctor, enroll, events, explain, import, init, leads, mail, migrate, plugin,
-    prune, run, runs, schema, segment, simulate, test, worker, workflows,
+    check, contacts, demo, doctor, enroll, events, experiments, explain, import, init, leads, mail, migrate,
+    plugin, prune, run, runs, schema, segment, simulate, test, worker, workflows,
 };
 
 /// Marketing automation from YAML files: campaigns whose steps are sandboxed plugins, in one database file.
@@ -66,6 +66,7 @@ pub(crate) enum Command {
     Workflows(workflows::Args),
     Runs(runs::Args),
     Segment(segment::Args),
+    Experiments(experiments::Args),
     Mail(mail::Args),
     Plugin(plugin::Args),
     Prune(prune::Args),

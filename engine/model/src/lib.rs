@@ -24,6 +24,7 @@ pub mod policy;
 pub mod program;
 pub mod random;
 pub mod segment;
+pub mod statistics;
 pub mod suggest;
 pub mod team;
 pub mod zone;

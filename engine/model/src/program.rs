@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     batch::ColumnType,
     digest::Digest,
-    policy::{Policies, StepRules},
+    policy::{Goal, Policies, StepRules},
 };
 
 /// Position of a node in [`Program::nodes`]; a run's cursor.
@@ -45,10 +45,13 @@ pub struct Program {
 /// The newest format that today's code reads and writes. It rises when a program means something else to who does not
 /// know what is new in it; a field that may be passed over, like [`Program::share`], does not raise it. A program has the
 /// lowest format that says all that is in it ([`Program::needed_format`]), so that older ones keep their digests.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The format of a program in which nothing is newer than the first release.
 const FIRST_FORMAT: u32 = 1;
+
+/// The format of a program with policies, and with steps that lead many ways or wait for something to happen.
+const SECOND_FORMAT: u32 = 2;
 
 /// The share of a workflow that does not say which.
 pub const DEFAULT_SHARE: u32 = 10;
@@ -185,6 +188,10 @@ pub enum Action {
         /// The ways.
         arms: Vec<SplitArm>,
     },
+    /// Goes one of several ways, by chance, and what becomes of the contacts decides which way is best.
+    Experiment(Experiment),
+    /// Goes several ways at once, and on to `next` when they have joined.
+    Parallel(Parallel),
     /// Goes on to `next`, which need not be the step below.
     Goto,
     /// Waits until something happens.
@@ -206,6 +213,70 @@ pub struct SplitArm {
     /// Where it leads; `None` ends the run.
     pub next: Option<NodeIndex>,
 }
+
+/// Ways that are compared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Experiment {
+    /// The ways.
+    pub arms: Vec<SplitArm>,
+    /// How many of a hundred contacts go on to the node's `next` without any of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_out: Option<u32>,
+    /// By what they are compared.
+    pub goal: Goal,
+    /// A duration, counted from when a contact comes to the step: the time in which the goal counts.
+    pub within: String,
+    /// How sure it has to be that one is better, below 1; without it no test decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub significance: Option<f64>,
+    /// How many contacts of each arm the first comparison waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<u64>,
+    /// A date, or a date and time, in the workspace's zone: from then on the best has won.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// Ways that a run goes at once, each as a run of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parallel {
+    /// The ways; a run that comes to the end of one has ended.
+    pub paths: Vec<Path>,
+    /// For which of them the run waits.
+    #[serde(default, skip_serializing_if = "Join::is_all")]
+    pub join: Join,
+}
+
+/// One way of a [`Parallel`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Path {
+    /// Its name.
+    pub name: String,
+    /// Where it begins.
+    pub first: NodeIndex,
+    /// The node behind its last.
+    pub end: NodeIndex,
+}
+
+/// When parallel ways have joined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Join {
+    /// When all have come to their end.
+    #[default]
+    All,
+    /// When one has; the others are ended.
+    Any,
+}
+
+impl Join {
+    fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
+/// What those are called who are held out of an experiment; no arm is.
+pub const HOLD_OUT: &str = "hold_out";
 
 /// What a run waits for, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -283,14 +354,27 @@ impl Program {
         self.nodes.get(index as usize)
     }
 
+    /// The path in which a node stands, with the node of its [`Parallel`]: of paths inside one another the innermost.
+    pub fn path_of(&self, index: NodeIndex) -> Option<(NodeIndex, &Path)> {
+        let paths = (0..).zip(&self.nodes).filter_map(|(at, node)| match &node.action {
+            Action::Parallel(parallel) => Some((at, parallel)),
+            _ => None,
+        });
+        let around = paths.flat_map(|(at, parallel)| parallel.paths.iter().map(move |path| (at, path)));
+        around.filter(|(_, path)| (path.first..path.end).contains(&index)).max_by_key(|(at, _)| *at)
+    }
+
     /// The lowest format that says all that is in this program.
     pub fn needed_format(&self) -> u32 {
-        let is_old = |action: &Action| {
-            !matches!(action, Action::Switch { .. } | Action::Split { .. } | Action::WaitFor(_))
+        let of = |action: &Action| match action {
+            Action::Experiment(_) | Action::Parallel(_) => FORMAT,
+            Action::Switch { .. } | Action::Split { .. } | Action::WaitFor(_) => SECOND_FORMAT,
+            Action::Plugin(_) | Action::Branch { .. } | Action::Goto | Action::Exit { .. } => FIRST_FORMAT,
         };
-        let is_first = self.policies.is_empty()
-            && self.nodes.iter().all(|node| node.rules.is_empty() && is_old(&node.action));
-        if is_first { FIRST_FORMAT } else { FORMAT }
+        let rules = |node: &Node| if node.rules.is_empty() { FIRST_FORMAT } else { SECOND_FORMAT };
+        let policies = if self.policies.is_empty() { FIRST_FORMAT } else { SECOND_FORMAT };
+        let nodes = self.nodes.iter().map(|node| of(&node.action).max(rules(node)));
+        nodes.fold(policies, u32::max)
     }
 
     /// What names this version: the digest of its canonical JSON, which holds the digests of its plugins and templates.

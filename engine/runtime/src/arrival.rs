@@ -45,8 +45,9 @@ impl Engine {
         let standing = Standing::of(self, tx, &contacts).await?;
         one_at_a_time(&mut events, &published, &under_way, &standing);
         let mut settled = Settled { events: events.len() as u64, ..Settled::default() };
+        self.count_goals_by_events(tx, &events, now).await?;
         // Before anything begins: what an event ends may begin anew by it, and is not ended by what began it.
-        let ended = self.reach_by_events(tx, under_way, &events, now).await?;
+        let mut ended = self.reach_by_events(tx, under_way, &events, now).await?;
         let mut begun = Vec::new();
         for program in &published.programs {
             let candidates: Vec<_> = events
@@ -63,15 +64,18 @@ impl Engine {
             begun.extend(program.entrance.begun(tx, &answers).await?);
         }
         settled.enrolled = begun.len() as u64;
-        let (woken, turns) = standing.hear(self, tx, &events, now).await?;
+        let (woken, more) = standing.hear(self, tx, &events, &ended.gone, now).await?;
+        ended.merge(more);
         begun.extend(woken);
+        begun.retain(|run| !ended.gone.contains(&run.run));
+        begun.append(&mut ended.woken);
         let ids: Vec<_> = events.iter().map(|event| event.id).collect();
         tx.finish_events(&ids).await.while_doing("finish events")?;
         // They are in, and stand where they are until the workflow is resumed.
         begun.retain(|run| !published.is_paused(run.workflow));
         // To their rest, however many steps that are, because the next event must not be looked at before. A run that
         // never rests is ended as a loop.
-        settled.turns = ended + turns + self.carry_on(tx, begun, usize::MAX, Yields::Never, now).await?;
+        settled.turns = ended.turns + self.carry_on(tx, begun, usize::MAX, Yields::Never, now).await?;
         Ok(Some((settled, size)))
     }
 }

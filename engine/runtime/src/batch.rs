@@ -15,8 +15,10 @@ use crate::{
     engine::Engine,
     error::{ErrorKind, Result, While},
     failing::{self, Rules},
+    kin::Followed,
     people::People,
-    triggers, turn,
+    triggers,
+    turn::{self, Taken},
 };
 
 /// Steps that one transaction carries its runs through; past that they are claimed again, so that a long workflow
@@ -76,9 +78,19 @@ impl Engine {
         }
         let mut turns = 0;
         let mut people = People::default();
+        let mut followed = Followed::default();
         // The lowest node first: runs that took different branches meet again below them, and go on together.
         for _ in 0..rounds {
-            let Some(((version, index), runs)) = frontier.pop_first() else { break };
+            // Those that waited for others look again when these are as far as they go.
+            if frontier.is_empty() {
+                for run in std::mem::take(&mut followed.woken) {
+                    frontier.entry((run.version, run.node)).or_default().push(run);
+                }
+            }
+            let Some(((version, index), mut runs)) = frontier.pop_first() else { break };
+            if !followed.gone.is_empty() {
+                runs.retain(|run| !followed.gone.contains(&run.run));
+            }
             turns += runs.len() as u64;
             let program = match self.version(version).await {
                 Err(error) if matches!(error.kind, ErrorKind::Store(_)) => return Err(error),
@@ -99,12 +111,12 @@ impl Engine {
             let slice =
                 if step.as_ref().is_ok_and(|(_, node)| node.goes_in_slices()) { SLICE } else { runs.len() };
             for runs in runs.chunks(slice.max(1)) {
-                let applied = match &step {
+                let Taken { applied, begun } = match &step {
                     Ok((program, node)) => {
                         let step = turn::Step { engine: self, program, node };
                         turn::take(tx, &people, &step, runs, now).await?
                     }
-                    Err(why) => missing(runs, why, now),
+                    Err(why) => Taken { applied: missing(runs, why, now), begun: Vec::new() },
                 };
                 if let Ok((program, _)) = &step {
                     self.announce_ends(tx, &program.name, &applied, now).await?;
@@ -112,19 +124,21 @@ impl Engine {
                 let scores = tx.apply(&applied, now).await.while_doing("apply a batch")?;
                 dripline_model::crash::point("batch.applied");
                 people.follow(&applied, scores);
-                for run in applied.iter().filter_map(|turn| carried_on(turn, now)) {
+                followed.merge(self.follow_ends(tx, &applied, now).await?);
+                for run in applied.iter().filter_map(|turn| carried_on(turn, now)).chain(begun) {
                     frontier.entry((run.version, run.node)).or_default().push(run);
                 }
                 reached.extend(applied);
             }
+            self.count_goals_by_changes(tx, &reached, now).await?;
             let moving = || frontier.values().flatten().map(|run| run.run).collect();
-            turns += self.reach_by_changes(tx, &reached, moving, now).await?;
+            followed.merge(self.reach_by_changes(tx, &reached, moving, now).await?);
             // The runs stand where they are, due, and are claimed again.
             if yields == Yields::ToTheUrgent && tx.is_wanted() {
                 break;
             }
         }
-        Ok(turns)
+        Ok(turns + followed.turns)
     }
 }
 

@@ -13,7 +13,9 @@ use dripline_model::{
     effect::EffectKind,
     manifest::Grant,
     policy::{DEFAULT_PRIORITY, Policies},
-    program::{self, Action, ColumnSource, DEFAULT_SHARE, NodeIndex, PluginStep, Trigger, ValueSource},
+    program::{
+        self, Action, ColumnSource, DEFAULT_SHARE, NodeIndex, Parallel, PluginStep, Trigger, ValueSource,
+    },
     zone,
 };
 use dripline_plugin_host::Plugin;
@@ -25,6 +27,7 @@ use serde_json::Value;
 use crate::{
     entrance::Entrance,
     error::{Error, ErrorKind, Result},
+    experiment::CompiledExperiment,
     failing::Rules,
     goals::Goals,
     split::Split,
@@ -67,6 +70,8 @@ pub(crate) enum CompiledAction {
         otherwise: Option<NodeIndex>,
     },
     Split(Split),
+    Experiment(Box<CompiledExperiment>),
+    Parallel(Parallel),
     WaitFor(CompiledWait),
     /// The id of the node that it goes to.
     Goto(String),
@@ -153,6 +158,10 @@ impl CompiledProgram {
             .any(|node| matches!(&node.action, CompiledAction::WaitFor(wait) if wait.hears(event)))
     }
 
+    pub(crate) fn nodes(&self) -> &[CompiledNode] {
+        &self.nodes
+    }
+
     pub(crate) fn node(&self, index: NodeIndex) -> Option<&CompiledNode> {
         self.nodes.get(index as usize)
     }
@@ -236,6 +245,10 @@ impl CompiledNode {
                 cases.iter().map(|(_, next)| *next).chain([*otherwise]).collect()
             }
             CompiledAction::Split(split) => split.ways().collect(),
+            CompiledAction::Experiment(experiment) => experiment.ways().collect(),
+            CompiledAction::Parallel(parallel) => {
+                parallel.paths.iter().map(|path| Some(path.first)).collect()
+            }
             CompiledAction::WaitFor(wait) => wait.ways().to_vec(),
             CompiledAction::Goto(_) => Vec::new(),
             CompiledAction::Exit(_) => return Vec::new(),
@@ -266,6 +279,12 @@ impl CompiledNode {
                 CompiledAction::Switch { value: expression(&value, ColumnType::Text)?, cases, otherwise }
             }
             Action::Split { arms } => CompiledAction::Split(Split::new(workflow, &node.id, arms)),
+            Action::Experiment(experiment) => {
+                let experiment = CompiledExperiment::new(workflow, &node.id, experiment, around.zone)?;
+                needs.merge(&experiment.needs());
+                CompiledAction::Experiment(Box::new(experiment))
+            }
+            Action::Parallel(parallel) => CompiledAction::Parallel(parallel),
             Action::WaitFor(wait) => {
                 let wait = CompiledWait::new(wait, around.zone)?;
                 needs.merge(&wait.needs());

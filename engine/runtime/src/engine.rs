@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 use crate::{
     compiled::{Around, CompiledProgram},
     error::{Error, ErrorKind, Result, While},
+    experiment::Looks,
     segments::Rules,
     shares::Shares,
 };
@@ -73,6 +74,7 @@ pub struct Engine {
     published: RwLock<Arc<Published>>,
     plugins: Mutex<HashMap<Digest, Arc<Plugin>>>,
     pub(crate) shares: Mutex<Shares>,
+    pub(crate) looks: Looks,
     /// Messages may have been queued.
     pub(crate) outbox: Notify,
     pub(crate) closing: AtomicBool,
@@ -91,6 +93,10 @@ pub(crate) struct Published {
     pauses: HashMap<WorkflowId, Pause>,
     /// Whether runs may stand on a version that has goals or exits.
     pub(crate) has_goals: bool,
+    /// Whether contacts may be in an experiment of any version.
+    pub(crate) has_experiments: bool,
+    /// Whether a change of a contact alone may be the goal of an experiment.
+    pub(crate) has_watched_experiments: bool,
     teams: BTreeMap<String, serde_json::Value>,
     /// These, and older ones on which runs still stand.
     versions: Mutex<HashMap<VersionId, Arc<CompiledProgram>>>,
@@ -134,6 +140,7 @@ impl Engine {
             published: RwLock::default(),
             plugins: Mutex::default(),
             shares: Mutex::default(),
+            looks: Looks::default(),
             outbox: Notify::new(),
             closing: AtomicBool::new(false),
         };
@@ -178,12 +185,15 @@ impl Engine {
             revision: Some(revision),
             rules: Rules::new(segments.into_iter().filter_map(|segment| segment.definition))?,
             has_goals: self.store.any_goals().await.while_doing("look for goals")?,
+            has_experiments: self.store.any_experiments().await.while_doing("look for experiments")?,
+            has_watched_experiments: false,
             programs: Vec::with_capacity(current.len()),
             teams: teams.into_iter().map(|team| (team.key.clone(), roster(&team, &names))).collect(),
             versions: Mutex::default(),
         };
         for stored in current {
             let program = self.prepare(&published, stored).await?;
+            published.has_watched_experiments |= program.has_watched_experiments();
             published.programs.push(program);
         }
         Ok(published)

@@ -260,6 +260,7 @@ impl Entrance {
                 hops: 0,
                 due: run.enrolled_at,
                 waiting: None,
+                parent: None,
             })
             .collect())
     }

@@ -12,7 +12,7 @@ use dripline_model::{
     id::{ContactId, EventId},
     program::{Occasion, Trigger, When},
 };
-use dripline_store::{Advance, AppliedTurn, ClaimedEvent, NewEvent, Transaction};
+use dripline_store::{AppliedTurn, ClaimedEvent, NewEvent, Transaction};
 use jiff::{Span, Timestamp, tz::TimeZone};
 use serde_json::{Map, json};
 
@@ -216,7 +216,8 @@ pub(crate) fn ends<'t>(
 ) -> Vec<NewEvent> {
     let mut events = Vec::new();
     for turn in turns {
-        let Advance::End(status) = turn.advance else { continue };
+        // The end of a path is none of its run.
+        let Some(status) = turn.advance.ended().filter(|_| !turn.run.is_path()) else { continue };
         if listeners.clone().any(|triggers| triggers.listens_to_end(workflow, status)) {
             let properties: Map<_, _> =
                 [("workflow".to_owned(), json!(workflow)), ("status".to_owned(), json!(status.name()))]

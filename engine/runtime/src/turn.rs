@@ -16,8 +16,9 @@ use crate::{
     compiled::{CompiledAction, CompiledNode, CompiledProgram, CompiledStep},
     engine::Engine,
     error::{Result, While},
+    experiment,
     failing::failed,
-    goals,
+    goals, kin,
     openings::Openings,
     people::People,
     policy::{self, MAX_HOPS, plain, to, transactional},
@@ -31,21 +32,31 @@ pub(crate) struct Step<'a> {
     pub(crate) node: &'a CompiledNode,
 }
 
-/// Takes every run's turn at `step`, for contacts that are loaded. The answer has one entry for each run, in no particular order.
+/// What came of the turns of one step.
+#[derive(Default)]
+pub(crate) struct Taken {
+    /// The turns, in no particular order: one for each run, and those of other runs that they ended.
+    pub(crate) applied: Vec<AppliedTurn>,
+    /// Runs that began, and go on at once.
+    pub(crate) begun: Vec<ClaimedRun>,
+}
+
+/// Takes every run's turn at `step`, for contacts that are loaded.
 pub(crate) async fn take(
     tx: &mut dyn Transaction,
     people: &People,
     at: &Step<'_>,
     runs: &[ClaimedRun],
     now: Timestamp,
-) -> Result<Vec<AppliedTurn>> {
+) -> Result<Taken> {
     let node = at.node;
+    let mut begun = Vec::new();
     let mut applied = Vec::with_capacity(runs.len());
     let mut ready = Vec::with_capacity(runs.len());
     let pause = skipped_pause(at, runs.first());
     for run in runs.iter().copied() {
         let Some(contact) = people.get(run.contact) else {
-            let end = Advance::End(RunStatus::Cancelled);
+            let end = Advance::Leave(RunStatus::Cancelled);
             applied.push(plain(run, DecisionKind::Cancelled, "the contact is gone".to_owned(), end));
             continue;
         };
@@ -123,6 +134,15 @@ pub(crate) async fn take(
             let why = arm.map_or_else(|| "goes on".to_owned(), |arm| format!("goes by `{}`", arm.name));
             plain(run, DecisionKind::Branched, why, to(arm.map_or(node.next, |arm| arm.next), now, false))
         })),
+        CompiledAction::Experiment(what) => {
+            applied.extend(experiment::take(tx, what, ready, node.next, now).await?);
+        }
+        CompiledAction::Parallel(parallel) => {
+            let ready = ready.into_iter().map(|(run, _)| run).collect();
+            let taken = kin::take(tx, parallel, ready, node.next, now).await?;
+            applied.extend(taken.applied);
+            begun = taken.begun;
+        }
         CompiledAction::WaitFor(wait) => {
             applied.extend(waiting::take(tx, wait, ready, now).await?);
         }
@@ -130,11 +150,11 @@ pub(crate) async fn take(
             plain(run, DecisionKind::Branched, format!("goes to `{target}`"), to(node.next, now, false))
         })),
         CompiledAction::Exit(reason) => applied.extend(ready.into_iter().map(|(run, _)| {
-            plain(run, DecisionKind::Ended, reason.clone(), Advance::End(RunStatus::Completed))
+            plain(run, DecisionKind::Ended, reason.clone(), Advance::Leave(RunStatus::Completed))
         })),
         CompiledAction::Plugin(step) => applied.extend(call(tx, at, step, ready, now).await?),
     }
-    Ok(applied)
+    Ok(Taken { applied, begun })
 }
 
 /// The last pause, where a step that fell due in it is skipped. One that waits is not: what comes behind it would come too

@@ -5,7 +5,7 @@
 //! they look again ([`take`]).
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -16,7 +16,7 @@ use dripline_model::{
     contact::{EventView, Needs},
     decision::{Awaited, DecisionKind},
     duration,
-    id::{ContactId, VersionId},
+    id::{ContactId, RunId, VersionId},
     program::{NodeIndex, WaitFor},
     zone,
 };
@@ -28,6 +28,7 @@ use crate::{
     compiled::{CompiledAction, CompiledNode, CompiledProgram},
     engine::Engine,
     error::{ErrorKind, Result, While},
+    kin::Followed,
     policy::{plain, to},
 };
 
@@ -265,19 +266,21 @@ impl Standing {
         }
     }
 
-    /// Ends the waits for which the events are what was waited for; of each contact at most one is heard. Answers the runs that go on at
-    /// once, and how many turns that were.
+    /// Ends the waits for which the events are what was waited for; of each contact at most one is heard. `gone` have ended
+    /// since. Answers the runs that go on at once, and what followed.
     pub(crate) async fn hear(
         &self,
         engine: &Engine,
         tx: &mut dyn Transaction,
         events: &[ClaimedEvent],
+        gone: &BTreeSet<RunId>,
         now: Timestamp,
-    ) -> Result<(Vec<ClaimedRun>, u64)> {
+    ) -> Result<(Vec<ClaimedRun>, Followed)> {
         let mut heard = Vec::new();
         let mut needs = Needs::default();
         for event in events {
-            for run in self.runs.get(&event.contact).into_iter().flatten() {
+            let runs = self.runs.get(&event.contact).into_iter().flatten();
+            for run in runs.filter(|run| !gone.contains(&run.run)) {
                 // What came after the last moment does not count, however late the wait's end is dealt with.
                 let in_time = run.waiting.is_some_and(|waiting| event.event.at <= waiting.until);
                 if let Some((node, _)) =
@@ -289,7 +292,7 @@ impl Standing {
             }
         }
         if heard.is_empty() {
-            return Ok((Vec::new(), 0));
+            return Ok((Vec::new(), Followed::default()));
         }
         let mut ids: Vec<ContactId> = heard.iter().map(|(run, _)| run.contact).collect();
         ids.sort_unstable();
@@ -311,7 +314,8 @@ impl Standing {
             }
         }
         tx.apply(&applied, now).await.while_doing("apply a batch")?;
-        let turns = applied.len() as u64;
-        Ok((applied.iter().filter_map(|turn| carried_on(turn, now)).collect(), turns))
+        let mut followed = engine.follow_ends(tx, &applied, now).await?;
+        followed.turns += applied.len() as u64;
+        Ok((applied.iter().filter_map(|turn| carried_on(turn, now)).collect(), followed))
     }
 }

@@ -156,7 +156,8 @@ pub(crate) async fn funnels(
     for place in after {
         let Some(program) = versions.read(place.version).await? else { continue };
         let same = |other: &&Standing| {
-            (other.version, other.node, other.status) == (place.version, place.node, place.status)
+            (other.version, other.node, other.status, other.are_paths)
+                == (place.version, place.node, place.status, place.are_paths)
         };
         let ended_before = match place.status {
             RunStatus::Active => 0,
@@ -170,6 +171,10 @@ pub(crate) async fn funnels(
         let step = workflow.step(program, place.node);
         if place.status == RunStatus::Active {
             step.standing += runs;
+        }
+        // The end of a path is none of its run.
+        if place.are_paths {
+            continue;
         }
         let id = step.id.clone();
         *workflow.ends.entry((place.status.name(), id)).or_default() += runs;

@@ -10,7 +10,7 @@ use crate::{
     config::{Configs, Place},
     diagnostic::one_of,
     marks::escape,
-    policies,
+    parallel, policies,
     read::entry,
     source::Report,
     steps::{Block, Kind, Step, Steps},
@@ -23,11 +23,12 @@ use crate::{
 pub(crate) const MAX_STEPS: usize = 1000;
 
 /// Keys that are not verbs.
-pub(crate) const STEP_KEYS: &[&str] =
-    &["id", "name", "if", "then", "else", "cases", "default", "paths", "expires", "on_error", "retry"];
+pub(crate) const STEP_KEYS: &[&str] = &[
+    "id", "name", "if", "then", "else", "cases", "default", "paths", "join", "expires", "on_error", "retry",
+];
 
 /// The language's own verbs.
-pub(crate) const VERBS: &[&str] = &["switch", "split", "wait_for", "goto", "exit"];
+pub(crate) const VERBS: &[&str] = &["switch", "split", "experiment", "parallel", "wait_for", "goto", "exit"];
 
 /// Reads the steps under `steps:`.
 pub(crate) fn read(
@@ -61,6 +62,7 @@ pub(crate) fn read(
             }
         }
     }
+    parallel::jumps(&steps, report);
     Steps { steps, top, templates: configs.templates, configs: configs.checked }
 }
 
@@ -112,6 +114,11 @@ impl Reader<'_> {
             block.extend(self.step(item, format!("{prefix}{}", at + 1), &format!("{pointer}/{at}"), report));
         }
         block
+    }
+
+    /// The index of the step that is read next.
+    pub(crate) fn position(&self) -> NodeIndex {
+        NodeIndex::try_from(self.steps.len()).unwrap_or(NodeIndex::MAX)
     }
 
     fn step(
@@ -243,16 +250,21 @@ impl Reader<'_> {
         if verbs.first().is_none_or(|verb| verb.key != "switch") {
             ways::cases_alone(parts.entries, report);
         }
+        if verbs.first().is_none_or(|verb| verb.key != "parallel") {
+            parallel::join_alone(parts.entries, report);
+        }
         let kind = match verbs.first() {
             Some(verb) if verb.key == "wait_for" => {
                 let what = wait_for::read(&verb.value, self.environment, report);
                 let (then, otherwise) = self.blocks(&branches, parts, report);
                 Kind::WaitFor { what, then, otherwise }
             }
+            Some(verb) if verb.key == "parallel" => self.parallel(verb, parts, report),
             Some(verb) if verb.key == "goto" => goto(&verb.value, report),
             Some(verb) if verb.key == "exit" => exit(&verb.value, report),
             Some(verb) if verb.key == "switch" => self.switch(verb, parts, report),
             Some(verb) if verb.key == "split" => return self.split(verb, parts, paths, report),
+            Some(verb) if verb.key == "experiment" => return self.experiment(verb, parts, paths, report),
             Some(verb) => match plugins.get(&verb.key) {
                 Some(info) => return self.plugin(verb, info, parts, paths, index, report),
                 None => Kind::Broken,

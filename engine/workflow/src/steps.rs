@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, ops::Range};
 use dripline_model::{
     Digest,
     policy::StepRules,
-    program::{Action, Node, NodeIndex, PluginStep, SplitArm, WaitFor},
+    program::{Action, Experiment, Join, Node, NodeIndex, Parallel, Path, PluginStep, SplitArm, WaitFor},
 };
 
 use crate::PluginConfig;
@@ -54,6 +54,16 @@ pub(crate) enum Kind {
         /// Name, weight, and the steps; an arm without steps goes on below.
         arms: Vec<(String, u32, Block)>,
     },
+    Experiment {
+        /// None if something is wrong with it; its arms are settled at the end.
+        what: Option<Experiment>,
+        /// As those of a split.
+        arms: Vec<(String, u32, Block)>,
+    },
+    Parallel {
+        paths: Vec<ParallelPath>,
+        join: Join,
+    },
     WaitFor {
         /// None if something is wrong with it; where it leads is settled at the end.
         what: Option<WaitFor>,
@@ -73,6 +83,15 @@ pub(crate) enum Kind {
     Broken,
 }
 
+/// A path of a `parallel`.
+#[derive(Debug)]
+pub(crate) struct ParallelPath {
+    pub(crate) name: String,
+    pub(crate) block: Block,
+    /// All steps in it, those of blocks inside too.
+    pub(crate) inside: Range<NodeIndex>,
+}
+
 /// All steps of a file.
 #[derive(Debug)]
 pub(crate) struct Steps {
@@ -87,6 +106,14 @@ impl Steps {
     pub(crate) fn finish(self) -> (Vec<Node>, BTreeMap<String, Digest>, Vec<PluginConfig>) {
         let next = self.next();
         let first = |block: &Block, next| block.first().copied().or(next);
+        let arms_of = |arms: Vec<(String, u32, Block)>, next| {
+            let arm = |(name, weight, block): (String, u32, Block)| SplitArm {
+                name,
+                weight,
+                next: first(&block, next),
+            };
+            arms.into_iter().map(arm).collect::<Vec<_>>()
+        };
         let nodes = self
             .steps
             .into_iter()
@@ -110,10 +137,18 @@ impl Steps {
                         let otherwise = otherwise.map_or(next, |block| first(&block, next));
                         (Action::Switch { value, cases: cases.collect(), otherwise }, next)
                     }
-                    Kind::Split { arms } => {
-                        let arm =
-                            |(name, weight, block)| SplitArm { name, weight, next: first(&block, next) };
-                        (Action::Split { arms: arms.into_iter().map(arm).collect() }, next)
+                    Kind::Split { arms } => (Action::Split { arms: arms_of(arms, next) }, next),
+                    Kind::Experiment { what: Some(what), arms } => {
+                        (Action::Experiment(Experiment { arms: arms_of(arms, next), ..what }), next)
+                    }
+                    Kind::Parallel { paths, join } => {
+                        let path = |ParallelPath { name, inside, .. }| Path {
+                            name,
+                            first: inside.start,
+                            end: inside.end,
+                        };
+                        let paths = paths.into_iter().map(path).collect();
+                        (Action::Parallel(Parallel { paths, join }), next)
                     }
                     Kind::WaitFor { what: Some(what), then, otherwise } => {
                         let (then, otherwise) = (first(&then, next), first(&otherwise, next));
@@ -126,9 +161,11 @@ impl Steps {
                     },
                     Kind::Exit { reason } => (Action::Exit { reason }, next),
                     // Never run: there is no program where there is an error.
-                    Kind::Plugin { .. } | Kind::Switch { .. } | Kind::WaitFor { .. } | Kind::Broken => {
-                        (Action::Goto, next)
-                    }
+                    Kind::Plugin { .. }
+                    | Kind::Switch { .. }
+                    | Kind::Experiment { .. }
+                    | Kind::WaitFor { .. }
+                    | Kind::Broken => (Action::Goto, next),
                 };
                 Node { id, name, line, condition, action, next, rules }
             })
@@ -147,7 +184,9 @@ impl Steps {
                     *slot = below;
                 }
                 if let Some(step) = self.steps.get(*index as usize) {
-                    open.extend(step.blocks().map(|inner| (inner, below)));
+                    // A path ends at its end.
+                    let behind = below.filter(|_| !matches!(step.kind, Kind::Parallel { .. }));
+                    open.extend(step.blocks().map(|inner| (inner, behind)));
                 }
             }
         }
@@ -164,7 +203,10 @@ impl Step {
             Kind::Switch { cases, otherwise, .. } => {
                 cases.iter().map(|(_, block)| block).chain(otherwise).collect()
             }
-            Kind::Split { arms } => arms.iter().map(|(.., block)| block).collect(),
+            Kind::Split { arms } | Kind::Experiment { arms, .. } => {
+                arms.iter().map(|(.., block)| block).collect()
+            }
+            Kind::Parallel { paths, .. } => paths.iter().map(|path| &path.block).collect(),
             Kind::Goto { .. } | Kind::Exit { .. } | Kind::Broken => Vec::new(),
         };
         blocks.into_iter()

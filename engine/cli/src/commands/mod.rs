@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod enroll;
 pub(crate) mod events;
+pub(crate) mod experiments;
 pub(crate) mod explain;
 pub(crate) mod import;
 pub(crate) mod init;
@@ -53,6 +54,7 @@ pub(crate) async fn execute(Cli { global, command }: Cli, out: &mut Out) -> Resu
         Command::Workflows(args) => workflows::execute(&args, &global, out).await,
         Command::Runs(args) => runs::execute(&args, &global, out).await,
         Command::Segment(args) => segment::execute(&args, &global, out).await,
+        Command::Experiments(args) => experiments::execute(&args, &global, out).await,
         Command::Mail(args) => mail::execute(&args, &global, out).await,
         Command::Migrate(args) => migrate::execute(&args, &global, out).await,
         Command::Doctor(args) => doctor::execute(&args, &global, out).await,

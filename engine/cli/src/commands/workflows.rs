@@ -6,7 +6,9 @@ use dripline_model::{
     decision::RunStatus,
     id::{VersionId, WorkflowId},
     policy::{Goal, Policies},
-    program::{Action, Again, Node, Occasion, Program, SplitArm, Trigger, When},
+    program::{
+        Action, Again, Experiment, Join, Node, Occasion, Parallel, Path, Program, SplitArm, Trigger, When,
+    },
 };
 use dripline_store::{Firing, FiringCause, Standing, Store, StoredProgram};
 use serde_json::{Value, json};
@@ -107,7 +109,7 @@ async fn list(
         files.keys().filter(|name| !programs.iter().any(|program| program.program.name == **name)).collect();
     let workflow_of = workflows_of_versions(store, &standing).await?;
     let total = |workflow, status| {
-        let places = standing.iter().filter(|place| place.status == status);
+        let places = standing.iter().filter(|place| place.status == status && !place.are_paths);
         places
             .filter(|place| workflow_of.get(&place.version) == Some(&workflow))
             .map(|place| place.runs)
@@ -444,6 +446,22 @@ fn describe_node(node: &Node, program: &Program) -> String {
         Action::Split { arms } => {
             let arm = |arm: &SplitArm| format!("{} {}: {}", arm.weight, arm.name, id_of(arm.next));
             format!("split {}", arms.iter().map(arm).collect::<Vec<_>>().join(", "))
+        }
+        Action::Experiment(Experiment { arms, hold_out, goal, within, .. }) => {
+            let arm = |arm: &SplitArm| format!("{} {}: {}", arm.weight, arm.name, id_of(arm.next));
+            let arms = arms.iter().map(arm).collect::<Vec<_>>().join(", ");
+            let held = hold_out.map(|percent| format!(", {percent}% held out: {}", id_of(node.next)));
+            let held = held.unwrap_or_default();
+            format!("experiment {arms}{held}; goal {} within {within}", describe_goal(goal))
+        }
+        Action::Parallel(Parallel { paths, join }) => {
+            let path = |path: &Path| format!("{}: {}", path.name, id_of(Some(path.first)));
+            let paths = paths.iter().map(path).collect::<Vec<_>>().join(", ");
+            let when = match join {
+                Join::All => "all have ended",
+                Join::Any => "one has ended",
+            };
+            format!("at once {paths}; when {when}: {}", id_of(node.next))
         }
         Action::WaitFor(wait) => {
             let what = [wait.event.as_deref(), wait.condition.as_deref()];

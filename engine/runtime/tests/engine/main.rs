@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod beside;
+mod experiments;
 mod flaky;
 mod goals;
 mod openings;
+mod parallel;
 mod pause;
 mod prune;
 mod segments;

@@ -17,7 +17,7 @@ use crate::{
     error::Raw,
     logic::{
         enroll::{self, StandingRun},
-        ms,
+        kin, ms,
     },
     sets::Sets as _,
 };
@@ -26,21 +26,29 @@ const FAILED_RUNS: &str = "
 SELECT id, version_id, contact_id, node::int8, turn::int8
 FROM runs WHERE status = 2 AND ($1::int8 IS NULL OR id = $1) ORDER BY id FOR UPDATE";
 
-/// A contact that is in the workflow again by now stays there once.
+/// A contact that is in the workflow again by now stays there once; a path goes on as long as its run does.
 const REVIVE: &str = "
 UPDATE runs SET status = 0, due_at = $2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0
-WHERE id = $1 AND NOT EXISTS (
+WHERE id = $1 AND CASE WHEN path IS NULL THEN NOT EXISTS (
     SELECT 1 FROM runs other
-    WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0)";
+    WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0
+        AND other.path IS NULL)
+    ELSE EXISTS (SELECT 1 FROM runs parent WHERE parent.id = runs.parent_id AND parent.status = 0) END";
 
 /// As above, from another step.
 const REVIVE_AT: &str = "
 UPDATE runs SET status = 0, due_at = $2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0, node = $3
-WHERE id = $1 AND NOT EXISTS (
+WHERE id = $1 AND CASE WHEN path IS NULL THEN NOT EXISTS (
     SELECT 1 FROM runs other
-    WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0)";
+    WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0
+        AND other.path IS NULL)
+    ELSE EXISTS (SELECT 1 FROM runs parent WHERE parent.id = runs.parent_id AND parent.status = 0) END";
 
 const COMPLETE: &str = "UPDATE runs SET status = 1 WHERE id = $1";
+
+/// The one that waits for it looks again.
+const WAKE_PARENT: &str = "
+UPDATE runs SET due_at = $2 WHERE waits_for = 2 AND due_at > $2 AND id = (SELECT parent_id FROM runs WHERE id = $1)";
 
 /// Together, so that a run that a batch has moved on meanwhile is neither moved nor said to be.
 const MIGRATE: &str = "
@@ -106,6 +114,9 @@ impl PostgresStore {
                 None => query(COMPLETE).bind(run.0),
             };
             if writer.run(on).await? > 0 {
+                if below.is_none() {
+                    writer.run(query(WAKE_PARENT).bind(run.0).bind(ms(now))).await?;
+                }
                 decisions.push(enroll::by_hand(run, DecisionKind::Skipped, Some(enroll::SKIPPED)));
             }
         }
@@ -152,6 +163,7 @@ impl PostgresStore {
         let drain = query(DRAIN).bind(workflow.0).bind(current.0).bind(small(RunStatus::Cancelled.code()));
         let drain = drain.bind(ms(now)).bind(small(DecisionKind::Cancelled.code())).bind(reason);
         let ended = writer.run(drain).await?;
+        kin::settle_ended(&mut writer, now).await?;
         writer.commit().await?;
         Ok(ended)
     }
@@ -165,6 +177,7 @@ impl PostgresStore {
         writer.run(query(CANCEL).bind(run.0).bind(cancelled).bind(ms(now))).await?;
         let decision = enroll::by_hand(active, DecisionKind::Cancelled, Some(reason));
         enroll::record(&mut writer, vec![decision], now).await?;
+        kin::settle_ended(&mut writer, now).await?;
         writer.commit().await?;
         Ok(true)
     }

@@ -319,6 +319,7 @@ stores! {
             run: None,
             workflow: "nurture".into(),
             step: None,
+            path: None,
             kind: DecisionKind::NotEnrolled,
             reason: "no consent".into(),
         };
