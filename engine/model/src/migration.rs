@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    decision::Awaited,
-    program::{Action, Node, NodeIndex, Program},
-};
+use crate::program::{Action, Node, NodeIndex, Program};
 
 /// How the default ids of steps begin, which say only where a step stands in the file.
 const PLACE: &str = "step-";
@@ -38,13 +35,23 @@ pub fn plan(
 
 /// Whether a run stands there until an event comes, or a condition holds. What it waits for moves with it, so that it only
 /// moves to a step of the same kind.
-fn awaits(node: &Node) -> Option<Awaited> {
+fn awaits(node: &Node) -> Option<Stands> {
     match &node.action {
-        Action::WaitFor(wait) if wait.event.is_some() => Some(Awaited::Event),
-        Action::WaitFor(_) => Some(Awaited::Condition),
-        Action::Parallel(_) => Some(Awaited::Runs),
+        Action::WaitFor(wait) if wait.event.is_some() => Some(Stands::Event),
+        Action::WaitFor(_) => Some(Stands::Condition),
+        Action::Parallel(_) => Some(Stands::Paths),
+        Action::Run(_) => Some(Stands::Call),
         _ => None,
     }
+}
+
+/// For what a run stands still at a step.
+#[derive(Debug, PartialEq, Eq)]
+enum Stands {
+    Event,
+    Condition,
+    Paths,
+    Call,
 }
 
 /// Whether both nodes stand in the same path of the same `parallel`, or in none: what a path is a part of waits for it.
@@ -108,6 +115,7 @@ mod tests {
             triggers: vec![],
             enroll_if: None,
             again: Again::Never,
+            inputs: Vec::new(),
             nodes: steps.iter().map(node).collect(),
             templates: BTreeMap::new(),
             share: None,

@@ -29,6 +29,9 @@ pub struct Program {
     pub enroll_if: Option<String>,
     /// Whether a contact may enter again.
     pub again: Again,
+    /// With what other workflows call it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Input>,
     /// The steps and the control flow between them; a run starts at node 0. Never empty.
     pub nodes: Vec<Node>,
     /// Every template that a step of this version may send (partials included), by name.
@@ -73,6 +76,8 @@ pub enum Trigger {
     },
     /// `dripline enroll`.
     Manual,
+    /// A step of another workflow.
+    Called,
     /// Something happens to the contact, and more is asked of it than its name.
     When(When),
 }
@@ -192,6 +197,8 @@ pub enum Action {
     Experiment(Experiment),
     /// Goes several ways at once, and on to `next` when they have joined.
     Parallel(Parallel),
+    /// Starts a run of another workflow, and may wait for its end.
+    Run(Call),
     /// Goes on to `next`, which need not be the step below.
     Goto,
     /// Waits until something happens.
@@ -235,6 +242,93 @@ pub struct Experiment {
     /// A date, or a date and time, in the workspace's zone: from then on the best has won.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+}
+
+/// Something with which a workflow is called.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// Its name: `input.NAME`.
+    pub name: String,
+    /// What it is.
+    #[serde(rename = "type")]
+    pub column: ColumnType,
+    /// Its value where the caller gives none; without it the caller has to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+}
+
+/// A call of another workflow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Its name. Its version is the current one when the step is taken.
+    pub workflow: String,
+    /// With what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<Argument>,
+    /// Whether the run waits for the end of the one that it starts.
+    pub waits: bool,
+    /// Where the ways lead for which the author gives steps; every other goes on to the node's `next`. `None` ends the run.
+    pub ways: BTreeMap<CallEnd, Option<NodeIndex>>,
+}
+
+/// A value with which a workflow is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Argument {
+    /// The input's name.
+    pub name: String,
+    /// CEL
+    pub value: String,
+}
+
+/// How a call came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallEnd {
+    /// The run came to its end.
+    Completed,
+    /// The run reached a goal of its workflow.
+    Won,
+    /// The run failed.
+    Failed,
+    /// The run was ended by a person.
+    Cancelled,
+    /// No run began.
+    Refused,
+    /// A run began, and nobody waits for it.
+    Started,
+}
+
+impl CallEnd {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Completed, Self::Won, Self::Failed, Self::Cancelled, Self::Refused, Self::Started];
+
+    /// The word for it in a workflow's file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Won => "won",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Refused => "refused",
+            Self::Started => "started",
+        }
+    }
+
+    /// Whether it is what the caller wanted: it takes `then`.
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::Completed | Self::Won | Self::Started)
+    }
+
+    /// Those that there may be.
+    pub fn of(waits: bool) -> impl Iterator<Item = Self> {
+        let fits = move |end: &Self| match end {
+            Self::Refused => true,
+            Self::Started => !waits,
+            _ => waits,
+        };
+        Self::ALL.into_iter().filter(fits)
+    }
 }
 
 /// Ways that a run goes at once, each as a run of its own.
@@ -354,6 +448,11 @@ impl Program {
         self.nodes.get(index as usize)
     }
 
+    /// The types of what it is called with, by name.
+    pub fn input_types(&self) -> BTreeMap<String, ColumnType> {
+        self.inputs.iter().map(|input| (input.name.clone(), input.column)).collect()
+    }
+
     /// The path in which a node stands, with the node of its [`Parallel`]: of paths inside one another the innermost.
     pub fn path_of(&self, index: NodeIndex) -> Option<(NodeIndex, &Path)> {
         let paths = (0..).zip(&self.nodes).filter_map(|(at, node)| match &node.action {
@@ -367,14 +466,15 @@ impl Program {
     /// The lowest format that says all that is in this program.
     pub fn needed_format(&self) -> u32 {
         let of = |action: &Action| match action {
-            Action::Experiment(_) | Action::Parallel(_) => FORMAT,
+            Action::Experiment(_) | Action::Parallel(_) | Action::Run(_) => FORMAT,
             Action::Switch { .. } | Action::Split { .. } | Action::WaitFor(_) => SECOND_FORMAT,
             Action::Plugin(_) | Action::Branch { .. } | Action::Goto | Action::Exit { .. } => FIRST_FORMAT,
         };
         let rules = |node: &Node| if node.rules.is_empty() { FIRST_FORMAT } else { SECOND_FORMAT };
         let policies = if self.policies.is_empty() { FIRST_FORMAT } else { SECOND_FORMAT };
         let nodes = self.nodes.iter().map(|node| of(&node.action).max(rules(node)));
-        nodes.fold(policies, u32::max)
+        let is_called = !self.inputs.is_empty() || self.triggers.contains(&Trigger::Called);
+        nodes.fold(if is_called { FORMAT } else { policies }, u32::max)
     }
 
     /// What names this version: the digest of its canonical JSON, which holds the digests of its plugins and templates.

@@ -58,6 +58,7 @@ impl Engine {
                     event: Some(*id),
                     view: Some(event),
                     because: format!("event {}", event.name),
+                    inputs: None,
                 })
                 .collect();
             let answers = program.entrance.admit(tx, candidates, true, now).await?;
@@ -90,7 +91,8 @@ fn one_at_a_time(
     let mut taken = HashSet::with_capacity(events.len());
     events.retain(|ClaimedEvent { contact, event, .. }| {
         let listens = published.listens_to(event) || under_way.hears(*contact, event);
-        if !listens && !published.awaits(event) && !standing.may_await(event) {
+        let matters = published.awaits(event) || published.counts(event) || standing.may_await(event);
+        if !listens && !matters {
             return true;
         }
         if taken.contains(contact) {
@@ -117,6 +119,11 @@ fn one_moment(events: &mut Vec<ClaimedEvent>, now: Timestamp) -> Timestamp {
 impl Published {
     fn listens_to(&self, event: &EventView) -> bool {
         self.programs.iter().any(|program| program.listens_to(event))
+    }
+
+    /// Whether the event may be a goal: of a run, or of an experiment.
+    fn counts(&self, event: &EventView) -> bool {
+        self.programs.iter().any(|program| program.goals.hears(event) || program.counts(event))
     }
 
     fn awaits(&self, event: &EventView) -> bool {

@@ -45,6 +45,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) view: Option<&'a EventView>,
     /// What brought the contact here, for people.
     pub(crate) because: String,
+    /// With what another workflow calls this one.
+    pub(crate) inputs: Option<&'a Map<String, Value>>,
 }
 
 /// What became of somebody who wanted to enter.
@@ -205,8 +207,9 @@ impl Entrance {
         let (mut enrolments, mut refusals) = (Vec::new(), Vec::new());
         let mut answers = Vec::with_capacity(candidates.len());
         let Self { workflow, version, .. } = *self;
-        for Candidate { contact, event, view, because } in candidates {
-            let Some(known) = contacts.remove(&contact) else { continue };
+        for Candidate { contact, event, view, because, inputs } in candidates {
+            let Some(mut known) = contacts.remove(&contact) else { continue };
+            known.inputs = inputs.cloned().unwrap_or_default();
             let latest = latest.get(&contact);
             let by_trigger =
                 event.zip(view).and_then(|(id, view)| self.triggers.refusal(&known, view, id, &past, now));
@@ -275,8 +278,8 @@ impl Entrance {
 }
 
 impl Candidate<'_> {
-    fn plain(contact: ContactId, because: &str) -> Self {
-        Self { contact, event: None, view: None, because: because.to_owned() }
+    pub(crate) fn plain(contact: ContactId, because: &str) -> Self {
+        Self { contact, event: None, view: None, because: because.to_owned(), inputs: None }
     }
 }
 

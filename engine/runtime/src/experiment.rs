@@ -441,6 +441,11 @@ impl CompiledProgram {
         })
     }
 
+    /// Whether the event may be the goal of an experiment.
+    pub(crate) fn counts(&self, event: &EventView) -> bool {
+        self.experiments().any(|experiment| experiment.event.as_ref() == Some(&event.name))
+    }
+
     fn experiment(&self, step: &str) -> Option<&CompiledExperiment> {
         self.experiments().find(|experiment| &*experiment.step == step)
     }

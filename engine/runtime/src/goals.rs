@@ -48,7 +48,7 @@ impl Goals {
     /// A sentence, when a condition does not compile.
     pub(crate) fn new(policies: &Policies) -> std::result::Result<Self, String> {
         let compile = |goal: &policy::Goal, wins| -> std::result::Result<Goal, String> {
-            let scope = Scope { attributes: None, event: goal.event.is_some() };
+            let scope = Scope { event: goal.event.is_some(), ..Scope::default() };
             let condition = goal.condition.as_ref().map(|source| {
                 Expression::compile(source, ColumnType::Boolean, &scope)
                     .map_err(|_| format!("a goal's condition does not compile: {source}"))

@@ -13,6 +13,7 @@
 mod admission;
 mod arrival;
 mod batch;
+mod call;
 mod columns;
 mod compiled;
 mod drive;

@@ -39,7 +39,7 @@ impl Triggers {
             Trigger::Event(name) => Some(plain(Occasion::Event(name.clone()))),
             Trigger::SegmentJoined(name) => Some(plain(Occasion::SegmentJoined(name.clone()))),
             Trigger::When(when) => Some(when.clone()),
-            Trigger::Schedule { .. } | Trigger::Manual => None,
+            Trigger::Schedule { .. } | Trigger::Manual | Trigger::Called => None,
         });
         whens.map(CompiledTrigger::new).collect::<std::result::Result<_, _>>().map(Self)
     }
@@ -126,7 +126,7 @@ fn plain(what: Occasion) -> When {
 
 impl CompiledTrigger {
     fn new(When { what, condition, dedupe }: When) -> std::result::Result<Self, String> {
-        let scope = Scope { attributes: None, event: true };
+        let scope = Scope { event: true, ..Scope::default() };
         let compile = |source: &str, result| {
             Expression::compile(source, result, &scope)
                 .map_err(|_| format!("an expression of a trigger does not compile: {source}"))

@@ -12,6 +12,7 @@ use dripline_store::{Advance, AppliedTurn, ClaimedRun, Transaction};
 use jiff::Timestamp;
 
 use crate::{
+    call,
     columns::Columns,
     compiled::{CompiledAction, CompiledNode, CompiledProgram, CompiledStep},
     engine::Engine,
@@ -54,8 +55,9 @@ pub(crate) async fn take(
     let mut applied = Vec::with_capacity(runs.len());
     let mut ready = Vec::with_capacity(runs.len());
     let pause = skipped_pause(at, runs.first());
+    let called = call::called_with(tx, at.program, people, runs).await?;
     for run in runs.iter().copied() {
-        let Some(contact) = people.get(run.contact) else {
+        let Some(contact) = called.get(&run.run).or_else(|| people.get(run.contact)) else {
             let end = Advance::Leave(RunStatus::Cancelled);
             applied.push(plain(run, DecisionKind::Cancelled, "the contact is gone".to_owned(), end));
             continue;
@@ -143,6 +145,11 @@ pub(crate) async fn take(
             applied.extend(taken.applied);
             begun = taken.begun;
         }
+        CompiledAction::Run(what) => {
+            let taken = call::take(tx, at, what, ready, now).await?;
+            applied.extend(taken.applied);
+            begun = taken.begun;
+        }
         CompiledAction::WaitFor(wait) => {
             applied.extend(waiting::take(tx, wait, ready, now).await?);
         }
@@ -152,7 +159,7 @@ pub(crate) async fn take(
         CompiledAction::Exit(reason) => applied.extend(ready.into_iter().map(|(run, _)| {
             plain(run, DecisionKind::Ended, reason.clone(), Advance::Leave(RunStatus::Completed))
         })),
-        CompiledAction::Plugin(step) => applied.extend(call(tx, at, step, ready, now).await?),
+        CompiledAction::Plugin(step) => applied.extend(call_plugin(tx, at, step, ready, now).await?),
     }
     Ok(Taken { applied, begun })
 }
@@ -166,7 +173,7 @@ fn skipped_pause(at: &Step<'_>, run: Option<&ClaimedRun>) -> Option<(Timestamp, 
     Some((pause.from, pause.until?))
 }
 
-async fn call(
+async fn call_plugin(
     tx: &mut dyn Transaction,
     at: &Step<'_>,
     step: &CompiledStep,

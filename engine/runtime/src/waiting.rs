@@ -25,6 +25,7 @@ use jiff::{SignedDuration, Span, Timestamp, tz::TimeZone};
 
 use crate::{
     batch::carried_on,
+    call::with_inputs,
     compiled::{CompiledAction, CompiledNode, CompiledProgram},
     engine::Engine,
     error::{ErrorKind, Result, While},
@@ -56,8 +57,12 @@ impl CompiledWait {
     ///
     /// # Errors
     /// A sentence, when an expression or duration is not one that this program understands.
-    pub(crate) fn new(wait: WaitFor, zone: &TimeZone) -> std::result::Result<Self, String> {
-        let scope = Scope { event: wait.event.is_some(), ..Scope::default() };
+    pub(crate) fn new(
+        wait: WaitFor,
+        inputs: Option<&BTreeMap<String, ColumnType>>,
+        zone: &TimeZone,
+    ) -> std::result::Result<Self, String> {
+        let scope = Scope { event: wait.event.is_some(), inputs, ..Scope::default() };
         let compile = |source: &String| {
             Expression::compile(source, ColumnType::Boolean, &scope)
                 .map_err(|_| format!("the condition of `wait_for` does not compile: {source}"))
@@ -300,8 +305,15 @@ impl Standing {
         let contacts = tx.load_contacts(&ids, &needs, now).await.while_doing("load contacts")?;
         let contacts: BTreeMap<_, _> = contacts.into_iter().map(|contact| (contact.id, contact)).collect();
         let mut applied = Vec::new();
+        let mut called = BTreeMap::new();
+        for (version, program) in self.programs.iter().filter(|(_, program)| !program.inputs.is_empty()) {
+            let of = heard.iter().filter(|(run, _)| run.version == *version);
+            let of = of.filter_map(|(run, _)| Some((run.run, contacts.get(&run.contact)?.clone())));
+            called.extend(with_inputs(tx, program, of.collect()).await?);
+        }
         for (run, event) in heard {
-            let Some((contact, (_, wait))) = contacts.get(&run.contact).zip(self.wait(run)) else { continue };
+            let contact = called.get(&run.run).or_else(|| contacts.get(&run.contact));
+            let Some((contact, (_, wait))) = contact.zip(self.wait(run)) else { continue };
             let event = wait.event.is_some().then_some(event);
             if let Some(why) = wait.happened(contact, event, now) {
                 let waited = run.waiting.is_some_and(|waiting| now > waiting.since);

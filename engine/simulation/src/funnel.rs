@@ -279,6 +279,7 @@ fn what(node: &Node, program: &Program, verb: &str) -> String {
             Some(awaited) => format!("{verb} {awaited}"),
             None => verb.to_owned(),
         },
+        Action::Run(call) => format!("{verb} {}", call.workflow),
         Action::Exit { reason } if !reason.is_empty() => format!("exit: {reason}"),
         Action::Goto => match node.next {
             Some(next) => format!("{verb} {}", id_of(program, next)),

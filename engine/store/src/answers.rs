@@ -21,6 +21,8 @@ pub(crate) trait Answers: Send {
     async fn contact_ids(&mut self, filter: &ContactFilter, limit: i64) -> Raw<Vec<i64>>;
     /// Runs, newest first.
     async fn runs(&mut self, filter: &RunFilter, limit: i64) -> Raw<Vec<RunFields>>;
+    /// Run, and with what it was called, as JSON.
+    async fn inputs_of(&mut self, runs: &[i64]) -> Raw<Vec<(i64, String)>>;
     /// Version, node, status, whether they are paths of others, and how many runs.
     async fn standing(&mut self) -> Raw<Vec<(i64, i64, i64, bool, i64)>>;
     /// Messages, newest first; with an id only that one.

@@ -30,6 +30,9 @@ pub trait Kin: Send {
     /// Makes those of these runs due that wait for others.
     async fn wake(&mut self, runs: &[RunId], now: Timestamp) -> Result<()>;
 
+    /// Records how runs that have just begun were called, and who waits for them.
+    async fn attach_calls(&mut self, calls: &[NewCall]) -> Result<()>;
+
     /// With what these runs were called; those that were not called are left out.
     async fn calls(&mut self, runs: &[RunId]) -> Result<BTreeMap<RunId, Called>>;
 }
@@ -73,6 +76,17 @@ pub struct ChildRun {
     pub status: RunStatus,
     /// Where, while it is active.
     pub active: Option<ClaimedRun>,
+}
+
+/// A run that was called.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewCall {
+    /// The run.
+    pub run: RunId,
+    /// The run that waits for its end, and in which turn it began to.
+    pub parent: Option<(RunId, i64)>,
+    /// How.
+    pub called: Called,
 }
 
 /// How a run was called.

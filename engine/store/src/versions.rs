@@ -19,6 +19,8 @@ pub(crate) struct Version {
     pub(crate) workflow_name: String,
     pub(crate) number: i64,
     pub(crate) templates: Arc<BTreeMap<String, Digest>>,
+    /// Whether its runs are called with something.
+    pub(crate) has_inputs: bool,
     steps: Vec<(String, Option<NodeIndex>)>,
     /// The paths of its `parallel` steps, those inside others last: name, first node, the node behind the last.
     paths: Vec<(String, NodeIndex, NodeIndex)>,
@@ -66,6 +68,7 @@ impl Versions {
         let version = Arc::new(Version {
             workflow_name,
             number,
+            has_inputs: !program.inputs.is_empty(),
             paths: paths(&program),
             templates: Arc::new(program.templates),
             steps: program.nodes.into_iter().map(|node| (node.id, node.next)).collect(),

@@ -57,6 +57,7 @@ fn two_hundred_files(bencher: divan::Bencher<'_, '_>) {
         teams: &teams,
         dynamic_segments: &BTreeSet::new(),
         attributes: Some(&fields),
+        inputs: None,
         default_time_zone: "Europe/Berlin",
         now: None,
     };

@@ -322,6 +322,46 @@ or `any`, and then the others are ended.
 The run waits for its paths to come to their end, so no path goes on elsewhere. Within a path a `goto` may lead anywhere, and
 from outside to the `parallel` itself. `exit` in a path ends the whole run.
 ";
+    Inputs = "E0370", "The inputs of a workflow cannot be read.", r#"
+With what other workflows call it: a name, and what it is (`text`, `integer`, `number` or `boolean`). An input without a
+default has to be given. Conditions and texts see `input.NAME`:
+
+    name: nurture-short
+    on: called
+    inputs: {product: text, level: {type: text, default: silver}}
+    steps:
+      - email: {template: trial/nudge, subject: "About {{input.product}}"}
+"#;
+    Run = "E0371", "A `run` does not say which workflow, or how.", r#"
+`run` starts a run of another workflow for the contact and goes on when that has ended (`wait: true`, without it too). `then` is
+taken when it came to its end or reached a goal, `else` when it failed, was ended, or never began; `paths` names each:
+
+    - run: {workflow: nurture-short, with: {product: contact.plan, level: '"gold"'}}
+      then:
+        - segment: {join: nurtured}
+    - run: {workflow: nurture-short, with: {product: contact.plan}}
+      paths:
+        won: [{exit: bought}]
+        refused: [{wait: 1d}]
+    - run: {workflow: survey, wait: false}
+"#;
+    NoCalled = "E0372", "A step calls a workflow that no file defines.", r"
+The name is the one under `name:` in the other workflow's file.
+";
+    CallInputs = "E0373", "A workflow is called with too little, with too much, or with something of another type.", r#"
+What it takes stands under `inputs` in its file. The values are expressions: a text that is meant as it is written stands in
+quotation marks inside of quotes.
+
+    - run: {workflow: nurture-short, with: {product: contact.plan, level: '"gold"'}}
+"#;
+    CallCircle = "E0374", "A workflow calls itself, at once or by way of others.", r"
+Each run would start another. To do something again within one workflow, use `goto` with a step that waits.
+";
+    UnknownInput = "E0375", "A text names an input that the workflow does not have.", r#"
+`input.NAME` is what the workflow is called with; it is declared at the top of its file:
+
+    inputs: {product: text}
+"#;
     WaitFor = "E0320", "A `wait_for` does not say what to wait for, or how long.", r"
 It names an event, a condition, or an event with a condition that tells which ones count, and how long to wait. `then` is taken when it happens, `else` when it did not happen in time; a run without them goes on below.
 

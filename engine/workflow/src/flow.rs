@@ -1,6 +1,6 @@
 //! What can be said of the way through the steps: loops that never rest, steps that nobody reaches.
 
-use dripline_model::program::{Join, NodeIndex};
+use dripline_model::program::{CallEnd, Join, NodeIndex};
 
 use crate::{
     Code,
@@ -55,6 +55,8 @@ pub(crate) fn check(steps: &Steps, has_goals: bool, report: &mut Report<'_>) {
 fn rests(steps: &Steps, next: &[Option<NodeIndex>], ways: &[Vec<NodeIndex>], index: NodeIndex) -> bool {
     match steps.steps.get(index as usize).map(|step| &step.kind) {
         Some(Kind::Plugin { may_wait: true, .. } | Kind::WaitFor { .. }) => true,
+        // The other workflow may wait.
+        Some(Kind::Run { what, .. }) => what.as_ref().is_none_or(|call| call.waits),
         Some(Kind::Parallel { paths, join }) => {
             // Whether nobody gets through the path without waiting.
             let mut waits = paths.iter().map(|path| {
@@ -158,6 +160,12 @@ fn ways(steps: &Steps, index: usize, next: Option<NodeIndex>) -> Vec<NodeIndex> 
             let ways =
                 arms.iter().filter(|(_, weight, _)| goes(*weight)).filter_map(|(.., block)| first(block));
             ways.chain(next.filter(|_| step.guarded)).collect()
+        }
+        Kind::Run { what, ways, .. } => {
+            let waits = what.as_ref().is_none_or(|call| call.waits);
+            let is_whole = CallEnd::of(waits).all(|end| ways.iter().any(|(ends, _)| ends.contains(&end)));
+            let firsts = ways.iter().filter_map(|(_, block)| first(block));
+            firsts.chain(next.filter(|_| step.guarded || !is_whole)).collect()
         }
         Kind::Parallel { paths, .. } => {
             paths.iter().filter_map(|path| path.block.first().copied()).chain(next).collect()

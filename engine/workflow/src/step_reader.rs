@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use dripline_expression::Scope;
 use dripline_model::{batch::ColumnType, policy::StepRules, program::NodeIndex};
 
 use crate::{
@@ -28,7 +27,8 @@ pub(crate) const STEP_KEYS: &[&str] = &[
 ];
 
 /// The language's own verbs.
-pub(crate) const VERBS: &[&str] = &["switch", "split", "experiment", "parallel", "wait_for", "goto", "exit"];
+pub(crate) const VERBS: &[&str] =
+    &["switch", "split", "experiment", "parallel", "run", "wait_for", "goto", "exit"];
 
 /// Reads the steps under `steps:`.
 pub(crate) fn read(
@@ -150,7 +150,7 @@ impl Reader<'_> {
         let id = self.id(entry(entries, "id"), &place, index, report);
         let name = entry(entries, "name").and_then(|entry| report.read_text(&entry.value, "`name`"));
         let condition = entry(entries, "if");
-        let scope = Scope { attributes: self.environment.attributes, event: false };
+        let scope = self.environment.scope();
         let checked =
             condition.and_then(|entry| report.read_cel(&entry.value, "`if`", ColumnType::Boolean, &scope));
         let parts = Parts { id: id.clone(), place, pointer, entries, condition };
@@ -242,7 +242,7 @@ impl Reader<'_> {
         }
         let branches: Vec<&Entry> =
             parts.entries.iter().filter(|entry| matches!(entry.key.as_str(), "then" | "else")).collect();
-        let is_branching = verbs.first().is_some_and(|verb| verb.key == "wait_for");
+        let is_branching = verbs.first().is_some_and(|verb| matches!(verb.key.as_str(), "wait_for" | "run"));
         if let Some(branch) = branches.first().filter(|_| !is_branching) {
             branch_alone(branch, verbs.first().copied(), parts, report);
         }
@@ -260,6 +260,7 @@ impl Reader<'_> {
                 Kind::WaitFor { what, then, otherwise }
             }
             Some(verb) if verb.key == "parallel" => self.parallel(verb, parts, report),
+            Some(verb) if verb.key == "run" => return self.run(verb, &branches, parts, paths, report),
             Some(verb) if verb.key == "goto" => goto(&verb.value, report),
             Some(verb) if verb.key == "exit" => exit(&verb.value, report),
             Some(verb) if verb.key == "switch" => self.switch(verb, parts, report),
@@ -287,7 +288,12 @@ impl Reader<'_> {
     }
 
     /// The blocks `then` and `else`, read in the order of the file, so that nodes are numbered in it.
-    fn blocks(&mut self, blocks: &[&Entry], parts: &Parts<'_>, report: &mut Report<'_>) -> (Block, Block) {
+    pub(crate) fn blocks(
+        &mut self,
+        blocks: &[&Entry],
+        parts: &Parts<'_>,
+        report: &mut Report<'_>,
+    ) -> (Block, Block) {
         let (mut then, mut otherwise) = (Block::new(), Block::new());
         for block in blocks {
             let key = block.key.as_str();

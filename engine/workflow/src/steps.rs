@@ -8,10 +8,13 @@ use std::{collections::BTreeMap, ops::Range};
 use dripline_model::{
     Digest,
     policy::StepRules,
-    program::{Action, Experiment, Join, Node, NodeIndex, Parallel, Path, PluginStep, SplitArm, WaitFor},
+    program::{
+        Action, Call, CallEnd, Experiment, Join, Node, NodeIndex, Parallel, Path, PluginStep, SplitArm,
+        WaitFor,
+    },
 };
 
-use crate::PluginConfig;
+use crate::{PluginConfig, calls::CallPlace};
 
 /// Steps one below the other.
 pub(crate) type Block = Vec<NodeIndex>;
@@ -60,6 +63,14 @@ pub(crate) enum Kind {
         /// As those of a split.
         arms: Vec<(String, u32, Block)>,
     },
+    Run {
+        /// None if something is wrong with it.
+        what: Option<Call>,
+        /// For some ends the steps that follow.
+        ways: Vec<(Vec<CallEnd>, Block)>,
+        /// JSON pointer to the verb in the file.
+        pointer: String,
+    },
     Parallel {
         paths: Vec<ParallelPath>,
         join: Join,
@@ -101,10 +112,22 @@ pub(crate) struct Steps {
     pub(crate) configs: Vec<PluginConfig>,
 }
 
+/// What steps become.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) nodes: Vec<Node>,
+    /// Those that they send.
+    pub(crate) templates: BTreeMap<String, Digest>,
+    pub(crate) configs: Vec<PluginConfig>,
+    /// Those that call other workflows.
+    pub(crate) calls: Vec<CallPlace>,
+}
+
 impl Steps {
-    /// The nodes, the templates that they send and the configurations of the plugins.
-    pub(crate) fn finish(self) -> (Vec<Node>, BTreeMap<String, Digest>, Vec<PluginConfig>) {
+    /// The nodes, and what goes with them.
+    pub(crate) fn finish(self) -> Finished {
         let next = self.next();
+        let mut calls = Vec::new();
         let first = |block: &Block, next| block.first().copied().or(next);
         let arms_of = |arms: Vec<(String, u32, Block)>, next| {
             let arm = |(name, weight, block): (String, u32, Block)| SplitArm {
@@ -118,7 +141,8 @@ impl Steps {
             .steps
             .into_iter()
             .zip(next)
-            .map(|(step, next)| {
+            .zip(0..)
+            .map(|((step, next), index)| {
                 let Step { id, name, line, mut condition, rules, kind, .. } = step;
                 let (action, next) = match kind {
                     Kind::Plugin { step: Some(mut step), paths, .. } => {
@@ -140,6 +164,15 @@ impl Steps {
                     Kind::Split { arms } => (Action::Split { arms: arms_of(arms, next) }, next),
                     Kind::Experiment { what: Some(what), arms } => {
                         (Action::Experiment(Experiment { arms: arms_of(arms, next), ..what }), next)
+                    }
+                    Kind::Run { what: Some(what), ways, pointer } => {
+                        calls.push(CallPlace { node: index, pointer });
+                        let of = |(ends, block): (Vec<CallEnd>, Block)| {
+                            let target = first(&block, next);
+                            ends.into_iter().map(move |end| (end, target)).collect::<Vec<_>>()
+                        };
+                        let ways = ways.into_iter().flat_map(of).collect();
+                        (Action::Run(Call { ways, ..what }), next)
                     }
                     Kind::Parallel { paths, join } => {
                         let path = |ParallelPath { name, inside, .. }| Path {
@@ -164,13 +197,14 @@ impl Steps {
                     Kind::Plugin { .. }
                     | Kind::Switch { .. }
                     | Kind::Experiment { .. }
+                    | Kind::Run { .. }
                     | Kind::WaitFor { .. }
                     | Kind::Broken => (Action::Goto, next),
                 };
                 Node { id, name, line, condition, action, next, rules }
             })
             .collect();
-        (nodes, self.templates, self.configs)
+        Finished { nodes, templates: self.templates, configs: self.configs, calls }
     }
 
     /// For each step, the one below it, or below the block that it ends.
@@ -207,6 +241,7 @@ impl Step {
                 arms.iter().map(|(.., block)| block).collect()
             }
             Kind::Parallel { paths, .. } => paths.iter().map(|path| &path.block).collect(),
+            Kind::Run { ways, .. } => ways.iter().map(|(_, block)| block).collect(),
             Kind::Goto { .. } | Kind::Exit { .. } | Kind::Broken => Vec::new(),
         };
         blocks.into_iter()

@@ -1,6 +1,5 @@
 //! Reading the steps that lead many ways: `switch` and `split`, and the arms of an `experiment`.
 
-use dripline_expression::Scope;
 use dripline_model::batch::ColumnType;
 
 use crate::{
@@ -31,7 +30,7 @@ pub(crate) fn cases_alone(entries: &[Entry], report: &mut Report<'_>) {
 impl Reader<'_> {
     pub(crate) fn switch(&mut self, verb: &Entry, parts: &Parts<'_>, report: &mut Report<'_>) -> Kind {
         const EXAMPLE: &str = "{DE: [ … ], AT: [ … ]}";
-        let scope = Scope { attributes: self.environment.attributes, event: false };
+        let scope = self.environment.scope();
         let value = report.read_cel(&verb.value, "`switch`", ColumnType::Text, &scope);
         let cases = entry(parts.entries, "cases");
         let read = cases.and_then(|cases| report.read_mapping(&cases.value, "`cases`", EXAMPLE));

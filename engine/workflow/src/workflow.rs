@@ -4,36 +4,40 @@ use dripline_expression::Scope;
 use dripline_model::{
     batch::ColumnType,
     policy::Policies,
-    program::{Again, FORMAT, Program},
+    program::{Again, FORMAT, Program, Trigger},
 };
 
 use crate::{
-    Checked, Code, Environment, Source, flow, policies,
+    Checked, Code, Environment, Source,
+    calls::{self, CallPlace},
+    flow, policies,
     read::{entry, misspelt},
     source::Report,
-    step_reader, triggers,
+    step_reader,
+    steps::Finished,
+    triggers,
     yaml::{self, Kind, Node},
 };
 
 pub(crate) const KEYS: &[&str] =
-    &["name", "description", "on", "enroll", "goals", "exits", "settings", "steps"];
+    &["name", "description", "on", "enroll", "inputs", "goals", "exits", "settings", "steps"];
 
 /// Checks a workflow file: everything that can be known without running it.
 ///
 /// What a plugin alone can say of its configuration is the caller's to ask, with [`Checked::configs`].
 pub fn check(source: &Source, environment: &Environment<'_>) -> Checked {
     let mut report = Report::new(source);
-    let (program, configs) = yaml::parse(source, &mut report)
+    let (program, configs, calls) = yaml::parse(source, &mut report)
         .map_or_else(Default::default, |tree| document(&tree, environment, &mut report));
     let program = program.filter(|_| report.errors() == 0);
-    Checked { program, diagnostics: report.into_diagnostics(), configs }
+    Checked { program, diagnostics: report.into_diagnostics(), configs, calls }
 }
 
 fn document(
     tree: &Node,
     environment: &Environment<'_>,
     report: &mut Report<'_>,
-) -> (Option<Program>, Vec<crate::PluginConfig>) {
+) -> (Option<Program>, Vec<crate::PluginConfig>, Vec<CallPlace>) {
     let Kind::Mapping(entries) = &tree.kind else {
         report
             .error(
@@ -42,7 +46,7 @@ fn document(
                 format!("a workflow is a mapping, but this is {}", tree.what()),
             )
             .help("begin with `name: my-workflow`; `dripline explain E0105` shows a whole one");
-        return (None, Vec::new());
+        return Default::default();
     };
     report.unknown_keys(entries, KEYS, "a workflow");
     let start = tree.span.start..tree.span.start;
@@ -61,8 +65,15 @@ fn document(
     let triggers = on.map(|entry| triggers::read(&entry.value, environment, report)).unwrap_or_default();
     let description =
         entry(entries, "description").and_then(|entry| report.read_text(&entry.value, "`description`"));
-    let (enroll_if, again) = entry(entries, "enroll")
-        .map_or((None, Again::Never), |entry| enrolment(&entry.value, environment, report));
+    let inputs =
+        entry(entries, "inputs").map(|entry| calls::inputs(&entry.value, report)).unwrap_or_default();
+    let types = inputs.iter().map(|input| (input.name.clone(), input.column)).collect();
+    let environment = &Environment { inputs: (!inputs.is_empty()).then_some(&types), ..*environment };
+    let (enroll_if, again) =
+        entry(entries, "enroll").map_or((None, None), |entry| enrolment(&entry.value, environment, report));
+    // Who is only called may be called more than once.
+    let is_called = !triggers.is_empty() && triggers.iter().all(|trigger| *trigger == Trigger::Called);
+    let again = again.unwrap_or(if is_called { Again::Always } else { Again::Never });
     let (share, mut policies) =
         entry(entries, "settings").map(|entry| settings(&entry.value, report)).unwrap_or_default();
     for (key, goals) in [("goals", &mut policies.goals), ("exits", &mut policies.exits)] {
@@ -71,11 +82,11 @@ fn document(
         }
     }
     let Some(steps) = required("steps", "`steps:` with at least one step", report) else {
-        return (None, Vec::new());
+        return Default::default();
     };
     let compiled = step_reader::read(&steps.value, name.as_deref().unwrap_or_default(), environment, report);
     flow::check(&compiled, entry(entries, "goals").is_some(), report);
-    let (nodes, templates, configs) = compiled.finish();
+    let Finished { nodes, templates, configs, calls } = compiled.finish();
     let mut program = name.map(|name| Program {
         format: FORMAT,
         name,
@@ -83,6 +94,7 @@ fn document(
         triggers,
         enroll_if,
         again,
+        inputs,
         nodes,
         templates,
         share,
@@ -91,7 +103,7 @@ fn document(
     if let Some(program) = &mut program {
         program.format = program.needed_format();
     }
-    (program, configs)
+    (program, configs, calls)
 }
 
 fn workflow_name(node: &Node, report: &mut Report<'_>) -> Option<String> {
@@ -149,15 +161,19 @@ fn share(share: &Node, report: &mut Report<'_>) -> Option<u32> {
     number
 }
 
-fn enrolment(node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) -> (Option<String>, Again) {
+fn enrolment(
+    node: &Node,
+    environment: &Environment<'_>,
+    report: &mut Report<'_>,
+) -> (Option<String>, Option<Again>) {
     let Some(entries) = report.read_mapping(node, "`enroll`", "{if: contact.consent.email}") else {
-        return (None, Again::Never);
+        return (None, None);
     };
     report.unknown_keys(entries, &["if", "again"], "`enroll`");
-    let scope = Scope { attributes: environment.attributes, event: true };
+    let scope = Scope { event: true, ..environment.scope() };
     let condition = entry(entries, "if")
         .and_then(|entry| report.read_cel(&entry.value, "`enroll.if`", ColumnType::Boolean, &scope));
-    let again = entry(entries, "again").and_then(|entry| again(&entry.value, report)).unwrap_or(Again::Never);
+    let again = entry(entries, "again").and_then(|entry| again(&entry.value, report));
     (condition, again)
 }
 

@@ -67,6 +67,7 @@ impl Workshop {
             teams: &BTreeSet::from([TEAM.to_owned()]),
             dynamic_segments: &BTreeSet::new(),
             attributes: None,
+            inputs: None,
             default_time_zone: "UTC",
             now: None,
         };

@@ -74,6 +74,10 @@ enum Action {
     Parallel {
         paths: Vec<(String, i64)>,
     },
+    /// Starts a run of another workflow, and goes on at once or when that has ended.
+    Run {
+        ways: Vec<Way>,
+    },
     Goto,
     Exit,
 }
@@ -132,6 +136,8 @@ impl Node {
                 |path: &Value| Some((path.get("name")?.as_str()?.to_owned(), path.get("first")?.as_i64()?));
             let paths = parallel.get("paths")?.as_array()?.iter().map(path);
             Action::Parallel { paths: paths.collect::<Option<_>>()? }
+        } else if let Some(call) = action.get("run") {
+            Action::Run { ways: call.get("ways")?.as_object()?.values().map(Value::as_i64).collect() }
         } else if let Some(wait) = action.get("wait_for") {
             let way = |key| wait.get(key).and_then(Value::as_i64);
             Action::WaitFor { then: way("then"), otherwise: way("otherwise") }
@@ -165,7 +171,10 @@ impl Node {
                 vec![self.next]
             }
             // What it waits for is decided at the same step, by the turn after.
-            (kind::WAITING, Action::WaitFor { .. } | Action::Parallel { .. }) => vec![Some(index)],
+            (kind::WAITING, Action::WaitFor { .. } | Action::Parallel { .. } | Action::Run { .. }) => {
+                vec![Some(index)]
+            }
+            (kind::BRANCHED, Action::Run { ways }) => ways.iter().copied().chain([self.next]).collect(),
             (kind::BRANCHED, Action::Parallel { .. }) => vec![self.next],
             // A path has left the workflow, and taken all with it.
             (kind::ENDED, Action::Parallel { .. }) => vec![None],

@@ -285,6 +285,10 @@ fn print_version(
         }
         let triggers: Vec<_> = program.triggers.iter().map(describe_trigger).collect();
         writeln!(out, "  starts on {}", triggers.join(", "))?;
+        if !program.inputs.is_empty() {
+            let inputs: Vec<&str> = program.inputs.iter().map(|input| input.name.as_str()).collect();
+            writeln!(out, "  is called with {}", inputs.join(", "))?;
+        }
         if let Some(condition) = &program.enroll_if {
             writeln!(out, "  enrols if {}", clean(condition))?;
         }
@@ -401,6 +405,7 @@ fn describe_trigger(trigger: &Trigger) -> String {
         Trigger::SegmentJoined(name) => format!("joining {name}"),
         Trigger::Schedule { cron, time_zone } => format!("schedule {cron} ({time_zone})"),
         Trigger::Manual => "dripline enroll".into(),
+        Trigger::Called => "being called".into(),
         Trigger::When(When { what, condition, .. }) => {
             let what = match what {
                 Occasion::Event(name) => format!("event {name}"),
@@ -453,6 +458,14 @@ fn describe_node(node: &Node, program: &Program) -> String {
             let held = hold_out.map(|percent| format!(", {percent}% held out: {}", id_of(node.next)));
             let held = held.unwrap_or_default();
             format!("experiment {arms}{held}; goal {} within {within}", describe_goal(goal))
+        }
+        Action::Run(call) => {
+            let with: Vec<String> =
+                call.with.iter().map(|argument| format!("{}: {}", argument.name, argument.value)).collect();
+            let with = if with.is_empty() { String::new() } else { format!(" with {}", with.join(", ")) };
+            let ways = call.ways.iter().map(|(end, next)| format!("; {}: {}", end.name(), id_of(*next)));
+            let how = if call.waits { "" } else { ", without waiting" };
+            format!("run {}{with}{how}{}", call.workflow, ways.collect::<String>())
         }
         Action::Parallel(Parallel { paths, join }) => {
             let path = |path: &Path| format!("{}: {}", path.name, id_of(Some(path.first)));

@@ -16,6 +16,7 @@ use dripline_store::NewSegment;
 use dripline_template::Templates;
 use dripline_workflow::{
     Code, Diagnostic, Environment, PluginConfig, PluginInfo, Severity, Source,
+    calls::{self, Signature},
     document::Document,
     fields,
     segments::{self, SegmentFile},
@@ -122,10 +123,12 @@ impl Workspace {
             teams: &teams.iter().map(|team| team.key.clone()).collect::<BTreeSet<_>>(),
             dynamic_segments: &dynamic,
             attributes: fields.as_ref(),
+            inputs: None,
             default_time_zone: &self.settings().time_zone,
             now: Some(SystemClock.now()),
         };
         let mut workflows: Vec<CheckedFile> = Vec::with_capacity(files.len());
+        let mut signatures: Option<Vec<Signature>> = None;
         let segments_folder = self.path("segments");
         let (test_files, files): (Vec<&PathBuf>, Vec<&PathBuf>) =
             files.iter().partition(|file| is_test(file));
@@ -139,6 +142,14 @@ impl Workspace {
             let rendered =
                 dripline_workflow::samples::check(&source, &checked.configs, &environment, &samples);
             checked.diagnostics.extend(rendered);
+            if let Some(program) = checked.program.as_ref().filter(|_| !checked.calls.is_empty()) {
+                let all = match &mut signatures {
+                    Some(all) => all,
+                    unread => unread.insert(self.signatures()?),
+                };
+                let found = calls::check(&source, program, &checked.calls, all, &environment);
+                checked.diagnostics.extend(found);
+            }
             if let Some(program) = &checked.program {
                 checked.diagnostics.extend(twin(&workflows, &source, program));
             }
@@ -164,6 +175,15 @@ impl Workspace {
         };
         self.check_tests(&test_files, &environment, &mut checked)?;
         Ok(checked)
+    }
+
+    /// What all workflows of the workspace say to who calls them.
+    fn signatures(&self) -> Result<Vec<Signature>, Problem> {
+        let mut all = Vec::new();
+        for file in self.workflow_files()? {
+            all.extend(calls::signature(&self.read_source(&file)?));
+        }
+        Ok(all)
     }
 
     /// What is known of contacts: what `fields.yaml` declares, what the store has seen, and the segments that there are.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod beside;
+mod calls;
 mod experiments;
 mod flaky;
 mod goals;

@@ -83,6 +83,7 @@ impl TestApp {
             teams: &BTreeSet::from(["sales".to_owned()]),
             dynamic_segments: &BTreeSet::new(),
             attributes: None,
+            inputs: None,
             default_time_zone: "UTC",
             now: None,
         };

@@ -143,6 +143,7 @@ fn ways(node: &Node) -> Vec<(String, Option<NodeIndex>)> {
             let held_out = experiment.hold_out.map(|_| (HOLD_OUT.to_owned(), node.next));
             experiment.arms.iter().map(|arm| (arm.name.clone(), arm.next)).chain(held_out).collect()
         }
+        Action::Run(call) => call.ways.iter().map(|(end, target)| (end.name().to_owned(), *target)).collect(),
         Action::Parallel(parallel) => {
             parallel.paths.iter().map(|path| (path.name.clone(), Some(path.first))).collect()
         }

@@ -17,8 +17,8 @@ use super::{
     report::run_status,
 };
 use crate::{
-    Called, ChildRun, ClaimedRun, Kin, NewPath, Result,
-    error::{Doing as _, Raw, from_json},
+    Called, ChildRun, ClaimedRun, Kin, NewCall, NewPath, Result,
+    error::{Doing as _, Raw, from_json, to_json},
     sets::{EndedRun, Sets},
 };
 
@@ -33,6 +33,8 @@ pub(crate) trait KinSets: Sets {
     async fn active_among(&mut self, runs: &[i64]) -> Raw<Vec<ClaimedRun>>;
     /// Makes those of these runs due that wait for others.
     async fn wake_parents(&mut self, runs: &[i64], now_ms: i64) -> Raw<()>;
+    /// Records how runs were called.
+    async fn put_calls(&mut self, rows: &[CallRow]) -> Raw<()>;
     /// Active runs that belong to one that a person ended at this moment.
     async fn orphans(&mut self, now_ms: i64) -> Raw<Vec<ClaimedRun>>;
     /// Makes those due that wait for a run that a person ended at this moment.
@@ -43,6 +45,9 @@ pub(crate) trait KinSets: Sets {
 
 /// A path to begin: parent, path (word), node, the parent's turn, hops.
 pub(crate) type PathRow = (i64, i64, i64, i64, i64);
+
+/// How a run was called: the run, who waits for it, in which turn of that, the inputs as JSON, the depth.
+pub(crate) type CallRow = (i64, Option<i64>, Option<i64>, String, i64);
 
 /// A run that belongs to another: the parent, its turn, the run, the path, the status.
 pub(crate) type ChildRow = (i64, i64, i64, Option<String>, i64);
@@ -144,6 +149,20 @@ where
             sets.wake_parents(&ids(runs), ms(now)).await
         };
         wake.await.doing("wake the runs that wait for others")
+    }
+
+    async fn attach_calls(&mut self, calls: &[NewCall]) -> Result<()> {
+        let sets = self.writer();
+        let attach = async {
+            let mut rows = Vec::with_capacity(calls.len());
+            for NewCall { run, parent, called } in calls {
+                let (parent, turn) = parent.map(|(run, turn)| (run.0, turn)).unzip();
+                let inputs = to_json("run's inputs", &called.inputs)?;
+                rows.push((run.0, parent, turn, inputs, i64::from(called.depth)));
+            }
+            sets.put_calls(&rows).await
+        };
+        attach.await.doing("record with what runs were called")
     }
 
     async fn calls(&mut self, runs: &[RunId]) -> Result<BTreeMap<RunId, Called>> {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::{query, query_as};
 
 use super::{
-    rows::{bind_columns, small},
+    rows::{bind_columns, json, small},
     transaction::{PostgresTransaction, RunRow, one},
     writer::Writer,
 };
@@ -12,7 +12,7 @@ use crate::{
     ClaimedRun,
     error::Raw,
     logic::{
-        kin::{ChildRow, HasPending, KinSets, PathRow},
+        kin::{CallRow, ChildRow, HasPending, KinSets, PathRow},
         pending::Pending,
     },
 };
@@ -52,6 +52,11 @@ FOR NO KEY UPDATE OF r";
 pub(super) const WAKE_BEREFT: &str = "
 UPDATE runs SET due_at = $1 FROM runs ended
 WHERE runs.waits_for = 2 AND runs.due_at > $1 AND ended.parent_id = runs.id AND ended.ended_at = $1 AND ended.status = 3";
+
+pub(super) const PUT_CALLS: &str = "
+UPDATE runs SET parent_id = t.parent_id, parent_turn = t.parent_turn, inputs = t.inputs, depth = t.depth
+FROM unnest($1::int8[], $2::int8[], $3::int4[], $4::text[], $5::int4[]) AS t(id, parent_id, parent_turn, inputs, depth)
+WHERE runs.id = t.id";
 
 pub(super) const CALLS: &str = "
 SELECT id, inputs, depth::int8 FROM runs WHERE id = ANY($1::int8[]) AND depth IS NOT NULL";
@@ -95,6 +100,22 @@ impl KinSets for Writer {
         let woken = self.run(query(WAKE_PARENTS).bind(runs.to_vec()).bind(now_ms)).await?;
         self.wakes_others |= woken > 0;
         Ok(())
+    }
+
+    async fn put_calls(&mut self, rows: &[CallRow]) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let put = bind_columns!(
+            query(PUT_CALLS),
+            rows,
+            |row| row.0,
+            row.1,
+            row.2.map(small),
+            json(&row.3),
+            small(row.4),
+        );
+        self.run(put).await.map(drop)
     }
 
     async fn orphans(&mut self, now_ms: i64) -> Raw<Vec<ClaimedRun>> {

@@ -87,6 +87,8 @@ SELECT (SELECT count(*) FROM contacts), (SELECT count(*) FROM events),
 const PARENTS: &str = "
 SELECT id, parent_id FROM runs WHERE contact_id = $1 AND parent_id IS NOT NULL";
 
+const INPUTS: &str = "SELECT id, inputs FROM runs WHERE id = ANY($1::int8[]) AND inputs IS NOT NULL";
+
 const RUNS_BY_STATUS: &str = "SELECT status::int8, count(*) FROM runs WHERE path IS NULL GROUP BY status";
 
 const MESSAGES_BY_STATUS: &str = "SELECT status::int8, count(*) FROM messages GROUP BY status";
@@ -277,6 +279,10 @@ impl Answers for Reader {
 
     async fn parents(&mut self, contact: i64) -> Raw<Vec<(i64, i64)>> {
         Ok(query_as(PARENTS).bind(contact).fetch_all(&mut *self.conn).await?)
+    }
+
+    async fn inputs_of(&mut self, runs: &[i64]) -> Raw<Vec<(i64, String)>> {
+        Ok(query_as(INPUTS).bind(runs).fetch_all(&mut *self.conn).await?)
     }
 
     async fn runs_by_status(&mut self) -> Raw<Vec<(i64, i64)>> {

@@ -12,7 +12,7 @@ use crate::{
     ClaimedRun,
     error::Raw,
     logic::{
-        kin::{ChildRow, HasPending, KinSets, PathRow},
+        kin::{CallRow, ChildRow, HasPending, KinSets, PathRow},
         pending::Pending,
     },
 };
@@ -52,6 +52,13 @@ pub(super) const WAKE_BEREFT: &str = "
 UPDATE runs SET due_at = ?1 WHERE waits_for = 2 AND due_at > ?1 AND id IN (
     SELECT ended.parent_id FROM runs ended WHERE ended.ended_at = ?1 AND ended.status = 3)";
 
+pub(super) const PUT_CALLS: RowsSql = RowsSql {
+    head: "WITH new(id, parent_id, parent_turn, inputs, depth) AS (VALUES",
+    row: "(?, ?, ?, ?, ?)",
+    tail: ") UPDATE runs SET parent_id = new.parent_id, parent_turn = new.parent_turn, inputs = new.inputs,
+        depth = new.depth FROM new WHERE runs.id = new.id",
+};
+
 pub(super) const CALLS: &str = "
 SELECT json_group_array(json_array(r.id, r.inputs, r.depth))
 FROM json_each(?1) wanted CROSS JOIN runs r ON r.id = wanted.value WHERE r.depth IS NOT NULL";
@@ -84,6 +91,13 @@ impl KinSets for Writer {
 
     async fn wake_parents(&mut self, runs: &[i64], now_ms: i64) -> Raw<()> {
         self.run(query(WAKE_PARENTS).bind(json_ids(runs)).bind(now_ms)).await.map(drop)
+    }
+
+    async fn put_calls(&mut self, rows: &[CallRow]) -> Raw<()> {
+        let put = PUT_CALLS.over(rows, |binds, (run, parent, turn, inputs, depth)| {
+            binds.add(*run).add(*parent).add(*turn).add(inputs.clone()).add(*depth);
+        });
+        self.put(put).await.map(drop)
     }
 
     async fn orphans(&mut self, now_ms: i64) -> Raw<Vec<ClaimedRun>> {

@@ -91,6 +91,9 @@ SELECT (SELECT count(*) FROM contacts), (SELECT count(*) FROM events),
 const PARENTS: &str = "
 SELECT id, parent_id FROM runs WHERE contact_id = ?1 AND parent_id IS NOT NULL";
 
+const INPUTS: &str = "
+SELECT r.id, r.inputs FROM json_each(?1) wanted CROSS JOIN runs r ON r.id = wanted.value WHERE r.inputs IS NOT NULL";
+
 const RUNS_BY_STATUS: &str = "SELECT status, count(*) FROM runs WHERE path IS NULL GROUP BY status";
 
 const MESSAGES_BY_STATUS: &str = "SELECT status, count(*) FROM messages GROUP BY status";
@@ -279,6 +282,11 @@ impl Answers for Reader {
 
     async fn parents(&mut self, contact: i64) -> Raw<Vec<(i64, i64)>> {
         Ok(query_as(PARENTS).bind(contact).fetch_all(&mut *self.conn).await?)
+    }
+
+    async fn inputs_of(&mut self, runs: &[i64]) -> Raw<Vec<(i64, String)>> {
+        let find = query_as(INPUTS).bind(json_ids(runs));
+        Ok(find.fetch_all(&mut *self.conn).await?)
     }
 
     async fn runs_by_status(&mut self) -> Raw<Vec<(i64, i64)>> {

@@ -35,6 +35,7 @@ pub fn workflow(plugins: &BTreeMap<String, PluginInfo>) -> Value {
         "trigger": {
             "anyOf": [
                 {"const": "manual", "description": "By `dripline enroll`."},
+                {"const": "called", "description": "By a step `run` of another workflow."},
                 {
                     "type": "object",
                     "additionalProperties": false,
@@ -76,6 +77,7 @@ const BLOCKS: &[&str] = &["then", "else", "cases", "default", "paths", "join"];
 fn blocks(verb: &str) -> &'static [&'static str] {
     match verb {
         "wait_for" => &["then", "else"],
+        "run" => &["then", "else", "paths"],
         "parallel" => &["join"],
         "switch" => &["cases", "default"],
         "split" | "experiment" => &["paths"],
@@ -191,6 +193,23 @@ fn top_key(key: &str) -> Option<Value> {
                 "retry": step_key("retry")
             }
         }),
+        "inputs" => {
+            let types = json!({"enum": ["text", "integer", "number", "boolean"]});
+            json!({
+                "description": "With what other workflows call it: input.NAME",
+                "type": "object", "minProperties": 1,
+                "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+                "additionalProperties": {
+                    "anyOf": [
+                        types.clone(),
+                        {
+                            "type": "object", "additionalProperties": false, "required": ["type"],
+                            "properties": {"type": types, "default": {"type": ["string", "number", "boolean"]}}
+                        }
+                    ]
+                }
+            })
+        }
         "goals" => ends("What ends a run wherever it stands, as won."),
         "exits" => ends("What else ends a run wherever it stands."),
         "steps" => json!({"description": "What happens, from the top down.", "$ref": "#/definitions/steps"}),
@@ -333,6 +352,27 @@ fn verb(key: &str) -> Option<Value> {
                 },
                 "until": {"description": "From this date on the best way has won: 2026-12-31", "type": "string"}
             }
+        }),
+        "run" => json!({
+            "description": "Starts a run of another workflow, and goes on when it has ended.",
+            "anyOf": [
+                {"type": "string", "pattern": "\\S"},
+                {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["workflow"],
+                    "properties": {
+                        "workflow": {"description": "Its name.", "type": "string", "pattern": "\\S"},
+                        "with": {
+                            "description": "Its inputs, each an expression.",
+                            "type": "object", "additionalProperties": {"$ref": "#/definitions/expression"}
+                        },
+                        "wait": {
+                            "description": "Whether to wait for its end.", "type": "boolean", "default": true
+                        }
+                    }
+                }
+            ]
         }),
         "parallel" => json!({
             "description": "Paths that are gone at once; the run goes on when they have joined.",

@@ -51,6 +51,11 @@ fn ways(program: &Program) -> String {
                     wait.within
                 )
             }
+            Action::Run(call) => {
+                let ways: String =
+                    call.ways.iter().map(|(end, next)| format!(" {}->{}", end.name(), to(*next))).collect();
+                format!("run {} {}{ways}", call.workflow, if call.waits { "waits" } else { "starts" })
+            }
             Action::Goto => "goto".to_owned(),
             Action::Exit { reason } => format!("exit {reason:?}"),
         };

@@ -78,6 +78,7 @@ impl Workspace {
             teams: &self.teams,
             dynamic_segments: &self.dynamic_segments,
             attributes: Some(&self.attributes),
+            inputs: None,
             default_time_zone: "Europe/Berlin",
             now: "2026-01-01T00:00:00Z".parse().ok(),
         }
