@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     check, contacts, demo, doctor, enroll, events, experiments, explain, import, init, leads, mail, migrate,
-    plugin, prune, run, runs, schema, segment, simulate, test, worker, workflows,
+    plugin, prune, run, runs, schema, segment, simulate, test, why, worker, workflows,
 };
 
 /// Marketing automation from YAML files: campaigns whose steps are sandboxed plugins, in one database file.
@@ -62,6 +62,7 @@ pub(crate) enum Command {
     Worker(worker::Args),
     Enroll(enroll::Args),
     Contacts(contacts::Args),
+    Why(why::Args),
     Leads(leads::Args),
     Workflows(workflows::Args),
     Runs(runs::Args),

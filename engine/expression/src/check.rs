@@ -92,7 +92,7 @@ pub(crate) fn check(
     checker.sources.iter().for_each(|source| source.need(&mut needs));
     let mut parts = Vec::new();
     explain::collect_parts(&tree, &mut parts);
-    let parts = parts.into_iter().map(|part| checker.places.whole(part)).collect();
+    let parts = parts.into_iter().map(|part| checker.places.written(part)).collect();
     Ok(Checked { sources: checker.sources, needs, tree, contradictions, clock, parts })
 }
 

@@ -10,8 +10,8 @@ use cel::{
     Env, ExecutionError,
     common::{
         types::{
-            CelBool, CelDouble, CelInt, CelString, CelTimestamp, DYN_TYPE, STRING_TYPE, TIMESTAMP_TYPE,
-            Type as CelType,
+            CelBool, CelDouble, CelInt, CelString, CelTimestamp, DURATION_TYPE, DYN_TYPE, INT_TYPE,
+            STRING_TYPE, TIMESTAMP_TYPE, Type as CelType,
         },
         value::{CowVal, StaticVal, Val},
     },
@@ -42,6 +42,16 @@ const fn function(
     Function { name, on, takes, optional: 0, gives, usage }
 }
 
+/// A function of a text whose last argument may be left out.
+const fn text_function(
+    name: &'static str,
+    takes: &'static [Type],
+    gives: Type,
+    usage: &'static str,
+) -> Function {
+    Function { name, on: &[Type::Text], takes, optional: 1, gives, usage }
+}
+
 /// A part of a point in time, in UTC or in the time zone given.
 const fn calendar(name: &'static str, usage: &'static str) -> Function {
     Function { name, on: &[Type::Timestamp], takes: &[Type::Text], optional: 1, gives: Type::Number, usage }
@@ -68,7 +78,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     function("string", &[], &[Type::Any], Type::Text, "string(contact.employees)"),
     function("bool", &[], &[Type::Any], Type::Boolean, "bool(contact.active)"),
     function("timestamp", &[], &[Type::Any], Type::Timestamp, "timestamp(contact.renewal_date)"),
-    function("duration", &[], &[Type::Text], Type::Duration, "duration(\"30d\")"),
+    function("duration", &[], &[Type::Any], Type::Duration, "duration(\"30d\")"),
     function("size", &[Type::Text, Type::List, Type::Map], &[], Type::Number, "contact.tags.size()"),
     function("contains", &[Type::Text], &[Type::Text], Type::Boolean, "contact.title.contains(\"VP\")"),
     function("startsWith", &[Type::Text], &[Type::Text], Type::Boolean, "contact.title.startsWith(\"VP\")"),
@@ -83,19 +93,24 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     function("lowerAscii", &[Type::Text], &[], Type::Text, "contact.title.lowerAscii()"),
     function("upperAscii", &[Type::Text], &[], Type::Text, "contact.country.upperAscii()"),
     function("trim", &[Type::Text], &[], Type::Text, "contact.title.trim()"),
-    function("split", &[Type::Text], &[Type::Text], Type::List, "contact.email.split(\"@\")"),
-    function("join", &[Type::List], &[Type::Text], Type::Text, "contact.tags.join(\", \")"),
-    function("charAt", &[Type::Text], &[Type::Number], Type::Text, "contact.code.charAt(0)"),
-    function("indexOf", &[Type::Text], &[Type::Text], Type::Number, "contact.email.indexOf(\"@\")"),
-    function("lastIndexOf", &[Type::Text], &[Type::Text], Type::Number, "contact.email.lastIndexOf(\".\")"),
+    text_function("split", &[Type::Text, Type::Number], Type::List, "contact.email.split(\"@\")"),
     Function {
-        name: "substring",
-        on: &[Type::Text],
-        takes: &[Type::Number, Type::Number],
+        name: "join",
+        on: &[Type::List],
+        takes: &[Type::Text],
         optional: 1,
         gives: Type::Text,
-        usage: "contact.code.substring(0, 3)",
+        usage: "contact.tags.join(\", \")",
     },
+    function("charAt", &[Type::Text], &[Type::Number], Type::Text, "contact.code.charAt(0)"),
+    text_function("indexOf", &[Type::Text, Type::Number], Type::Number, "contact.email.indexOf(\"@\")"),
+    text_function(
+        "lastIndexOf",
+        &[Type::Text, Type::Number],
+        Type::Number,
+        "contact.email.lastIndexOf(\".\")",
+    ),
+    text_function("substring", &[Type::Number, Type::Number], Type::Text, "contact.code.substring(0, 3)"),
     calendar("getFullYear", "now.getFullYear()"),
     calendar("getMonth", "now.getMonth(\"Europe/Berlin\") // 0 is January"),
     calendar("getDate", "now.getDate(\"Europe/Berlin\") // from 1"),
@@ -143,6 +158,8 @@ pub(crate) fn other_word(name: &str) -> Option<&'static str> {
         "lower" | "toLower" | "toLowerCase" | "lowercase" => "lowerAscii",
         "upper" | "toUpper" | "toUpperCase" | "uppercase" => "upperAscii",
         "includes" | "like" => "contains",
+        "beginsWith" | "hasPrefix" => "startsWith",
+        "hasSuffix" => "endsWith",
         "len" | "length" | "count" => "size",
         "date" | "datetime" => "timestamp",
         "any" | "some" => "exists",
@@ -181,7 +198,7 @@ pub(crate) const MATCHES: &str = "@matches";
 pub(crate) fn env() -> &'static Arc<Env> {
     static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
         let mut env = Env::stdlib();
-        let ours: [(&str, Vec<CelType>, cel::common::functions::Function); 9] = [
+        let ours: [(&str, Vec<CelType>, cel::common::functions::Function); 11] = [
             ("@+", vec![DYN_TYPE, DYN_TYPE], |args| {
                 arithmetic(args, "add", |a, b| Some(a.as_adder()?.add(b)))
             }),
@@ -199,7 +216,9 @@ pub(crate) fn env() -> &'static Arc<Env> {
             }),
             ("@timestamp", vec![STRING_TYPE], timestamp),
             ("@timestamp", vec![TIMESTAMP_TYPE], |args| args.into_iter().next().ok_or_else(nothing)),
+            ("@timestamp", vec![INT_TYPE], timestamp_of_seconds),
             ("@duration", vec![STRING_TYPE], duration),
+            ("@duration", vec![DURATION_TYPE], |args| args.into_iter().next().ok_or_else(nothing)),
             (MATCHES, vec![STRING_TYPE, PATTERN], matches),
         ];
         let added = cel::extensions::strings(&mut env).and_then(|()| {
@@ -259,6 +278,16 @@ fn timestamp<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execut
     let text = text(&args)?;
     time::instant(text).and_then(time::to_cel).map(CowVal::owned::<CelTimestamp>).ok_or_else(|| {
         ExecutionError::function_error("timestamp", format!("\"{}\" is not a date", shortened(text)))
+    })
+}
+
+/// So many seconds after the beginning of 1970.
+fn timestamp_of_seconds<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let seconds = args.first().and_then(|arg| arg.downcast_ref::<CelInt>()).map(|int| *int.inner());
+    let seconds = seconds.ok_or_else(nothing)?;
+    let at = jiff::Timestamp::from_second(seconds).ok().filter(|at| time::is_in_range(*at));
+    at.and_then(time::to_cel).map(CowVal::owned::<CelTimestamp>).ok_or_else(|| {
+        ExecutionError::function_error("timestamp", format!("{seconds} seconds are beyond the calendar"))
     })
 }
 

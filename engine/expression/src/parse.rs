@@ -178,6 +178,19 @@ impl Places<'_> {
         span
     }
 
+    /// All that a node covers as it is written: of `has(contact.title)` more than the field.
+    pub(crate) fn written(&self, node: &IdedExpr) -> Range<usize> {
+        const HAS: &str = "has(";
+        let span = self.whole(node);
+        let source = self.tokens.source;
+        let before = source.get(..span.start).unwrap_or_default();
+        let behind = source.get(span.end..).unwrap_or_default();
+        match before.strip_suffix(HAS) {
+            Some(rest) if behind.starts_with(')') => rest.len()..span.end + 1,
+            _ => span,
+        }
+    }
+
     /// What the node itself covers: its token, with its name and up to its closing bracket.
     fn own(&self, node: &IdedExpr) -> Range<usize> {
         let Some(index) = self.token_of(node) else { return 0..0 };

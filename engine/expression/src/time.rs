@@ -10,11 +10,20 @@ const MAX_SECONDS: i64 = 10_000 * 366 * 24 * 60 * 60;
 /// Reads an instant: RFC 3339, or a date with or without a time of day, which then are in UTC.
 pub(crate) fn instant(text: &str) -> Option<Timestamp> {
     let text = text.trim();
-    text.parse::<Timestamp>().ok().or_else(|| {
+    let at = text.parse::<Timestamp>().ok().or_else(|| {
         let civil: civil::DateTime = text.parse().ok()?;
         Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
-    })
+    });
+    at.filter(|at| is_in_range(*at))
 }
+
+/// Whether CEL knows the instant: its calendar begins with the year 1.
+pub(crate) fn is_in_range(at: Timestamp) -> bool {
+    at.as_second() >= FIRST_SECOND
+}
+
+/// 0001-01-01T00:00:00Z.
+const FIRST_SECOND: i64 = -62_135_596_800;
 
 /// Reads a duration (`30d`, `1h 30m`, `-2w`); a day has 24 hours here.
 pub(crate) fn duration(text: &str) -> Option<CelDuration> {
@@ -59,6 +68,7 @@ mod tests {
         assert_eq!(instant(" 2024-03-01T10:30 "), "2024-03-01T10:30:00Z".parse().ok());
         assert_eq!(instant("2024-03-01T10:30:00+01:00"), "2024-03-01T09:30:00Z".parse().ok());
         assert_eq!(instant("soon"), None);
+        assert_eq!((instant("0001-01-01").is_some(), instant("0000-12-31")), (true, None));
     }
 
     #[test]

@@ -73,6 +73,16 @@ coded! {
     }
 }
 
+impl DecisionKind {
+    /// Its name for people: with a space where programs have an underscore.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NotEnrolled => "not enrolled",
+            kind => kind.name(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,6 +30,14 @@ impl QuietHours {
         Ok(Self { from, to })
     }
 
+    /// Whether the whole time from `from` to `to` is quiet, by the clock; over midnight where `to` comes first.
+    pub fn covers(self, from: Time, to: Time) -> bool {
+        let minute = |time: Time| i32::from(time.hour()) * 60 + i32::from(time.minute());
+        let after = |time: Time, start: Time| (minute(time) - minute(start)).rem_euclid(24 * 60);
+        let (begins, length) = (after(from, self.from), after(self.to, self.from));
+        begins < length && begins + after(to, from) <= length
+    }
+
     /// When they end, if it is quiet at `now` on a clock in `zone`.
     ///
     /// Where the clock is set forward over the end, they end that much later by the clock, at the same instant; where it is
@@ -130,11 +138,12 @@ impl Cap {
 impl std::fmt::Display for Cap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let class = match self.class {
-            CapClass::Marketing => "marketing emails",
-            CapClass::Transactional => "transactional emails",
-            CapClass::All => "emails",
+            CapClass::Marketing => "marketing ",
+            CapClass::Transactional => "transactional ",
+            CapClass::All => "",
         };
-        write!(f, "at most {} {class} in {:#}", self.at_most, self.within)
+        let plural = if self.at_most == 1 { "" } else { "s" };
+        write!(f, "at most {} {class}email{plural} in {:#}", self.at_most, self.within)
     }
 }
 
@@ -289,6 +298,23 @@ mod tests {
         assert_eq!(twice("2024-10-27T00:10:00Z").as_deref(), Some("2024-10-27T00:30:00Z"));
         assert_eq!(twice("2024-10-27T00:40:00Z"), None);
         assert_eq!(twice("2024-10-27T01:10:00Z").as_deref(), Some("2024-10-27T01:30:00Z"));
+    }
+
+    #[test]
+    fn quiet_hours_cover_what_lies_within_them() {
+        let covers = |hours: &str, part: &str| {
+            let QuietHours { from, to } = QuietHours::parse(part).unwrap();
+            QuietHours::parse(hours).unwrap().covers(from, to)
+        };
+        for part in ["20:00-08:00", "21:00-23:00", "23:00-01:00", "00:00-08:00"] {
+            assert!(covers("20:00-08:00", part), "{part}");
+        }
+        for part in ["19:59-21:00", "07:00-08:01", "08:00-09:00", "12:00-13:00", "08:00-20:00"] {
+            assert!(!covers("20:00-08:00", part), "{part}");
+        }
+        let eight = Time::constant(8, 0, 0, 0);
+        let night = QuietHours::parse("20:00-08:00").unwrap();
+        assert!(!night.covers(eight, eight) && night.covers(Time::midnight(), Time::midnight()));
     }
 
     #[test]

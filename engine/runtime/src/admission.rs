@@ -12,6 +12,8 @@ use dripline_model::{
 use dripline_store::LatestRun;
 use jiff::{Span, Timestamp, tz::TimeZone};
 
+use crate::inquiry::Verdict;
+
 /// A workflow's rules of entry: `enroll.if`, `again`, and nobody twice at a time.
 #[derive(Debug, Clone)]
 pub(crate) struct Admission {
@@ -70,6 +72,22 @@ impl Admission {
             }
         }
         self.again.refusal(latest?, now, zone)
+    }
+}
+
+impl Admission {
+    /// What `enroll.if` says of a contact, and why it may not enter again, each by itself.
+    pub(crate) fn consider(
+        &self,
+        contact: &Contact,
+        event: Option<&EventView>,
+        latest: Option<&LatestRun>,
+        now: Timestamp,
+        zone: &TimeZone,
+    ) -> (Option<Verdict>, Option<String>) {
+        let subject = Subject::new(contact, event, now);
+        let verdict = self.enroll_if.as_ref().map(|condition| Verdict::of(condition, &subject));
+        (verdict, latest.and_then(|latest| self.again.refusal(latest, now, zone)))
     }
 }
 

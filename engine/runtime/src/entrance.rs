@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 use crate::{
     admission::Admission,
     error::{Error, ErrorKind, Result, While, despite},
+    inquiry::Verdict,
     triggers::Triggers,
 };
 
@@ -73,6 +74,18 @@ impl Entrance {
         let admission = Admission::new(program).map_err(unusable)?;
         let triggers = Triggers::new(&program.triggers).map_err(unusable)?;
         Ok(Self { workflow, version, triggers, admission, zone: zone.clone() })
+    }
+
+    /// What `enroll.if` says of a contact now, and why it may not enter again; nobody enters by it. The contact needs what the
+    /// condition looks at, `latest` is its active or latest run.
+    pub fn consider(
+        &self,
+        contact: &Contact,
+        event: Option<&EventView>,
+        latest: Option<&LatestRun>,
+        now: Timestamp,
+    ) -> (Option<Verdict>, Option<String>) {
+        self.admission.consider(contact, event, latest, now, &self.zone)
     }
 
     /// Lets those of the contacts (none twice) enter that the rules admit, and records why the others were not. The

@@ -95,6 +95,24 @@ fn held(
     plain(run, DecisionKind::Waiting, reason, Advance::Hold { due: until })
 }
 
+/// Why an email must not go to a contact now, for lack of an address or of consent; `None` where it may. The contact needs
+/// its consents.
+pub fn withheld(
+    contact: &Contact,
+    template: &str,
+    topic: Option<&str>,
+    is_transactional: bool,
+) -> Option<String> {
+    if contact.email.is_none() {
+        return Some(format!("`{template}` not sent: the contact has no email address"));
+    }
+    if is_transactional || contact.consents_to_email(topic) {
+        return None;
+    }
+    let about = topic.map(|topic| format!(" about `{topic}`")).unwrap_or_default();
+    Some(format!("`{template}` not sent: no consent to email{about}"))
+}
+
 /// The effects that may happen, and why one may not.
 fn permitted(effects: Vec<Effect>, contact: &Contact) -> (Vec<Effect>, Option<String>) {
     let mut suppressed = None;
@@ -102,18 +120,13 @@ fn permitted(effects: Vec<Effect>, contact: &Contact) -> (Vec<Effect>, Option<St
         .into_iter()
         .filter(|effect| {
             let Effect::SendEmail(email) = effect else { return true };
-            let topic = email.topic.as_deref();
-            let why = if contact.email.is_none() {
-                format!("`{}` not sent: the contact has no email address", email.template)
-            } else if email.transactional || contact.consents_to_email(topic) {
-                return true;
-            } else if let Some(topic) = topic {
-                format!("`{}` not sent: no consent to email about `{topic}`", email.template)
-            } else {
-                format!("`{}` not sent: no consent to email", email.template)
-            };
-            suppressed = Some(why);
-            false
+            match withheld(contact, &email.template, email.topic.as_deref(), email.transactional) {
+                None => true,
+                Some(why) => {
+                    suppressed = Some(why);
+                    false
+                }
+            }
         })
         .collect();
     (effects, suppressed)

@@ -22,6 +22,7 @@ use crate::{
     drive::Settled,
     engine::Engine,
     error::{Error, ErrorKind, Result, While},
+    inquiry::{self, Clause},
 };
 
 /// How many contacts a count looks at together.
@@ -51,19 +52,6 @@ pub struct Explanation {
     pub clauses: Vec<Clause>,
     /// When the answer may change because time goes on.
     pub next_change: Option<Timestamp>,
-}
-
-/// One part of a rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Clause {
-    /// As it is written.
-    pub source: String,
-    /// Whether it holds; where that cannot be worked out, why.
-    pub holds: std::result::Result<bool, String>,
-    /// Whether the answer would be another without it.
-    pub decides: bool,
-    /// What it looks at, and what that is for the contact.
-    pub values: Vec<(String, String)>,
 }
 
 impl Rules {
@@ -101,6 +89,11 @@ impl Rules {
     /// What of a contact the rules look at.
     pub fn needs(&self) -> &Needs {
         &self.needs
+    }
+
+    /// A segment's rule as it is written; none where it has no rule.
+    pub fn source(&self, segment: &str) -> Option<&str> {
+        self.all.iter().find(|rule| rule.name == segment).map(|rule| rule.rule.source())
     }
 
     /// What a store can look for by itself, for each rule.
@@ -145,19 +138,10 @@ impl Rules {
         let rule = &self.all.iter().find(|rule| rule.name == segment)?.rule;
         let subject = Subject::new(contact, None, now);
         let next = rule.next_change(&subject);
-        let clauses = rule.clauses(&subject);
         Some(Explanation {
             is_member: rule.test(&subject) == Ok(true),
             is_stored: contact.segments.contains(segment),
-            clauses: clauses
-                .into_iter()
-                .map(|clause| Clause {
-                    source: clause.source,
-                    holds: clause.holds.map_err(|error| error.reason),
-                    decides: clause.decides,
-                    values: clause.values,
-                })
-                .collect(),
+            clauses: inquiry::clauses(rule, &subject),
             next_change: [next.once, next.repeating].into_iter().flatten().min(),
         })
     }

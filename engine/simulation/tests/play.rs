@@ -135,7 +135,7 @@ async fn play(order: impl Iterator<Item = u32>, batch_size: usize, seed: u64) ->
     import.insert_events(&events, from).await.unwrap();
     import.commit().await.unwrap();
 
-    let known = Known { programs: &[&program], templates: &["welcome", "more"] };
+    let known = Known { programs: &[&program], templates: &["welcome", "more"], fields: None };
     let source = Source { path: "b".into(), text: BEHAVIOUR.into() };
     let behaviour: Behaviour = behaviour::parse(&source, &known).unwrap();
     let delivery = DeliveryConfig {

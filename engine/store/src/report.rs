@@ -99,6 +99,8 @@ pub struct RunRow {
     pub run: RunId,
     /// The workflow's name.
     pub workflow: String,
+    /// The version.
+    pub version_id: VersionId,
     /// The version's number.
     pub version: i64,
     /// The contact.

@@ -1,6 +1,5 @@
 //! What happened to a contact, in words.
 
-use dripline_model::decision::DecisionKind;
 use serde_json::{Map, Value};
 
 use crate::{TimelineEntry, TimelineWhat};
@@ -16,7 +15,7 @@ impl TimelineEntry {
             TimelineWhat::Decision { workflow, step, path, kind, reason, .. } => {
                 let path = path.as_ref().map(|path| format!(" on path {path}")).unwrap_or_default();
                 let step = step.as_ref().map(|step| format!(", {step}{path}")).unwrap_or_default();
-                (word(*kind), format!("{reason} [{workflow}{step}]"))
+                (kind.words(), format!("{reason} [{workflow}{step}]"))
             }
             TimelineWhat::Score { score, points, total, because, taken_back } => {
                 let until = taken_back.map(|at| format!(" (worked out anew on {})", at.strftime("%Y-%m-%d")));
@@ -37,14 +36,6 @@ impl TimelineEntry {
                 ("consent", format!("{topic} {}", if *given { "given" } else { "withdrawn" }))
             }
         }
-    }
-}
-
-/// A decision's name with a space where programs have an underscore.
-fn word(kind: DecisionKind) -> &'static str {
-    match kind {
-        DecisionKind::NotEnrolled => "not enrolled",
-        kind => kind.name(),
     }
 }
 

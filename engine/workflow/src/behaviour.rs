@@ -4,7 +4,7 @@
 //! things of its own, and after how long. Rules about events say what follows from them.
 
 use dripline_expression::{Expression, Scope};
-use dripline_model::{batch::ColumnType, duration, program::Program};
+use dripline_model::{batch::ColumnType, duration, field::Fields, program::Program};
 use jiff::{SignedDuration, SpanRelativeTo};
 use serde_json::{Map, Value};
 
@@ -109,6 +109,8 @@ pub struct Known<'a> {
     pub programs: &'a [&'a Program],
     /// Names of the email templates.
     pub templates: &'a [&'a str],
+    /// What is known of contacts' attributes, topics and segments; `None` where nothing is, and then any is accepted.
+    pub fields: Option<&'a Fields>,
 }
 
 /// How long people take where nothing is said.
@@ -200,8 +202,9 @@ fn mail_rule(
             .error(Code::NoContact, &entry.value.span, format!("no contact is called `{name}`"))
             .suggest(name, contacts.iter().copied());
     }
+    let scope = Scope { attributes: known.fields, event: false, inputs: None };
     rule.condition = entry(entries, "if")
-        .and_then(|entry| report.read_cel(&entry.value, "`if`", ColumnType::Boolean, &Scope::default()));
+        .and_then(|entry| report.read_cel(&entry.value, "`if`", ColumnType::Boolean, &scope));
     let mut act = |key: &str, delay| entry(entries, key).and_then(|entry| act(entry, delay, report));
     rule.open = act("open", OPENS);
     rule.click = act("click", CLICKS);

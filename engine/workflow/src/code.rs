@@ -515,6 +515,57 @@ samples.yaml is a list of contacts to render templates for, each with what a con
     Twins = "E0722", "Two files define the same workflow.", r"
 Each would undo the other whenever they are published. Give one of them another `name`.
 ";
+    AlwaysCapped = "W0730", "A mail is always skipped, because a cap holds it back for longer than it may be late.", r"
+`caps` in dripline.yaml says how many mails a contact gets at most within a time. Where the workflow's own mails before this one
+fill the cap, it waits until there is room; past its `expires` it is skipped. With `{at_most: 1, in: 7d}`:
+
+    - email: {template: trial/welcome, subject: Welcome}
+    - wait: 1d
+    - email: {template: trial/nudge, subject: Still there?}
+      expires: 2d                                               # never: there is room six days later
+
+Wait longer before it, let it come later, or leave one of the mails out.
+";
+    QuietWindow = "W0731", "A wait ends in the quiet hours, although a mail follows.", r#"
+The mail then waits for the end of the quiet hours, so that the wait means nothing:
+
+    settings: {quiet_hours: "20:00-08:00"}
+    steps:
+      - wait: {between: "21:00-23:00"}
+      - email: {template: trial/nudge, subject: Still there?}    # goes out at 08:00
+"#;
+    LastWait = "W0732", "A wait is the last step of a workflow with goals or exits.", r"
+A run whose last step is a wait ends at once, because nothing comes behind it. So no goal is reached meanwhile. Put a step behind
+the wait:
+
+    - wait: 14d
+    - exit: not won
+";
+    NotAField = "E0920", "A contact of a test or a sample has an attribute that fields.yaml does not declare.", r"
+Where fields.yaml says which attributes contacts have, contacts of tests and samples have no others. Mostly a spelling mistake;
+else declare it:
+
+    fields:
+      plan: {type: text, values: [free, pro]}
+";
+    NotItsType = "E0921", "A contact of a test or a sample has a value that its field never has.", r#"
+fields.yaml says of which type the values of a field are, and for some which values there are:
+
+    fields:
+      employees: {type: integer}
+
+    contacts:
+      mia: {employees: 450}        # not "450"
+"#;
+    SampleKey = "E0922", "A sample contact has a key that means nothing there.", r"
+What is known of a person stands under `attributes`:
+
+    - email: ada@dripline.example
+      attributes: {first_name: Ada, country: DE}
+      consents: {email: true}
+      tags: [vip]
+      scores: {fit: 20}
+";
     Chance = "E0901", "A chance is not a percentage from 0% to 100%.", r"
     click: 20%
     click: {chance: 20%, after: 1m..3h}

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
+use dripline_model::field::Fields;
 use serde_json::Value;
 
 use crate::{
-    Code, Diagnostic, Source,
+    Code, Diagnostic, Source, fields,
     schema::{self, Codes},
     source::Report,
     yaml::{self, Entry},
@@ -45,8 +46,17 @@ impl<'s> Document<'s> {
         self.root.value.value()
     }
 
-    /// Everything that does not fit `schema`, whose formats are checked as `formats` say.
+    /// Everything that does not fit `schema`, whose formats are checked as `formats` say: as mistakes in settings.
     pub fn misfits(&self, schema: &Value, formats: &[Format]) -> Vec<Diagnostic> {
+        self.fit(schema, formats, Codes::SETTINGS)
+    }
+
+    /// Everything that does not fit `schema`, as mistakes in sample contacts.
+    pub fn wrong_samples(&self, schema: &Value) -> Vec<Diagnostic> {
+        self.fit(schema, &[], Codes::SAMPLES)
+    }
+
+    fn fit(&self, schema: &Value, formats: &[Format], codes: Codes) -> Vec<Diagnostic> {
         let mut report = Report::new(self.source);
         let mut options = jsonschema::draft202012::options().should_validate_formats(true);
         for (name, check) in formats {
@@ -55,18 +65,26 @@ impl<'s> Document<'s> {
         }
         match options.build(schema) {
             Ok(validator) => {
-                schema::fit(
-                    &validator,
-                    schema,
-                    &self.value(),
-                    &self.root,
-                    Codes::SETTINGS,
-                    formats,
-                    &mut report,
-                );
+                schema::fit(&validator, schema, &self.value(), &self.root, codes, formats, &mut report);
             }
             Err(error) => {
                 report.error(Code::Settings, &(0..0), format!("the schema is broken: {error}"));
+            }
+        }
+        report.into_diagnostics()
+    }
+
+    /// What is wrong with the attributes and consents of the sample contact at `pointer`, by what is declared of fields.
+    pub fn wrong_fields(&self, pointer: &str, fields: &Fields) -> Vec<Diagnostic> {
+        let mut report = Report::new(self.source);
+        let (contact, _) = self.root.value.at(pointer);
+        let yaml::Kind::Mapping(entries) = &contact.kind else { return Vec::new() };
+        for part in entries {
+            let yaml::Kind::Mapping(own) = &part.value.kind else { continue };
+            match part.key.as_str() {
+                "attributes" => own.iter().for_each(|entry| fields::fits(entry, fields, &mut report)),
+                "consents" => own.iter().for_each(|entry| fields::fits_topic(entry, fields, &mut report)),
+                _ => {}
             }
         }
         report.into_diagnostics()

@@ -28,6 +28,58 @@ pub fn parse(source: &Source) -> Result<Fields, Vec<Diagnostic>> {
     if report.errors() > 0 { Err(report.into_diagnostics()) } else { Ok(fields) }
 }
 
+/// Complains of an attribute of a contact that is not declared, or whose value its field never has. What was only learnt from
+/// contacts forbids nothing.
+pub(crate) fn fits(entry: &Entry, fields: &Fields, report: &mut Report<'_>) {
+    let name = entry.key.as_str();
+    let Some(field) = fields.attribute(name) else {
+        if fields.is_closed() {
+            let diagnostic =
+                report.error(Code::NotAField, &entry.key_span, format!("no field `{name}` is declared"));
+            match dripline_model::suggest::closest(name, fields.names()) {
+                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                None => diagnostic.help(format!("declare it in {FILE}: `{name}: text`")),
+            };
+        }
+        return;
+    };
+    let value = entry.value.value();
+    if let Some(objection) = field.objection(&value).filter(|_| field.declared) {
+        let shown =
+            entry.value.scalar().map_or_else(|| entry.value.what().to_owned(), |text| format!("`{text}`"));
+        let diagnostic = report.error(
+            Code::NotItsType,
+            &entry.value.span,
+            format!("{shown} {objection}, as the field `{name}` is declared"),
+        );
+        let near = entry
+            .value
+            .scalar()
+            .and_then(|text| dripline_model::suggest::closest(text, field.values.iter().map(String::as_str)));
+        if let Some(near) = near {
+            diagnostic.help(format!("did you mean `{near}`?"));
+        } else if matches!(field.field_type, Some(FieldType::Text | FieldType::Date | FieldType::Timestamp))
+            && !value.is_string()
+        {
+            diagnostic.help("put it in quotes, so that it is text");
+        } else if let Some(text) =
+            value.as_str().filter(|text| text.parse::<f64>().is_ok() || *text == "true" || *text == "false")
+        {
+            diagnostic.help(format!("write it without quotes: {text}"));
+        }
+    }
+}
+
+/// Complains of a topic of consent that is not declared.
+pub(crate) fn fits_topic(entry: &Entry, fields: &Fields, report: &mut Report<'_>) {
+    let Some(topics) = fields.topics() else { return };
+    if entry.key != CHANNEL_EMAIL && !topics.contains(&entry.key) {
+        report
+            .error(Code::NoTopic, &entry.key_span, format!("no topic `{}` is declared", entry.key))
+            .suggest(&entry.key, topics.iter().map(String::as_str).chain([CHANNEL_EMAIL]));
+    }
+}
+
 fn document(tree: &Node, report: &mut Report<'_>) -> Fields {
     let Some(entries) = report.read_mapping(tree, "the file", "`fields: {country: text}`") else {
         return Fields::default();

@@ -5,7 +5,7 @@
 //! aliases are limited before anything is built. [`segments`] reads segments, [`teams`] reads `teams.yaml`, [`schedule`] is five-field cron as
 //! people expect it; [`fields`] reads `fields.yaml`, [`samples`] renders what a workflow sends for sample contacts,
 //! [`behaviour`] reads what contacts are assumed to do in a simulation, [`campaign_test`] the tests of campaigns,
-//! [`document`] fits any other file to a schema, and [`json_schema`] describes all of them for editors. Nothing here does
+//! [`pace`] warns of what time makes of a workflow, [`document`] fits any other file to a schema, and [`json_schema`] describes all of them for editors. Nothing here does
 //! I/O; what a workflow may refer to comes in with the [`Environment`].
 
 pub mod behaviour;
@@ -20,6 +20,7 @@ pub mod fields;
 mod flow;
 pub mod json_schema;
 mod marks;
+pub mod pace;
 mod parallel;
 mod policies;
 mod read;

@@ -59,6 +59,15 @@ impl Codes {
         value: Code::Settings,
         form: Code::Settings,
     };
+
+    /// Those of the sample contacts.
+    pub(crate) const SAMPLES: Self = Self {
+        unknown_key: Code::SampleKey,
+        missing_key: Code::Samples,
+        wrong_type: Code::Samples,
+        value: Code::Samples,
+        form: Code::Samples,
+    };
 }
 
 /// Complains of everything in `config`, the value of `verb`, that does not fit.

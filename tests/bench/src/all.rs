@@ -4,7 +4,9 @@ use std::{env, fs, path::PathBuf, process::Command};
 
 use serde_json::Value;
 
-use crate::{Global, Result, latency, mail, memory, place::Kind, segments, sleeping, startup, steps};
+use crate::{
+    Global, Result, authoring, latency, mail, memory, place::Kind, segments, sleeping, startup, steps,
+};
 
 /// Measure everything, each in a process of its own
 #[derive(Debug, clap::Args)]
@@ -12,7 +14,7 @@ pub(crate) struct Args {
     /// Only try that everything works, with tiny sizes
     #[arg(long)]
     smoke: bool,
-    /// The program whose start is measured
+    /// The program whose start is measured, and its commands
     #[arg(long, default_value = "target/release/dripline")]
     binary: PathBuf,
     /// Where the contacts are, for those that can do with several
@@ -26,6 +28,7 @@ pub(crate) struct Args {
 /// The subcommands, and what makes each small.
 const EACH: &[(&str, &[&str])] = &[
     ("startup", startup::SMOKE),
+    ("authoring", authoring::SMOKE),
     ("memory", memory::SMOKE),
     ("sleeping", sleeping::SMOKE),
     ("mail", mail::SMOKE),
@@ -42,10 +45,10 @@ pub(crate) fn execute(args: &Args, global: &Global) -> Result<()> {
         let json = folder.path().join(name);
         let mut command = Command::new(env::current_exe()?);
         command.arg(name).arg("--json").arg(&json).arg("--dir").arg(&global.dir);
-        if *name == "startup" {
+        if ["startup", "authoring"].contains(name) {
             command.arg("--binary").arg(&args.binary);
         }
-        if !["startup", "memory"].contains(name) {
+        if !["startup", "authoring", "memory"].contains(name) {
             command.arg("--store").arg(stores.join(","));
         }
         if args.smoke {

@@ -6,6 +6,7 @@
 //! minute, turn and turn about. `docs/performance.md` says how to repeat the figures there.
 
 mod all;
+mod authoring;
 mod campaign;
 mod latency;
 mod machine;
@@ -63,6 +64,7 @@ enum Command {
     Startup(startup::Args),
     Mail(mail::Args),
     Segments(segments::Args),
+    Authoring(authoring::Args),
     All(all::Args),
 }
 
@@ -104,6 +106,7 @@ async fn measure(command: &Command, dir: &std::path::Path) -> Result<Report> {
         Command::Startup(args) => startup::execute(args, dir),
         Command::Mail(args) => mail::execute(args, dir).await,
         Command::Segments(args) => segments::execute(args, dir).await,
+        Command::Authoring(args) => authoring::execute(args, dir),
         Command::All(_) => Err("`all` is made of the others".into()),
     }
 }

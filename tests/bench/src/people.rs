@@ -25,7 +25,8 @@ pub(crate) fn key(number: u32) -> String {
     format!("c{number}")
 }
 
-fn attributes(number: u32) -> Map<String, Value> {
+/// The twelve attributes of a contact.
+pub(crate) fn attributes(number: u32) -> Map<String, Value> {
     let mut dice = random::mix(u64::from(number).wrapping_add(random::GAMMA));
     let mut roll = |sides: u64| {
         let rolled = dice % sides;

@@ -74,7 +74,7 @@ fn row(what: &str, times: &[f64]) -> Vec<serde_json::Value> {
 }
 
 /// Runs it to its end; answers how many milliseconds that took.
-fn done(command: &mut Command) -> Result<f64> {
+pub(crate) fn done(command: &mut Command) -> Result<f64> {
     let started = Instant::now();
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
     let ms = started.elapsed().as_secs_f64() * 1_000.0;

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, io::Write};
 
-use dripline_model::{Contact, id::ContactId};
-use dripline_store::{ContactFilter, MessageFilter, MessageRow, Store, TimelineEntry, TimelineWhat};
+use dripline_model::Contact;
+use dripline_store::{ContactFilter, Store, TimelineEntry, TimelineWhat};
 use serde_json::Value;
 
-use super::find_contact;
+use super::history::History;
 use crate::{
     args::{Format, Global, Listing},
     output::{
@@ -93,13 +93,7 @@ async fn list(
 }
 
 async fn show(store: &dyn Store, key: &str, format: Format, out: &mut Out) -> Result<Exit, Problem> {
-    let id = find_contact(store, key).await?;
-    let filter = ContactFilter { id: Some(id), ..ContactFilter::default() };
-    let contact = store.list_contacts(&filter, 1).await?.pop();
-    let contact =
-        contact.ok_or_else(|| Problem::internal(format!("contact {id} was found, but cannot be read")))?;
-    let timeline = store.timeline(id).await?;
-    let mails = mails_to(store, id).await?;
+    let History { contact, timeline, mails } = History::of(store, key).await?;
     if format.json {
         let mut value = contact_json(&contact);
         if let Value::Object(fields) = &mut value {
@@ -111,13 +105,6 @@ async fn show(store: &dyn Store, key: &str, format: Format, out: &mut Out) -> Re
         print(&contact, &timeline, out)?;
     }
     Ok(Exit::Success)
-}
-
-async fn mails_to(store: &dyn Store, contact: ContactId) -> Result<Vec<MessageRow>, Problem> {
-    let filter = MessageFilter { contact: Some(contact), ..MessageFilter::default() };
-    let mut mails = store.list_messages(&filter, u32::MAX as usize).await?;
-    mails.reverse();
-    Ok(mails)
 }
 
 fn print(contact: &Contact, timeline: &[TimelineEntry], out: &mut Out) -> Result<(), Problem> {

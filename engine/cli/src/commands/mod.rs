@@ -8,6 +8,7 @@ pub(crate) mod enroll;
 pub(crate) mod events;
 pub(crate) mod experiments;
 pub(crate) mod explain;
+mod history;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod leads;
@@ -22,6 +23,7 @@ pub(crate) mod schema;
 pub(crate) mod segment;
 pub(crate) mod simulate;
 pub(crate) mod test;
+pub(crate) mod why;
 pub(crate) mod worker;
 pub(crate) mod workflows;
 
@@ -50,6 +52,7 @@ pub(crate) async fn execute(Cli { global, command }: Cli, out: &mut Out) -> Resu
         Command::Worker(args) => worker::execute(&args, &global, out).await,
         Command::Enroll(args) => enroll::execute(&args, &global, out).await,
         Command::Contacts(args) => contacts::execute(&args, &global, out).await,
+        Command::Why(args) => why::execute(&args, &global, out).await,
         Command::Leads(args) => leads::execute(&args, &global, out).await,
         Command::Workflows(args) => workflows::execute(&args, &global, out).await,
         Command::Runs(args) => runs::execute(&args, &global, out).await,

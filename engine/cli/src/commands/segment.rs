@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use dripline_model::{Clock, Contact, SystemClock, contact::Needs};
-use dripline_runtime::{Clause, Explanation, Rules};
+use dripline_runtime::{Explanation, Rules};
 use dripline_store::{Store, StoredSegment};
 use serde_json::{Value, json};
 
@@ -11,7 +11,8 @@ use super::find_contact;
 use crate::{
     args::{Format, Global},
     output::{
-        FAINT, GOOD, HEADING, Out, WARNING, cell, clean, count, json, plural, table, time, write_table,
+        FAINT, HEADING, Out, WARNING, cell, clause_json, clean, count, json, plural, table, time,
+        write_clauses, write_table,
     },
     problem::{Exit, Problem},
     workspace::Workspace,
@@ -214,25 +215,7 @@ fn static_membership(
 fn print(name: &str, key: &str, explanation: &Explanation, out: &mut Out) -> Result<(), Problem> {
     let verdict = if explanation.is_member { "is a member of" } else { "is not a member of" };
     writeln!(out, "{} {verdict} {HEADING}{}{HEADING:#}", clean(key), clean(name))?;
-    for Clause { source, holds, decides, values } in &explanation.clauses {
-        let source = source.split_whitespace().collect::<Vec<_>>().join(" ");
-        let decides = if *decides { ", and decides" } else { "" };
-        match holds {
-            Ok(true) => writeln!(out, "  {GOOD}holds{GOOD:#}{decides}: {}", clean(&source))?,
-            Ok(false) => writeln!(out, "  {WARNING}does not hold{WARNING:#}{decides}: {}", clean(&source))?,
-            Err(reason) => {
-                writeln!(
-                    out,
-                    "  {WARNING}no match{WARNING:#}{decides}: {} ({})",
-                    clean(&source),
-                    clean(reason)
-                )?;
-            }
-        }
-        for (what, value) in values {
-            writeln!(out, "      {FAINT}{} = {}{FAINT:#}", clean(what), clean(value))?;
-        }
-    }
+    write_clauses(out, "  ", &explanation.clauses)?;
     if explanation.is_member != explanation.is_stored {
         writeln!(
             out,
@@ -246,21 +229,12 @@ fn print(name: &str, key: &str, explanation: &Explanation, out: &mut Out) -> Res
 }
 
 fn explanation_json(name: &str, contact: &Contact, explanation: &Explanation) -> Value {
-    let clauses = explanation.clauses.iter().map(|clause| {
-        json!({
-            "if": clause.source,
-            "holds": clause.holds.as_ref().ok(),
-            "no_match": clause.holds.as_ref().err(),
-            "decides": clause.decides,
-            "values": clause.values.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
-        })
-    });
     json!({
         "segment": name,
         "contact": contact.id,
         "member": explanation.is_member,
         "stored": explanation.is_stored,
-        "clauses": clauses.collect::<Vec<_>>(),
+        "clauses": explanation.clauses.iter().map(clause_json).collect::<Vec<_>>(),
         "next_change": explanation.next_change,
     })
 }

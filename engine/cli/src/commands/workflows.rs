@@ -399,7 +399,7 @@ fn runs_at(standing: &[Standing], version: VersionId, index: usize, status: RunS
         .sum()
 }
 
-fn describe_trigger(trigger: &Trigger) -> String {
+pub(super) fn describe_trigger(trigger: &Trigger) -> String {
     match trigger {
         Trigger::Event(name) => format!("event {name}"),
         Trigger::SegmentJoined(name) => format!("joining {name}"),

@@ -5,6 +5,7 @@ mod json;
 mod sarif;
 mod table;
 mod text;
+mod verdict;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 
@@ -16,6 +17,7 @@ pub(crate) use json::{JsonList, contact_json, json, message_json, run_json, time
 pub(crate) use sarif::sarif;
 pub(crate) use table::{Tone, cell, table, toned, write_rows, write_table};
 pub(crate) use text::{clean, count, plural, score_list, time};
+pub(crate) use verdict::{clause_json, verdict_json, write_clauses};
 
 use crate::problem::{Exit, Problem};
 

@@ -9,6 +9,7 @@ use std::{
 use dripline_model::{
     Clock, Contact, SystemClock,
     field::{Fields, ValueTypes},
+    policy::Cap,
     program::Program,
     team::{Representative, Team},
 };
@@ -18,7 +19,7 @@ use dripline_workflow::{
     Code, Diagnostic, Environment, PluginConfig, PluginInfo, Severity, Source,
     calls::{self, Signature},
     document::Document,
-    fields,
+    fields, pace,
     segments::{self, SegmentFile},
     teams,
 };
@@ -37,6 +38,8 @@ pub(crate) struct CheckedWorkspace {
     pub(crate) representatives: Vec<Representative>,
     /// The teams.
     pub(crate) teams: Vec<Team>,
+    /// What is known of contacts' attributes, if anything is.
+    pub(crate) fields: Option<Fields>,
     /// The tests of campaigns, as far as they were asked for.
     pub(crate) tests: Vec<CheckedTests>,
     /// The segments, in the order of their files' names.
@@ -116,7 +119,7 @@ impl Workspace {
         let dynamic =
             segments.iter().filter_map(|file| file.segment.as_ref()).filter(|segment| segment.rule.is_some());
         let dynamic: BTreeSet<String> = dynamic.map(|segment| segment.name.clone()).collect();
-        let samples = self.read_samples(&mut diagnostics)?.unwrap_or(experience.contacts);
+        let samples = self.read_samples(fields.as_ref(), &mut diagnostics)?.unwrap_or(experience.contacts);
         let environment = Environment {
             plugins: &infos,
             templates: &templates,
@@ -127,6 +130,7 @@ impl Workspace {
             default_time_zone: &self.settings().time_zone,
             now: Some(SystemClock.now()),
         };
+        let caps: Vec<Cap> = self.settings().caps.iter().map(|cap| cap.cap()).collect();
         let mut workflows: Vec<CheckedFile> = Vec::with_capacity(files.len());
         let mut signatures: Option<Vec<Signature>> = None;
         let segments_folder = self.path("segments");
@@ -151,6 +155,8 @@ impl Workspace {
                 checked.diagnostics.extend(found);
             }
             if let Some(program) = &checked.program {
+                let of_time = pace::check(&source, program, &checked.configs, &infos, &caps);
+                checked.diagnostics.extend(of_time);
                 checked.diagnostics.extend(twin(&workflows, &source, program));
             }
             if checked.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
@@ -168,6 +174,7 @@ impl Workspace {
             workflows,
             templates: templates.clone(),
             representatives,
+            fields: fields.clone(),
             teams,
             segments,
             tests: Vec::new(),
@@ -233,12 +240,16 @@ impl Workspace {
     }
 
     /// The contacts of `samples.yaml`, if there is one.
-    fn read_samples(&self, diagnostics: &mut Vec<Diagnostic>) -> Result<Option<Vec<Contact>>, Problem> {
+    fn read_samples(
+        &self,
+        fields: Option<&Fields>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Result<Option<Vec<Contact>>, Problem> {
         let path = self.path(samples::FILE);
         if !path.exists() {
             return Ok(None);
         }
-        let contacts = samples::parse(&self.read_source(&path)?).unwrap_or_else(|complaints| {
+        let contacts = samples::parse(&self.read_source(&path)?, fields).unwrap_or_else(|complaints| {
             diagnostics.extend(complaints);
             Vec::new()
         });

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dripline_model::{Contact, id::ContactId};
+use dripline_model::{Contact, field::Fields, id::ContactId};
 use dripline_workflow::{Code, Diagnostic, Source, document::Document};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Deserialize;
@@ -48,15 +48,18 @@ pub(crate) fn schema() -> Value {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub(super) fn parse(source: &Source) -> Result<Vec<Contact>, Vec<Diagnostic>> {
+pub(super) fn parse(source: &Source, fields: Option<&Fields>) -> Result<Vec<Contact>, Vec<Diagnostic>> {
     let document = Document::parse(source)?;
-    let mut mistakes = document.misfits(&schema(), &[]);
+    let mut mistakes = document.wrong_samples(&schema());
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
     let Value::Array(items) = document.value() else { return Ok(Vec::new()) };
     let mut contacts = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
+        if let Some(fields) = fields {
+            mistakes.extend(document.wrong_fields(&format!("/{index}"), fields));
+        }
         let sample: Sample = match serde_json::from_value(item) {
             Ok(sample) => sample,
             Err(error) => {
@@ -87,12 +90,29 @@ mod tests {
 
     #[test]
     fn contacts_are_read_and_mistakes_are_placed() {
-        let parse = |text: &str| parse(&Source { path: FILE.into(), text: text.into() });
+        let parse = |text: &str| parse(&Source { path: FILE.into(), text: text.into() }, None);
         let contacts =
             parse("- {email: a@b.example, attributes: {n: 3}, consents: {email: true}}\n- {}\n").unwrap();
         assert_eq!((contacts.len(), contacts[0].consents["email"], contacts[1].id), (2, true, ContactId(2)));
         let mistakes = parse("- {emial: x}\n- {scores: {fit: many}}\n- 3\n").unwrap_err();
         assert_eq!(mistakes.iter().map(|mistake| mistake.line).collect::<Vec<_>>(), [1, 2, 3]);
-        assert_eq!(parse("a: 3").unwrap_err().len(), 1);
+        assert_eq!(
+            mistakes.iter().map(|mistake| mistake.code).collect::<Vec<_>>(),
+            [Code::SampleKey, Code::Samples, Code::Samples]
+        );
+        assert_eq!(parse("a: 3").unwrap_err()[0].code, Code::Samples);
+    }
+
+    #[test]
+    fn samples_have_what_is_declared() {
+        let file = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
+        let fields = file("fields.yaml", "fields: {employees: integer}\ntopics: {news: what is new}\n");
+        let fields = dripline_workflow::fields::parse(&fields).unwrap();
+        let text = "- attributes: {employes: 3}\n- attributes: {employees: \"3\"}\n  consents: {nws: true, email: true}\n";
+        let mistakes = parse(&file(FILE, text), Some(&fields)).unwrap_err();
+        let found: Vec<_> = mistakes.iter().map(|mistake| (mistake.line, mistake.code)).collect();
+        assert_eq!(found, [(1, Code::NotAField), (2, Code::NotItsType), (3, Code::NoTopic)]);
+        let text = "- attributes: {employees: 3}\n  consents: {news: true}\n";
+        assert_eq!(parse(&file(FILE, text), Some(&fields)).unwrap().len(), 1);
     }
 }

@@ -567,7 +567,7 @@ mod tests {
         );
         let caps = parse(&text).unwrap().caps;
         let said: Vec<_> = caps.iter().map(|cap| cap.cap().to_string()).collect();
-        assert_eq!(said, ["at most 3 marketing emails in 7d", "at most 1 emails in 12h"]);
+        assert_eq!(said, ["at most 3 marketing emails in 7d", "at most 1 email in 12h"]);
     }
 
     #[test]

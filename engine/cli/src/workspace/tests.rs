@@ -55,11 +55,13 @@ impl Workspace {
         let representatives: BTreeSet<String> =
             checked.representatives.iter().map(|representative| representative.key.clone()).collect();
         let zone = self.zone()?;
+        let fields = environment.attributes;
         let environment = TestEnvironment {
             programs: &programs,
             templates: &templates,
             representatives: &representatives,
             time_zone: &zone,
+            fields,
         };
         let mut tests = Vec::with_capacity(files.len());
         let mut diagnostics = Vec::new();
@@ -105,7 +107,7 @@ impl Workspace {
         let programs: Vec<&Program> = checked.programs().map(|(_, program)| program).collect();
         let templates = checked.templates.email_names();
         let templates: Vec<&str> = templates.iter().map(String::as_str).collect();
-        let known = Known { programs: &programs, templates: &templates };
+        let known = Known { programs: &programs, templates: &templates, fields: checked.fields.as_ref() };
         Ok(behaviour::parse(&source, &known).map_err(|complaints| {
             let errors = complaints.iter().filter(|complaint| complaint.severity == Severity::Error);
             errors.map(|complaint| format!("{}\n", complaint.render())).collect()

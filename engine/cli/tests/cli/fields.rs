@@ -150,21 +150,21 @@ fn templates_are_rendered_for_samples() {
     workspace.write("samples.yaml", "- {emial: z@north.example}\n- 3\n");
     assert_snapshot!(workspace.run(&["check", "workflows/size.yaml"]).shown(), @"
     [exit 1]
-    error[E0201]: item 1 of `samples.yaml` has no key `emial`
+    error[E0922]: item 1 of `samples.yaml` has no key `emial`
      --> samples.yaml:1:4
       |
     1 | - {emial: z@north.example}
       |    ^^^^^
       = help: did you mean `email`?
 
-    error[E0204]: item 2 of `samples.yaml` must be a mapping, but this is a number
+    error[E0721]: item 2 of `samples.yaml` must be a mapping, but this is a number
      --> samples.yaml:2:3
       |
     2 | - 3
       |   ^
 
     1 workflow checked: 2 errors
-    For more about a complaint: dripline explain E0204
+    For more about a complaint: dripline explain E0922
     ");
 }
 

@@ -150,6 +150,7 @@ fn help_names_every_command_and_exit_code() {
       worker     Keep running what is published in the store, beside any number of other workers
       enroll     Send contacts on their way through a workflow that has a `manual` trigger
       contacts   See who is known, and everything that happened to one contact
+      why        Say why something happened to a contact, and why something did not
       leads      Show the leads of each representative, the hottest first, and why they are hot
       workflows  See the workflows, and how many contacts stand at each step; pause them, and decide
                  about who stands on old versions

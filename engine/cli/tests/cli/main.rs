@@ -15,3 +15,4 @@ mod prune;
 mod segment;
 mod simulate;
 mod support;
+mod why;

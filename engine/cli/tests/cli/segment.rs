@@ -51,22 +51,16 @@ fn a_segment_is_checked_published_counted_and_explained() {
     assert_snapshot!(workspace.run(&["segment", "explain", "hot", "ada"]).shown(), @r#"
     [exit 0]
     ada is a member of hot
-      holds, and decides: contact.seniority == "vp"
-          contact.seniority = "vp"
-      holds, and decides: contact.employees >= 200
-          contact.employees = 250
-      holds, and decides: events("visit.pricing_page").count() >= 2
-          events("visit.pricing_page").count() = 2
+      `contact.seniority == "vp"` is true, and decides: contact.seniority is "vp"
+      `contact.employees >= 200` is true, and decides: contact.employees is 250
+      `events("visit.pricing_page").count() >= 2` is true, and decides: events("visit.pricing_page").count() is 2
     "#);
     assert_snapshot!(workspace.run(&["segment", "explain", "hot", "bob"]).shown(), @r#"
     [exit 0]
     bob is not a member of hot
-      holds: contact.seniority == "vp"
-          contact.seniority = "vp"
-      no match: contact.employees >= 200 (contact has no `employees`)
-          contact.employees = missing
-      does not hold: events("visit.pricing_page").count() >= 2
-          events("visit.pricing_page").count() = 1
+      `contact.seniority == "vp"` is true: contact.seniority is "vp"
+      `contact.employees >= 200` is no match: contact has no `employees`
+      `events("visit.pricing_page").count() >= 2` is false: events("visit.pricing_page").count() is 1
     "#);
     assert_snapshot!(workspace.run(&["segment", "explain", "customers", "bob"]).shown(), @r"
     [exit 0]

@@ -163,9 +163,9 @@ async fn the_campaign_with_priority_goes_first_and_the_other_waits_and_says_so()
     assert_eq!(queued(&app).await, ["2024-01-01T09:00:00Z launch", "2024-01-02T09:00:00Z aside"]);
     insta::assert_debug_snapshot!(decided(&app, ids[0]).await, @r#"
     [
-        "2024-01-01T09:00:00Z mail waiting: waits until 2024-01-01T09:01:00Z: `launch` goes first: at most 1 marketing emails in 1d",
+        "2024-01-01T09:00:00Z mail waiting: waits until 2024-01-01T09:01:00Z: `launch` goes first: at most 1 marketing email in 1d",
         "2024-01-01T09:00:00Z mail done: queued hello",
-        "2024-01-01T09:01:00Z mail waiting: waits until 2024-01-02T09:00:00Z: at most 1 marketing emails in 1d",
+        "2024-01-01T09:01:00Z mail waiting: waits until 2024-01-02T09:00:00Z: at most 1 marketing email in 1d",
         "2024-01-02T09:00:00Z mail done: queued hello",
     ]
     "#);
@@ -207,8 +207,8 @@ async fn past_its_expiry_a_step_is_skipped_with_the_reason() {
     insta::assert_debug_snapshot!(decided(&app, ids[0]).await, @r#"
     [
         "2024-01-01T09:00:00Z first done: queued hello",
-        "2024-01-01T09:00:00Z second skipped: skipped: at most 1 marketing emails in 7d, until 2024-01-08T09:00:00Z; `expires: 2d` ends at 2024-01-03T09:00:00Z",
-        "2024-01-01T09:00:00Z third waiting: waits until 2024-01-08T09:00:00Z: at most 1 marketing emails in 7d",
+        "2024-01-01T09:00:00Z second skipped: skipped: at most 1 marketing email in 7d, until 2024-01-08T09:00:00Z; `expires: 2d` ends at 2024-01-03T09:00:00Z",
+        "2024-01-01T09:00:00Z third waiting: waits until 2024-01-08T09:00:00Z: at most 1 marketing email in 7d",
         "2024-01-08T09:00:00Z third done: queued hello",
     ]
     "#);

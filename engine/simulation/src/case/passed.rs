@@ -101,6 +101,7 @@ mod tests {
         RunRow {
             run: RunId(1),
             workflow: "w".into(),
+            version_id: dripline_model::id::VersionId(1),
             version: 1,
             contact: ContactId(1),
             contact_name: String::new(),

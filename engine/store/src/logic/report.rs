@@ -45,6 +45,7 @@ pub(crate) async fn runs(answers: &mut impl Answers, filter: &RunFilter, count: 
         runs.push(RunRow {
             run: RunId(row.id),
             workflow: version.workflow_name.clone(),
+            version_id: VersionId(row.version_id),
             version: version.number,
             contact: ContactId(row.contact_id),
             contact_name: row.contact_name,

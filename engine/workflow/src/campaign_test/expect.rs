@@ -13,6 +13,7 @@ use super::{
 use crate::{
     Code,
     behaviour::named,
+    fields,
     read::entry,
     source::Report,
     yaml::{Entry, Kind, Node},
@@ -114,6 +115,9 @@ impl Expectations<'_> {
             "scores" => self.scores(node, report),
             "attributes" => {
                 for entry in report.read_mapping(node, "`attributes`", "{plan: pro}").unwrap_or_default() {
+                    if let Some(fields) = self.context.environment.fields {
+                        fields::fits(entry, fields, report);
+                    }
                     let what = Expectation::Attribute(entry.key.clone(), entry.value.value());
                     self.push(&entry.value, what, report);
                 }

@@ -200,7 +200,8 @@ impl Context<'_> {
     }
 
     fn known(&self) -> Known<'_> {
-        Known { programs: &self.programs, templates: self.environment.templates }
+        let TestEnvironment { templates, fields, .. } = *self.environment;
+        Known { programs: &self.programs, templates, fields }
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{GivenContact, file::Context};
 use crate::{
-    Code,
+    Code, fields,
     source::Report,
     yaml::{Kind, Node},
 };
@@ -50,7 +50,7 @@ fn contact(
             }
             "email" if value.is_null() => {}
             "email" => contact.email = email(value, report),
-            "consent" => contact.consents = consents(value, report),
+            "consent" => contact.consents = consents(value, context, report),
             "tags" => contact.tags = names(value, "`tags`", report),
             "segments" => contact.segments = names(value, "`segments`", report).into_iter().collect(),
             "scores" => contact.scores = scores(value, report),
@@ -62,6 +62,9 @@ fn contact(
                     .help("write `external_id`");
             }
             _ => {
+                if let Some(fields) = context.environment.fields {
+                    fields::fits(entry, fields, report);
+                }
                 contact.attributes.insert(entry.key.clone(), value.value());
             }
         }
@@ -102,7 +105,7 @@ fn email(node: &Node, report: &mut Report<'_>) -> Option<String> {
 }
 
 /// `{email: true, news: false}`, or `true` for email as such.
-fn consents(node: &Node, report: &mut Report<'_>) -> BTreeMap<String, bool> {
+fn consents(node: &Node, context: &Context<'_>, report: &mut Report<'_>) -> BTreeMap<String, bool> {
     const TOPICS: &str = "{email: true, news: false}";
     if let Some(given) = node.value().as_bool() {
         return BTreeMap::from([("email".to_owned(), given)]);
@@ -111,6 +114,9 @@ fn consents(node: &Node, report: &mut Report<'_>) -> BTreeMap<String, bool> {
     entries
         .iter()
         .filter_map(|entry| {
+            if let Some(fields) = context.environment.fields {
+                fields::fits_topic(entry, fields, report);
+            }
             let given = entry.value.value().as_bool();
             if given.is_none() {
                 report

@@ -7,7 +7,7 @@ mod given;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dripline_model::program::Program;
+use dripline_model::{field::Fields, program::Program};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Map, Value};
 
@@ -27,6 +27,8 @@ pub struct TestEnvironment<'a> {
     pub representatives: &'a BTreeSet<String>,
     /// The workspace's zone.
     pub time_zone: &'a TimeZone,
+    /// What is known of contacts' attributes and topics; `None` where nothing is, and then any is accepted.
+    pub fields: Option<&'a Fields>,
 }
 
 /// A file of tests.

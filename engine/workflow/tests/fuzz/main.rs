@@ -6,6 +6,7 @@
 //! written into `corpus/`, to stay there.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod files;
 mod mutate;
 mod targets;
 mod watch;

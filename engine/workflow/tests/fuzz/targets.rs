@@ -4,15 +4,23 @@ use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
 
 use dripline_expression::{Expression, Scope, Subject};
 use dripline_model::{
-    Contact, Manifest, batch::ColumnType, contact::EventView, field::Fields, id::ContactId, manifest::Grant,
+    Contact, Manifest,
+    batch::ColumnType,
+    contact::EventView,
+    field::Fields,
+    id::ContactId,
+    manifest::Grant,
+    policy::{Cap, CapClass},
 };
 use dripline_template::{Inline, Templates};
 use dripline_workflow::{
-    Environment, PluginInfo, Source, check, document::Document, fields, json_schema, samples,
+    Environment, PluginInfo, Source, check, document::Document, fields, json_schema, pace, samples,
     schedule::Schedule, segments, teams,
 };
 use jiff::Timestamp;
 use serde_json::json;
+
+use crate::files;
 
 /// A reader of one kind of text.
 pub(crate) struct Target {
@@ -135,6 +143,74 @@ pub(crate) const TARGETS: &[Target] = &[
         run: |text| drop(teams::parse(&source(text))),
     },
     Target {
+        name: "segment",
+        seeds: files::segment_seeds,
+        pieces: &[
+            "name: ",
+            "if: ",
+            "static: true",
+            "contact.segments",
+            "events(\"a\")",
+            ".last(\"30d\")",
+            ".count()",
+            "now",
+        ],
+        run: files::segment,
+    },
+    Target {
+        name: "behaviour",
+        seeds: files::behaviour_seeds,
+        pieces: &[
+            "mails:", "events:", "open: ", "40%", "chance: ", "after: ", "1m..3h", "when: ", "if: ", "on: ",
+        ],
+        run: files::behaviour,
+    },
+    Target {
+        name: "test",
+        seeds: files::test_seeds,
+        pieces: &[
+            "workflow: ",
+            "contacts:",
+            "tests:",
+            "events:",
+            "expect:",
+            "enroll: ",
+            "mails: ",
+            "steps: ",
+            "never: ",
+            "end: ",
+            "at: ",
+            "for: ",
+            "from: ",
+            "2024-03-04T09:00",
+            ">= 30",
+            "owner: ",
+            "mia",
+        ],
+        run: files::test,
+    },
+    Target {
+        name: "window",
+        seeds: || {
+            [
+                "20:00-08:00",
+                "09:00-17:00",
+                "mon-fri",
+                "sat,sun",
+                "09:00",
+                "2026-12-24T09:00",
+                "Europe/Berlin",
+                "2h 30m",
+            ]
+            .map(str::to_owned)
+            .into()
+        },
+        pieces: &[
+            ":", "-", ",", "T", "24:00", "00:00", "mon", "sunday", "+02:00", "Z", "[UTC]", "9999", "-9999",
+        ],
+        run: files::window,
+    },
+    Target {
         name: "document",
         seeds: || vec![read("dripline.yaml"), read("engine/cli/starter/dripline.yaml"), read("teams.yaml")],
         pieces: &["sender: ", "email: ", "mail: ", "smtp: ", "store: ", "retention: "],
@@ -142,11 +218,11 @@ pub(crate) const TARGETS: &[Target] = &[
     },
 ];
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).unwrap()
 }
 
-fn blocks(page: &str, first: &str) -> Vec<String> {
+pub(crate) fn blocks(page: &str, first: &str) -> Vec<String> {
     let page = read(page);
     let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("\n```").next());
     blocks.filter(|block| block.starts_with(first)).map(str::to_owned).collect()
@@ -156,7 +232,7 @@ fn example(page: &str, first: &str) -> String {
     blocks(page, first).into_iter().next().unwrap()
 }
 
-fn source(text: &str) -> Source {
+pub(crate) fn source(text: &str) -> Source {
     Source { path: "x.yaml".into(), text: text.into() }
 }
 
@@ -214,12 +290,12 @@ fn contact() -> Contact {
     contact
 }
 
-fn known() -> Fields {
+pub(crate) fn known() -> Fields {
     let text = "fields: {country: text, employees: integer, plan: {type: text, values: [free, pro]}}\ntopics: [newsletter]\n";
     fields::parse(&source(text)).unwrap()
 }
 
-static PLUGINS: LazyLock<BTreeMap<String, PluginInfo>> = LazyLock::new(|| {
+pub(crate) static PLUGINS: LazyLock<BTreeMap<String, PluginInfo>> = LazyLock::new(|| {
     let manifests: Vec<Manifest> = serde_json::from_str(include_str!("../manifests.json")).unwrap();
     let infos = manifests.into_iter().map(|manifest| {
         let grant = Grant::all_of(&manifest);
@@ -251,6 +327,12 @@ fn workflow(text: &str) {
     checked.diagnostics.iter().for_each(|diagnostic| drop(diagnostic.render()));
     let rendered = samples::check(&source, &checked.configs, &environment, &[contact()]);
     rendered.iter().for_each(|diagnostic| drop(diagnostic.render()));
+    if let Some(program) = &checked.program {
+        let week = dripline_model::duration::parse("7d").unwrap();
+        let caps = [1, 2].map(|at_most| Cap { class: CapClass::Marketing, at_most, within: week });
+        let of_time = pace::check(&source, program, &checked.configs, &PLUGINS, &caps);
+        of_time.iter().for_each(|diagnostic| drop(diagnostic.render()));
+    }
     segments::filled_by(&source, &PLUGINS);
 }
 

@@ -4,6 +4,7 @@
 mod calls;
 mod diagnostics;
 mod fields;
+mod pace;
 mod programs;
 mod robustness;
 mod schedules;

@@ -33,6 +33,9 @@ fn complaints(text: &str, is_test: bool) -> String {
         [WELCOME, OTHER].map(|text| workspace.check(text).1.program.unwrap()).into_iter().collect();
     let programs: Vec<&Program> = programs.iter().collect();
     let templates = ["trial/welcome", "trial/nudge"];
+    let declared = "fields: {country: text, employees: integer, plan: {type: text, values: [free, pro]}}\ntopics: {news: what is new}\n";
+    let declared = Source { path: "fields.yaml".into(), text: declared.into() };
+    let fields = dripline_workflow::fields::parse(&declared).unwrap();
     let source = Source { path: "x.yaml".into(), text: text.into() };
     let found = if is_test {
         let representatives = BTreeSet::from(["ada".to_owned(), "bo".to_owned()]);
@@ -41,10 +44,15 @@ fn complaints(text: &str, is_test: bool) -> String {
             templates: &templates,
             representatives: &representatives,
             time_zone: &TimeZone::UTC,
+            fields: Some(&fields),
         };
         campaign_test::parse(&source, &environment).map(drop)
     } else {
-        behaviour::parse(&source, &Known { programs: &programs, templates: &templates }).map(drop)
+        behaviour::parse(
+            &source,
+            &Known { programs: &programs, templates: &templates, fields: Some(&fields) },
+        )
+        .map(drop)
     };
     let rendered: Vec<String> =
         found.err().unwrap_or_default().iter().map(|diagnostic| diagnostic.render()).collect();
