@@ -71,6 +71,13 @@ impl Workspace {
         workspace
     }
 
+    /// Writes something else into a file in the place of a text.
+    pub(crate) fn replace(&self, name: &str, old: &str, new: &str) {
+        let text = fs::read_to_string(self.path(name)).unwrap();
+        assert!(text.contains(old), "`{old}` does not stand in {name}");
+        self.write(name, &text.replace(old, new));
+    }
+
     /// The same files and the same store, elsewhere. Nothing may run there.
     pub(crate) fn copy(&self) -> Self {
         let dir = TempDir::new().unwrap();

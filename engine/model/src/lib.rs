@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod message;
 pub mod migration;
 pub mod policy;
+pub mod pretend;
 pub mod program;
 pub mod random;
 pub mod segment;

@@ -45,8 +45,9 @@ const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(1);
 /// How long to leave alone what is due and was not to be had, because another process is at it.
 const LEAVE_ALONE: Duration = Duration::from_millis(50);
 
-/// The longest sleep between two looks at the store; only a guard against a machine whose clock is set.
-const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
+/// The longest sleep between two looks at the store; only a guard against a machine whose clock is set, or that was
+/// suspended.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// The longest wait between two looks at whether the engine closes.
 const LONGEST_WAIT: Duration = Duration::from_millis(200);

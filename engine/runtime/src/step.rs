@@ -103,26 +103,29 @@ impl Engine {
     }
 
     async fn busy(&self, tx: &mut dyn Transaction, now: Timestamp) -> Result<Vec<Busy>> {
-        let firings = tx.open_firings().await.while_doing("read the open firings")?;
-        let due = tx.due_workflows(now).await.while_doing("look for workflows with due runs")?;
-        let arrived = tx.has_arrivals(now).await.while_doing("look for events")?;
-        let changed = tx.has_segment_work(now).await.while_doing("look for changed contacts")?;
+        let look = tx.look(now).await.while_doing("look for what is due")?;
+        let firings = match look.firings {
+            true => tx.open_firings().await.while_doing("read the open firings")?,
+            false => Vec::new(),
+        };
         let published = self.published();
         // A retired workflow has the share of one that says nothing.
         let share = |workflow| published.program(workflow).map_or(DEFAULT_SHARE, |program| program.share);
-        let mut busy = Vec::with_capacity(firings.len() + due.len() + 2);
+        let mut busy = Vec::with_capacity(firings.len() + look.workflows.len() + 2);
         busy.extend(
             firings
                 .into_iter()
                 .map(|firing| Busy { flow: Flow::Firing(firing.id), share: share(firing.new.workflow) }),
         );
         busy.extend(
-            due.into_iter().map(|workflow| Busy { flow: Flow::Runs(workflow), share: share(workflow) }),
+            look.workflows
+                .into_iter()
+                .map(|workflow| Busy { flow: Flow::Runs(workflow), share: share(workflow) }),
         );
-        if changed {
+        if look.segments {
             busy.push(Busy { flow: Flow::Segments, share: SHARE_OF_SEGMENTS });
         }
-        if arrived {
+        if look.arrivals {
             busy.push(Busy { flow: Flow::Arrivals, share: SHARE_OF_ARRIVALS });
         }
         Ok(busy)

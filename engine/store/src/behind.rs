@@ -4,7 +4,15 @@
 //! in a task of their own, in their order, while the engine works out the next step; whoever wants the connection waits
 //! until they are done. What fails there fails the next that wants the connection, at the latest the commit.
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -28,6 +36,7 @@ enum Place<C> {
     Away {
         writes: mpsc::UnboundedSender<Write<C>>,
         back: JoinHandle<(C, Raw<u64>)>,
+        unwanted: Arc<AtomicBool>,
     },
     /// The task died, and with it the connection.
     Lost,
@@ -45,12 +54,13 @@ impl<C: Send + 'static> Behind<C> {
                 let (writes, queue) = mpsc::unbounded_channel();
                 // The receiver is there: it was made this moment.
                 drop(writes.send(write));
-                Place::Away { writes, back: tokio::spawn(work(conn, queue)) }
+                let unwanted = Arc::<AtomicBool>::default();
+                Place::Away { writes, back: tokio::spawn(work(conn, queue, Arc::clone(&unwanted))), unwanted }
             }
-            Place::Away { writes, back } => {
+            Place::Away { writes, back, unwanted } => {
                 // A task that is gone says so when it is asked for the connection.
                 drop(writes.send(write));
-                Place::Away { writes, back }
+                Place::Away { writes, back, unwanted }
             }
             Place::Lost => Place::Lost,
         };
@@ -84,10 +94,10 @@ impl<C: Send + 'static> Behind<C> {
 
     async fn come_back(&mut self) -> Raw<()> {
         if let Place::Away { .. } = &self.place
-            && let Place::Away { writes, mut back } = std::mem::replace(&mut self.place, Place::Lost)
+            && let Place::Away { writes, back, .. } = std::mem::replace(&mut self.place, Place::Lost)
         {
             drop(writes);
-            let (conn, written) = (&mut back).await.map_err(|_| lost())?;
+            let (conn, written) = back.await.map_err(|_| lost())?;
             self.place = Place::Here(conn);
             self.changed += written.inspect_err(|_| self.failed = true)?;
         }
@@ -95,10 +105,17 @@ impl<C: Send + 'static> Behind<C> {
     }
 }
 
-/// Writes in order. After a failure nothing more is written: the transaction is not to be kept.
-async fn work<C>(mut conn: C, mut queue: mpsc::UnboundedReceiver<Write<C>>) -> (C, Raw<u64>) {
+/// Writes in order. After a failure nothing more is written, nor when nobody wants it: the transaction is not to be kept.
+async fn work<C>(
+    mut conn: C,
+    mut queue: mpsc::UnboundedReceiver<Write<C>>,
+    unwanted: Arc<AtomicBool>,
+) -> (C, Raw<u64>) {
     let mut changed = Ok(0);
     while let Some(write) = queue.recv().await {
+        if unwanted.load(Ordering::Acquire) {
+            break;
+        }
         if let Ok(so_far) = changed {
             changed = write(&mut conn).await.map(|rows| so_far + rows);
         }
@@ -111,10 +128,11 @@ fn lost() -> crate::ErrorKind {
 }
 
 impl<C> Drop for Behind<C> {
-    /// What nobody waits for any more is not written; the transaction goes back with the task.
+    /// What nobody waits for any more is not written, and the transaction goes back with the task. The write that is under way
+    /// comes to its end: a connection is left in the middle of nothing.
     fn drop(&mut self) {
-        if let Place::Away { back, .. } = &self.place {
-            back.abort();
+        if let Place::Away { unwanted, .. } = &self.place {
+            unwanted.store(true, Ordering::Release);
         }
     }
 }
@@ -131,6 +149,10 @@ impl<C> fmt::Debug for Behind<C> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use tokio::sync::oneshot;
+
     use super::*;
 
     fn push(number: u64) -> Write<Vec<u64>> {
@@ -164,6 +186,36 @@ mod tests {
         behind.write(push(2)).await;
         assert!(behind.here().await.unwrap_err().to_string().contains("wrong"));
         assert!(behind.into_inner().await.unwrap_err().to_string().contains("earlier write"));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_wants_ends_with_the_write_that_is_under_way() {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let mut behind = Behind::new(Arc::clone(&log));
+        let (go_on, wait) = oneshot::channel::<()>();
+        behind
+            .write(Box::new(move |log| {
+                Box::pin(async move {
+                    wait.await.unwrap();
+                    log.lock().unwrap().push("ended");
+                    Ok(1)
+                })
+            }))
+            .await;
+        behind
+            .write(Box::new(|log| {
+                Box::pin(async move {
+                    log.lock().unwrap().push("begun");
+                    Ok(1)
+                })
+            }))
+            .await;
+        drop(behind);
+        go_on.send(()).unwrap();
+        while Arc::strong_count(&log) > 1 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*log.lock().unwrap(), ["ended"]);
     }
 
     #[tokio::test]

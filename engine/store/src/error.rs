@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::sqlite::SqliteError;
+use sqlx::{error::DatabaseError, postgres::PgDatabaseError, sqlite::SqliteError};
 use thiserror::Error;
 
 /// A result of this crate.
@@ -23,7 +23,15 @@ impl Error {
     /// Whether the same again may succeed, with nothing mended: the store is away, busy or coming back, or the
     /// transaction was given up for another's sake ([`Error::is_conflict`]).
     pub fn is_transient(&self) -> bool {
-        let ErrorKind::Database(error) = &self.kind else { return false };
+        let error = match &self.kind {
+            ErrorKind::Database(error) => error,
+            // There will be room again. Whether a disk that failed to sync will ever have it is another matter.
+            ErrorKind::NoRoom(error) => {
+                let code = error.as_database_error().and_then(|error| error.code());
+                return code.is_none_or(|code| code != FAILED_TO_SYNC);
+            }
+            _ => return false,
+        };
         match error {
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::BeginFailed => true,
             sqlx::Error::Database(error) => {
@@ -57,6 +65,9 @@ fn is_sqlite_busy(code: &str) -> bool {
     code.parse::<u32>().is_ok_and(|code| code & 0xff == SQLITE_BUSY)
 }
 
+/// `SQLITE_IOERR_FSYNC` (<https://www.sqlite.org/rescode.html#ioerr_fsync>).
+const FAILED_TO_SYNC: &str = "1034";
+
 /// The primary code of "somebody else writes" (<https://www.sqlite.org/rescode.html#busy>).
 const SQLITE_BUSY: u32 = 5;
 
@@ -65,8 +76,9 @@ const SQLITE_BUSY: u32 = 5;
 /// The class of broken connections.
 const CONNECTION: &str = "08";
 
-/// Shut down by the administrator, shut down after a crash, cannot connect now, too many connections.
-const AWAY: [&str; 4] = ["57P01", "57P02", "57P03", "53300"];
+/// Shut down by the administrator, shut down after a crash, cannot connect now, too many connections, out of memory, read
+/// only: a server that was the first until another took its place.
+const AWAY: [&str; 6] = ["57P01", "57P02", "57P03", "53300", "53200", "25006"];
 
 /// Serialization failure, deadlock.
 const CONFLICT: [&str; 2] = ["40001", "40P01"];
@@ -76,10 +88,10 @@ const CONFLICT: [&str; 2] = ["40001", "40P01"];
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The database said so.
-    #[error("{0}")]
+    #[error("{}", said(.0))]
     Database(#[source] sqlx::Error),
     /// The disk is full, as far as the database can tell.
-    #[error("there is no room for it on the disk, or the disk cannot be written: {0}")]
+    #[error("there is no room for it on the disk, or the disk cannot be written: {}", said(.0))]
     NoRoom(#[source] sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("{0}")]
@@ -144,13 +156,35 @@ pub enum ErrorKind {
     Io(#[from] std::io::Error),
 }
 
+/// What an error says. PostgreSQL's names a line of the server's own source, which everybody would take for one of theirs.
+fn said(error: &sqlx::Error) -> String {
+    match error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) {
+        Some(error) => format!("error returned from database: {}", error.message()),
+        None => error.to_string(),
+    }
+}
+
 impl From<sqlx::Error> for ErrorKind {
     fn from(error: sqlx::Error) -> Self {
+        if let Some(said) = error.as_database_error().filter(|said| is_damage(*said)) {
+            return damaged("database", said);
+        }
         let code = error.as_database_error().and_then(|error| error.code());
         match code.as_deref() {
             Some(code) if NO_ROOM.contains(&code) => Self::NoRoom(error),
             _ => Self::Database(error),
         }
+    }
+}
+
+/// What databases say of pages that are not what was written. SQLite: `SQLITE_CORRUPT` in all its forms. PostgreSQL: data
+/// corrupted, index corrupted.
+fn is_damage(said: &dyn DatabaseError) -> bool {
+    const SQLITE_CORRUPT: u32 = 11;
+    let code = said.code().unwrap_or_default();
+    match said.try_downcast_ref::<SqliteError>() {
+        Some(_) => code.parse::<u32>().is_ok_and(|code| code & 0xff == SQLITE_CORRUPT),
+        None => ["XX001", "XX002"].contains(&&*code),
     }
 }
 

@@ -94,6 +94,8 @@ pub(crate) trait Sets: Send {
 
     /// The segments with rules: id, definition as JSON.
     async fn rules(&mut self) -> Raw<Vec<(i64, String)>>;
+    /// Who looks at contacts that change.
+    async fn onlookers(&mut self) -> Raw<Onlookers>;
     /// What all files say of segments: id, name, definition as JSON.
     async fn definitions(&mut self) -> Raw<Vec<(i64, String, String)>>;
     /// Writes what a file says of a segment.
@@ -118,14 +120,10 @@ pub(crate) trait Sets: Send {
     /// The ids of representatives by key. One who is in no file is kept as inactive, so that nothing that names somebody
     /// is lost.
     async fn representatives(&mut self, keys: BTreeSet<&str>) -> Raw<HashMap<String, i64>>;
-    /// This many new ids for assignments, ascending.
-    async fn assignment_ids(&mut self, count: usize) -> Raw<Vec<i64>>;
-    /// Records assignments.
-    async fn insert_assignments(&mut self, rows: &[Assignment], now_ms: i64) -> Raw<()>;
-    /// Writes owners: contact, assignment, representative.
-    async fn put_owners(&mut self, rows: &[(i64, i64, i64)]) -> Raw<()>;
+    /// Records assignments, each of another contact, in this order, and makes the contacts their representatives'.
+    async fn assign(&mut self, rows: &[Assignment], now_ms: i64) -> Raw<()>;
 
-    /// Queues messages to the contacts' addresses.
+    /// Queues messages.
     async fn queue_messages(&mut self, rows: &[NewMessage<'_>], now_ms: i64) -> Raw<()>;
 
     /// Starts runs that are due now; a twin is skipped. Answers those that were started.
@@ -151,6 +149,15 @@ pub(crate) struct PastEvents<'a> {
     pub(crate) after_ms: i64,
     pub(crate) until_ms: i64,
     pub(crate) with_properties: bool,
+}
+
+/// Who looks at contacts that change.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Onlookers {
+    /// The definitions of segments with rules, as JSON.
+    pub(crate) rules: Vec<String>,
+    /// Whether any run of anybody's waits for a condition.
+    pub(crate) waits: bool,
 }
 
 /// What a file says of a segment.
@@ -223,7 +230,6 @@ pub(crate) enum EventState {
 /// A contact handed to a representative.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Assignment {
-    pub(crate) id: i64,
     pub(crate) contact: i64,
     pub(crate) rep: i64,
     pub(crate) team: Option<i64>,
@@ -245,6 +251,8 @@ pub(crate) struct NewMessage<'a> {
     pub(crate) topic: Option<i64>,
     pub(crate) is_transactional: bool,
     pub(crate) subject: &'a str,
+    /// The contact's address, if it was loaded.
+    pub(crate) recipient: Option<&'a str>,
 }
 
 /// A run to start.

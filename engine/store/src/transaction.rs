@@ -83,6 +83,16 @@ pub trait Transaction: Experiments + Kin + Send {
     /// Marks the claimed events as dealt with.
     async fn finish_events(&mut self, events: &[EventId]) -> Result<()>;
 
+    /// What there is to do at `now`, at one look.
+    async fn look(&mut self, now: Timestamp) -> Result<Look> {
+        Ok(Look {
+            firings: !self.open_firings().await?.is_empty(),
+            workflows: self.due_workflows(now).await?,
+            arrivals: self.has_arrivals(now).await?,
+            segments: self.has_segment_work(now).await?,
+        })
+    }
+
     /// Whether a live event has arrived by `now` that is not dealt with yet.
     async fn has_arrivals(&mut self, now: Timestamp) -> Result<bool>;
 
@@ -218,6 +228,19 @@ pub trait Transaction: Experiments + Kin + Send {
 
     /// Keeps everything.
     async fn commit(self: Box<Self>) -> Result<()>;
+}
+
+/// What there is to do at a moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Whether firings are not done ([`Transaction::open_firings`]).
+    pub firings: bool,
+    /// The workflows with due runs ([`Transaction::due_workflows`]).
+    pub workflows: Vec<WorkflowId>,
+    /// Whether events have arrived ([`Transaction::has_arrivals`]).
+    pub arrivals: bool,
+    /// Whether rules of segments have contacts to look at ([`Transaction::has_segment_work`]).
+    pub segments: bool,
 }
 
 /// A live event that has arrived.

@@ -57,6 +57,11 @@ impl Words {
         self.0.insert(word.into(), id);
     }
 
+    /// The ids of those that are known.
+    pub(crate) fn ids<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> HashMap<String, i64> {
+        words.into_iter().filter_map(|word| Some((word.to_owned(), *self.0.get(word)?))).collect()
+    }
+
     /// The id of a word.
     pub(crate) fn id(&self, word: &str) -> Raw<i64> {
         self.0.get(word).copied().ok_or_else(|| damaged("dictionary", format!("`{word}` is missing")))

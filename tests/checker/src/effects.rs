@@ -4,19 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{ContactExpected, Expected, Facts, Report, program::kind};
 
+/// Where each turn of a run was taken: the version and the node.
+type Done = BTreeMap<(i64, i64), (i64, i64)>;
+
 /// Compares effects with each other and with the turns that wanted them.
 pub(crate) fn check(facts: &Facts, report: &mut Report) {
-    let done: BTreeMap<(i64, i64), i64> = facts
+    // What people decide about a run is no turn.
+    let done: Done = facts
         .decisions
         .iter()
-        .filter(|decision| decision.kind != kind::RETRYING)
-        .filter_map(|decision| Some(((decision.run?, decision.turn), decision.node?)))
+        .filter(|decision| ![kind::RETRYING, kind::MOVED].contains(&decision.kind))
+        .filter_map(|decision| Some(((decision.run?, decision.turn), (decision.version, decision.node?))))
         .collect();
     check_scores(facts, &done, report);
     check_owners(facts, &done, report);
 }
 
-fn check_scores(facts: &Facts, done: &BTreeMap<(i64, i64), i64>, report: &mut Report) {
+fn check_scores(facts: &Facts, done: &Done, report: &mut Report) {
     let mut sums: BTreeMap<(i64, &str), i64> = BTreeMap::new();
     for entry in &facts.entries {
         let who =
@@ -25,8 +29,9 @@ fn check_scores(facts: &Facts, done: &BTreeMap<(i64, i64), i64>, report: &mut Re
             *sums.entry((entry.contact, &entry.score)).or_default() += entry.points;
         }
         let run = facts.runs.get(&entry.run);
-        let node = done.get(&(entry.run, entry.turn));
-        let step = run.and_then(|run| facts.versions.get(&run.version)?.program.node(*node?));
+        let step = done
+            .get(&(entry.run, entry.turn))
+            .and_then(|(version, node)| facts.versions.get(version)?.program.node(*node));
         if step.is_none_or(|step| step.id != entry.step) || run.is_none_or(|run| run.contact != entry.contact)
         {
             report.wrong(format!("{who} come from a turn that was never taken at `{}`", entry.step));
@@ -47,7 +52,7 @@ fn check_scores(facts: &Facts, done: &BTreeMap<(i64, i64), i64>, report: &mut Re
     }
 }
 
-fn check_owners(facts: &Facts, done: &BTreeMap<(i64, i64), i64>, report: &mut Report) {
+fn check_owners(facts: &Facts, done: &Done, report: &mut Report) {
     let mut turns = BTreeSet::new();
     let mut latest = BTreeMap::new();
     for assignment in &facts.assignments {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A turn: the step's id and how it ended, `("welcome", "done")`.
+/// A turn: the step's id and how it ended, `("welcome", "done")`. One that mails and was put off, however often, is `held`.
 pub type Step = (String, String);
 
 /// What should have happened. Contacts go by their external ids.

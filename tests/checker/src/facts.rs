@@ -23,8 +23,10 @@ SELECT id, version_id, contact_id, node, status, turn, CASE WHEN due_at IS NULL 
     coalesce((SELECT w.word FROM words w WHERE w.id = runs.path), '')
 FROM runs ORDER BY id";
 
-const DECISIONS: &str =
-    "SELECT id, run_id, version_id, contact_id, node, turn, kind, event_id FROM decisions ORDER BY id";
+/// With the reasons of ends, which say whether a step came to it or a goal.
+const DECISIONS: &str = "
+SELECT d.id, d.run_id, d.version_id, d.contact_id, d.node, d.turn, d.kind, d.event_id, CASE WHEN d.kind = 9 THEN w.word END
+FROM decisions d JOIN words w ON w.id = d.reason ORDER BY d.id";
 
 const SCORES: &str =
     "SELECT s.contact_id, w.word, s.value FROM contact_scores s JOIN words w ON w.id = s.score";
@@ -117,6 +119,7 @@ pub(crate) struct Decision {
     pub(crate) turn: i64,
     pub(crate) kind: i64,
     pub(crate) event: Option<i64>,
+    pub(crate) reason: Option<String>,
 }
 
 #[derive(Debug)]
@@ -256,6 +259,7 @@ impl Facts {
                 turn: row.int()?,
                 kind: row.int()?,
                 event: row.maybe_int()?,
+                reason: row.maybe_text()?,
             });
         }
         for mut row in rows(SCORES) {
@@ -321,6 +325,11 @@ impl Facts {
         self.runs.values().all(|run| run.has_ended)
             && self.events.iter().all(|event| event.state != 1)
             && self.messages.iter().all(|message| !crate::mails::is_on_its_way(message))
+    }
+
+    /// Whether a run has failed, and waits for somebody to do something about it.
+    pub fn has_failed(&self) -> bool {
+        self.runs.values().any(|run| run.status == crate::runs::FAILED)
     }
 
     /// What people call the contact.

@@ -15,6 +15,7 @@ pub(crate) mod kind {
     pub(crate) const FAILED: i64 = 8;
     pub(crate) const ENDED: i64 = 9;
     pub(crate) const CANCELLED: i64 = 10;
+    pub(crate) const MOVED: i64 = 11;
 
     /// The word for it.
     pub(crate) fn name(kind: i64) -> &'static str {
@@ -30,6 +31,7 @@ pub(crate) mod kind {
             FAILED => "failed",
             ENDED => "ended",
             CANCELLED => "cancelled",
+            MOVED => "moved",
             _ => "unknown",
         }
     }
@@ -38,11 +40,29 @@ pub(crate) mod kind {
 /// Where a run goes on; `None` is the end.
 pub(crate) type Way = Option<i64>;
 
-/// The nodes of a version and the events that start it.
+/// How a run ended that its workflow's goals or exits ended, wherever it stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reached {
+    Goal,
+    Exit,
+}
+
+impl Reached {
+    /// What the reason of a run's last decision says; none where a step ended it.
+    pub(crate) fn of(reason: &str) -> Option<Self> {
+        [("goal reached: ", Self::Goal), ("left the workflow: ", Self::Exit)]
+            .into_iter()
+            .find_map(|(begins, reached)| reason.starts_with(begins).then_some(reached))
+    }
+}
+
+/// The nodes of a version, the events that start it, and whether it has goals and exits.
 #[derive(Debug)]
 pub(crate) struct Program {
     nodes: Vec<Node>,
     events: Vec<String>,
+    goals: bool,
+    exits: bool,
 }
 
 #[derive(Debug)]
@@ -91,7 +111,18 @@ impl Program {
             let event = trigger.get("event").or_else(|| trigger.pointer("/when/what/event"))?;
             event.as_str().map(str::to_owned)
         });
-        Some(Self { nodes, events: events.collect() })
+        let has =
+            |pointer| program.pointer(pointer).and_then(Value::as_array).is_some_and(|all| !all.is_empty());
+        let (goals, exits) = (has("/policies/goals"), has("/policies/exits"));
+        Some(Self { nodes, events: events.collect(), goals, exits })
+    }
+
+    /// Whether it has what ended the run.
+    pub(crate) fn has(&self, reached: Reached) -> bool {
+        match reached {
+            Reached::Goal => self.goals,
+            Reached::Exit => self.exits,
+        }
     }
 
     pub(crate) fn node(&self, index: i64) -> Option<&Node> {
@@ -164,12 +195,21 @@ impl Node {
         matches!(&self.action, Action::Plugin { name, .. } if name == plugin)
     }
 
+    /// Where a run may go on that a person lets go on below this step.
+    pub(crate) fn below(&self) -> Way {
+        self.next
+    }
+
     /// Where a run may go on after a turn here, at `index`, that ended so; nowhere if it cannot have ended so.
     pub(crate) fn ways(&self, index: i64, kind: i64) -> Vec<Way> {
         match (kind, &self.action) {
-            (kind::SKIPPED, _) | (kind::BRANCHED, Action::Goto) | (kind::WAITING, Action::Plugin { .. }) => {
-                vec![self.next]
-            }
+            (kind::SKIPPED, _) | (kind::BRANCHED, Action::Goto) => vec![self.next],
+            // A step that mails is put off, and comes again; one that waits is done with that.
+            (kind::WAITING, Action::Plugin { name, .. }) => match name.as_str() {
+                "email" => vec![Some(index)],
+                "wait" => vec![self.next],
+                _ => vec![Some(index), self.next],
+            },
             // What it waits for is decided at the same step, by the turn after.
             (kind::WAITING, Action::WaitFor { .. } | Action::Parallel { .. } | Action::Run { .. }) => {
                 vec![Some(index)]

@@ -5,15 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     Expected, Facts, Report, Step,
     facts::{Decision, Run, Version},
-    program::{Way, kind},
+    program::{Reached, Way, kind},
 };
 
 /// What a run's `status` means; the positions in the store.
 const ACTIVE: i64 = 0;
 const COMPLETED: i64 = 1;
-const FAILED: i64 = 2;
+pub(crate) const FAILED: i64 = 2;
 const CANCELLED: i64 = 3;
 const WON: i64 = 4;
+
+/// How a step that mails ended as long as it was put off.
+const HELD: &str = "held";
 
 /// Compares runs with their decisions.
 pub(crate) fn check(facts: &Facts, report: &mut Report) {
@@ -28,7 +31,10 @@ pub(crate) fn check(facts: &Facts, report: &mut Report) {
     }
     for run in facts.runs.values() {
         let taken = decisions.remove(&run.id).unwrap_or_default();
-        let Some(version) = facts.versions.get(&run.version) else {
+        // It began on the version that is named first, and was moved to others.
+        let first = taken.first().map_or(run.version, |first| first.version);
+        let (Some(version), true) = (facts.versions.get(&first), facts.versions.contains_key(&run.version))
+        else {
             report.loss(format!("version {} of run {} is gone", run.version, run.id));
             continue;
         };
@@ -38,7 +44,17 @@ pub(crate) fn check(facts: &Facts, report: &mut Report) {
             Some(path) => version.program.beginnings(path),
             None => vec![Some(0)],
         };
-        let mut walk = Walk { facts, run, version, turn: 0, ways, is_retried: false, last: None };
+        let mut walk = Walk {
+            facts,
+            run,
+            on: first,
+            version,
+            turn: 0,
+            ways,
+            is_retried: false,
+            last: None,
+            reached: None,
+        };
         walk.check(&taken, report);
     }
 }
@@ -90,6 +106,8 @@ fn check_state(facts: &Facts, run: &Run, report: &mut Report) {
 struct Walk<'a> {
     facts: &'a Facts,
     run: &'a Run,
+    /// The version on which it stands.
+    on: i64,
     version: &'a Version,
     /// The number of the turn that comes next.
     turn: i64,
@@ -99,6 +117,8 @@ struct Walk<'a> {
     is_retried: bool,
     /// How the last turn ended, and where.
     last: Option<(i64, i64)>,
+    /// What ended it, if that was no step.
+    reached: Option<Reached>,
 }
 
 impl Walk<'_> {
@@ -114,10 +134,9 @@ impl Walk<'_> {
             1 => {}
             times => report.duplicate(format!("{who} began {times} times")),
         }
-        for decision in enrolled.iter().chain(&turns) {
-            if decision.contact != self.run.contact || decision.version != self.run.version {
-                report.wrong(format!("decision {} is of another contact or version than {who}", decision.id));
-            }
+        for decision in enrolled.iter().chain(&turns).filter(|decision| decision.contact != self.run.contact)
+        {
+            report.wrong(format!("decision {} is of another contact than {who}", decision.id));
         }
         for decision in turns {
             if !self.follow(decision, &who, report) {
@@ -129,6 +148,13 @@ impl Walk<'_> {
 
     /// Takes one decision; whether the next can be judged.
     fn follow(&mut self, decision: &Decision, who: &str, report: &mut Report) -> bool {
+        if decision.kind == kind::MOVED {
+            return self.go_over(decision, who, report);
+        }
+        if decision.version != self.on {
+            report.wrong(format!("decision {} is of another version than {who}", decision.id));
+            return false;
+        }
         // A turn that was put off because its batch ran out of time is over with that, and the step's next one follows.
         if self.is_retried && decision.turn == self.turn + 1 {
             self.turn += 1;
@@ -154,9 +180,18 @@ impl Walk<'_> {
             ));
             return false;
         }
+        // A person lets a run go on that failed: that is no turn.
+        let is_by_hand = decision.kind == kind::SKIPPED && self.last == Some((kind::FAILED, index));
         self.is_retried = decision.kind == kind::RETRYING;
         self.last = Some((decision.kind, index));
+        self.reached = decision.reason.as_deref().and_then(Reached::of);
         match decision.kind {
+            kind::SKIPPED if is_by_hand => self.ways = vec![node.below()],
+            // Wherever it stood.
+            kind::ENDED if self.reached.is_some_and(|reached| self.version.program.has(reached)) => {
+                self.ways = vec![None];
+                self.turn += 1;
+            }
             kind::RETRYING => self.ways = vec![Some(index)],
             // A person may set it going again from the step that failed.
             kind::FAILED | kind::CANCELLED => {
@@ -179,14 +214,35 @@ impl Walk<'_> {
         true
     }
 
+    /// Takes the decision of a person to move the run to another version, which is no turn.
+    fn go_over(&mut self, decision: &Decision, who: &str, report: &mut Report) -> bool {
+        let there = self.facts.versions.get(&decision.version);
+        let known =
+            there.filter(|there| decision.node.is_some_and(|node| there.program.node(node).is_some()));
+        let Some(version) = known.filter(|version| version.workflow == self.version.workflow) else {
+            report.wrong(format!("{who} was moved to where its workflow has no step"));
+            return false;
+        };
+        (self.on, self.version) = (decision.version, version);
+        self.ways = vec![decision.node];
+        true
+    }
+
     /// Compares where the decisions lead with where the run stands.
     fn arrive(&self, who: &str, report: &mut Report) {
         let last = self.last.map(|(kind, _)| kind);
+        if self.on != self.run.version {
+            report.wrong(format!("{who} does not stand on the version on which it had its last turn"));
+            return;
+        }
         let stands = match self.run.status {
             ACTIVE => self.ways.contains(&Some(self.run.node)) && last != Some(kind::FAILED),
             COMPLETED => {
-                self.ways.contains(&None) && self.last.is_some_and(|(_, node)| node == self.run.node)
+                self.ways.contains(&None)
+                    && self.last.is_some_and(|(_, node)| node == self.run.node)
+                    && self.reached != Some(Reached::Goal)
             }
+            WON => self.reached == Some(Reached::Goal) && self.last == Some((kind::ENDED, self.run.node)),
             FAILED => last == Some(kind::FAILED),
             CANCELLED => last == Some(kind::CANCELLED),
             _ => return,
@@ -248,8 +304,14 @@ pub(crate) fn compare(facts: &Facts, expected: &Expected, report: &mut Report) {
         let node = decision.node.and_then(|node| version?.program.node(node));
         match (decision.run, node) {
             (Some(run), Some(node)) if decision.kind != kind::RETRYING => {
-                let step = (node.id.clone(), kind::name(decision.kind).to_owned());
-                turns.entry(run).or_default().push(step);
+                let is_held = decision.kind == kind::WAITING && node.calls("email");
+                let how = if is_held { HELD } else { kind::name(decision.kind) };
+                let step = (node.id.clone(), how.to_owned());
+                let turns = turns.entry(run).or_default();
+                // How often depends on the moments at which it was looked at.
+                if !is_held || turns.last() != Some(&step) {
+                    turns.push(step);
+                }
             }
             (None, _) => {
                 let key = (facts.workflow(decision.version), facts.contact(decision.contact));

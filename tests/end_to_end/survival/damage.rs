@@ -1,13 +1,14 @@
 //! The checker finds what is wrong: a store that is right passes, and each kind of damage done to it is found.
 
-use dripline_checker::{Accepted, Facts, Kind, Report, check};
+use dripline_checker::{Accepted, Expected, Facts, Kind, Report, check};
 use rusqlite::Connection;
 
-use super::campaign::Campaign;
+use super::campaign::{Campaign, Pace};
+use crate::smtp::Receiver;
 
 /// What is done to the store, and as what the checker must see it.
 const DAMAGE: &[(&str, &str, Kind)] = &[
-    ("a decision is gone", "DELETE FROM decisions WHERE id = (SELECT max(id) FROM decisions WHERE turn = 2)", Kind::Loss),
+    ("a decision is gone", "DELETE FROM decisions WHERE id = (SELECT min(id) FROM decisions WHERE turn = 2)", Kind::Loss),
     (
         "a decision is there twice",
         "INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason)
@@ -26,6 +27,21 @@ const DAMAGE: &[(&str, &str, Kind)] = &[
         Kind::Duplicate,
     ),
     ("a run is stuck", "UPDATE runs SET status = 0, ended_at = NULL, due_at = 1 WHERE id = 1", Kind::Loss),
+    (
+        "a run that came to its end is said to have reached a goal",
+        "INSERT OR IGNORE INTO words (word) VALUES ('goal reached: event nothing');
+         UPDATE decisions SET reason = (SELECT id FROM words WHERE word = 'goal reached: event nothing')
+         WHERE id = (SELECT max(id) FROM decisions WHERE kind = 9)",
+        Kind::Wrong,
+    ),
+    ("a run is called won that came to its end", "UPDATE runs SET status = 4 WHERE status = 1", Kind::Wrong),
+    ("a run that reached its goal is called completed", "UPDATE runs SET status = 1 WHERE status = 4", Kind::Wrong),
+    (
+        "nobody skipped the step that failed",
+        "DELETE FROM decisions WHERE kind = 4 AND run_id IN (SELECT run_id FROM decisions WHERE kind = 8)",
+        Kind::Wrong,
+    ),
+    ("that a mail was put off is not recorded", "DELETE FROM decisions WHERE kind = 6 AND turn = 8", Kind::Loss),
     ("a run failed", "UPDATE runs SET status = 2 WHERE id = 1", Kind::Wrong),
     ("an event was not dealt with", "UPDATE events SET state = 1 WHERE id = 1", Kind::Loss),
     ("a refusal is not recorded", "DELETE FROM decisions WHERE id = (SELECT min(id) FROM decisions WHERE kind = 1)", Kind::Loss),
@@ -99,6 +115,23 @@ fn the_checker_finds_every_kind_of_damage() {
     assert_eq!((twice.count(Kind::Duplicate), twice.problems.len()), (1, 1), "{twice}");
     let strange = with(&|accepted| accepted.extend([("nobody@dripline.example".to_owned(), 1)]));
     assert_eq!((strange.count(Kind::Duplicate), strange.problems.len()), (1, 1), "{strange}");
+}
+
+#[test]
+fn runs_that_a_person_moved_to_another_version_are_right() {
+    let campaign = Campaign::with_pace(60, Pace::DaysUncapped);
+    let receiver = Receiver::start();
+    campaign.workspace.send_through(receiver.port, "");
+    campaign.import();
+    campaign.ok(&["run"]);
+    campaign.workspace.replace("workflows/nurture.yaml", "subject: Reminder", "subject: Do not forget");
+    campaign.ok(&["run"]);
+    let moved = campaign.workspace.ok(&["workflows", "migrate", "nurture"]);
+    assert!(moved.contains("moved to version 2 of nurture"), "{moved}");
+    campaign.leap_to_the_end();
+    campaign.mend(&["run"]);
+    let report = check(&campaign.facts(), Some(&receiver.accepted()), &Expected::default());
+    assert!(report.is_clean(), "{report}");
 }
 
 #[test]

@@ -5,29 +5,38 @@ use std::{
     io::Write,
     os::unix::{fs::MetadataExt, fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command},
+    thread,
+    time::{Duration, Instant},
 };
 
+use dripline_test_postgres::{Durability, Server};
 use tempfile::TempDir;
 
-use super::campaign::{Campaign, assert_unavailable};
+use super::{
+    campaign::{Campaign, Pace, assert_unavailable, block_on},
+    workers::{begin, end, execute, stop},
+};
 use crate::smtp::Receiver;
 
 /// What a full disk is called: by the store, and by the system.
 const FULL: &[&str] = &["there is no room for it on the disk", "No space left on device"];
 
-/// A disk of its own for a workspace's store, of a few megabytes, and a file that takes up its room.
+/// A disk of its own for a store, of a few megabytes, and a file that takes up its room.
 struct SmallDisk {
     at: PathBuf,
 }
 
 impl SmallDisk {
-    const KILOBYTES: usize = 16 * 1024;
-
     /// Mounts one, where that is allowed; CI must allow it.
     fn mount(at: PathBuf) -> Option<Self> {
+        Self::mount_of(at, 16)
+    }
+
+    /// [`SmallDisk::mount`], of so many megabytes.
+    fn mount_of(at: PathBuf, megabytes: usize) -> Option<Self> {
         fs::create_dir_all(&at).unwrap();
-        let options = format!("size={}k,mode=0777", Self::KILOBYTES);
+        let options = format!("size={megabytes}m,mode=0777");
         if privileged("mount", &["-t", "tmpfs", "-o", &options, "dripline-test", at.to_str().unwrap()]) {
             return Some(Self { at });
         }
@@ -84,6 +93,92 @@ fn a_full_disk_stops_a_campaign_and_loses_nothing() {
     }
     campaign.finish();
     campaign.assert_clean(&receiver, "after the disk was full");
+}
+
+/// Starts a worker whose log is kept, and waits until it works.
+fn logging(campaign: &Campaign, name: &str) -> Child {
+    let log = File::options().create(true).append(true).open(campaign.workspace.path(name)).unwrap();
+    let out = log.try_clone().unwrap();
+    let worker = campaign.command(&["worker"]).stdout(out).stderr(log).spawn().unwrap();
+    wait_until_said(campaign, name, "Working.", 1);
+    worker
+}
+
+/// Waits until the worker has said something so often.
+fn wait_until_said(campaign: &Campaign, log: &str, words: &str, times: usize) {
+    let started = Instant::now();
+    loop {
+        let said = fs::read_to_string(campaign.workspace.path(log)).unwrap();
+        if said.matches(words).count() >= times {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "`{words}` was not said {times} times: {said}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+const AWAY: &str = "the store is away";
+const BACK: &str = "the store is back";
+
+#[test]
+fn a_full_disk_under_a_database_is_waited_for_and_loses_nothing() {
+    let at = TempDir::new().unwrap();
+    let Some(disk) = SmallDisk::mount_of(at.path().join("disk"), 160) else { return };
+    let Some(server) = Server::on_small_disk(&disk.at) else { return };
+    let url = block_on(server.database());
+    let campaign = Campaign::in_postgres(300, Pace::Seconds, url.clone());
+    let receiver = Receiver::start();
+    campaign.workspace.send_through(receiver.port, "");
+    begin(&campaign);
+
+    let mut workers = vec![logging(&campaign, "one.log"), logging(&campaign, "other.log")];
+    for (round, kilobytes) in [0, 200].into_iter().enumerate() {
+        // It refuses, or it dies and cannot come up again.
+        disk.leave(kilobytes);
+        wait_until_said(&campaign, "one.log", AWAY, round + 1);
+        for worker in &mut workers {
+            assert!(worker.try_wait().unwrap().is_none(), "a worker waits");
+        }
+        disk.clear();
+        server.start_again().unwrap();
+        wait_until_said(&campaign, "one.log", BACK, round + 1);
+    }
+    stop(workers);
+    let report = end(&campaign, &receiver, &url, "after the database's disk was full");
+    eprintln!("the database's disk was full twice: {report}");
+}
+
+/// As after a failover, when a process still finds the server that is only read now.
+#[test]
+fn a_database_that_may_only_be_read_is_waited_for_and_loses_nothing() {
+    let Some(server) = Server::own(Durability::Full) else { return };
+    let url = block_on(server.database());
+    let campaign = Campaign::in_postgres(120, Pace::Seconds, url.clone());
+    let receiver = Receiver::start();
+    campaign.workspace.send_through(receiver.port, "");
+    begin(&campaign);
+
+    let mut worker = logging(&campaign, "log");
+    let only_read = |is_so: &str| {
+        let set = format!("ALTER SYSTEM SET default_transaction_read_only = {is_so}");
+        execute(&server.url("postgres?options=-c%20default_transaction_read_only=off"), &set);
+        server.restart().unwrap();
+    };
+    for round in 1..=2 {
+        only_read("on");
+        wait_until_said(&campaign, "log", AWAY, round);
+        // Long enough to come back to it, and to be refused.
+        thread::sleep(Duration::from_millis(1_500));
+        assert_unavailable(
+            &campaign.workspace.run(&["workflows", "pause", "odd-ones"]),
+            &["read-only transaction"],
+        );
+        assert!(worker.try_wait().unwrap().is_none(), "a worker waits");
+        only_read("off");
+        wait_until_said(&campaign, "log", BACK, round);
+    }
+    stop(vec![worker]);
+    end(&campaign, &receiver, &url, "after the database could only be read");
 }
 
 /// Who may do nothing that the permissions do not grant; root may do everything.

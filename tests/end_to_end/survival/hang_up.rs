@@ -12,9 +12,7 @@ fn moody(message: u64) -> Ending {
     }
 }
 
-#[test]
-fn a_server_that_dies_before_its_answer_leaves_mails_uncertain_and_none_is_sent_again() {
-    let campaign = Campaign::new(120);
+fn is_hung_up_on(campaign: &Campaign) {
     let receiver = Receiver::with_manner(moody);
     campaign.workspace.send_through(receiver.port, "");
     campaign.finish();
@@ -25,4 +23,16 @@ fn a_server_that_dies_before_its_answer_leaves_mails_uncertain_and_none_is_sent_
     campaign.finish();
     let later = campaign.assert_clean(&receiver, "after another run");
     assert_eq!(later, report, "what is uncertain is held");
+}
+
+#[test]
+fn a_server_that_dies_before_its_answer_leaves_mails_uncertain_and_none_is_sent_again() {
+    is_hung_up_on(&Campaign::new(120));
+}
+
+#[test]
+fn a_server_that_dies_before_its_answer_leaves_mails_of_a_shared_store_uncertain() {
+    if let Some(campaign) = Campaign::in_shared_postgres(120) {
+        is_hung_up_on(&campaign);
+    }
 }

@@ -26,13 +26,19 @@ fn kill_at_random(campaign: &Campaign, wanted: u32, random: &mut Random) -> Tall
     let (undisturbed, receiver) = campaign.copy();
     let started = Instant::now();
     undisturbed.finish();
-    let longest = started.elapsed();
+    let mut longest = started.elapsed();
     undisturbed.assert_clean(&receiver, "undisturbed");
 
     let mut tally = Tally::default();
     while tally.kills < wanted {
         let (copy, receiver) = campaign.copy();
+        let before = tally.kills;
         while !is_over(&copy, random, longest, &mut tally.kills) {}
+        // The machine was slower when it was measured than it is now.
+        if tally.kills == before {
+            longest = longest * 3 / 4;
+        }
+        copy.finish();
         let report = copy.assert_clean(&receiver, &format!("after {} kills", tally.kills));
         tally.campaigns += 1;
         tally.runs += report.runs;
@@ -45,7 +51,6 @@ fn kill_at_random(campaign: &Campaign, wanted: u32, random: &mut Random) -> Tall
 /// Runs the campaign and kills it at a moment of that time; whether it was over before.
 fn is_over(campaign: &Campaign, random: &mut Random, longest: Duration, kills: &mut u32) -> bool {
     let mut process = campaign
-        .workspace
         .command(&["run", "--fast-forward"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -64,14 +69,28 @@ fn is_over(campaign: &Campaign, random: &mut Random, longest: Duration, kills: &
     false
 }
 
-#[test]
-fn a_process_that_is_killed_at_random_loses_nothing_and_does_nothing_twice() {
+/// How many contacts the campaign has.
+fn contacts() -> u32 {
+    if rounds().is_some() { 2_000 } else { 300 }
+}
+
+fn is_killed(campaign: &Campaign, store: &str) {
     let mut random = Random::seeded();
-    let campaign = Campaign::new(if rounds().is_some() { 2_000 } else { 300 });
-    let tally = kill_at_random(&campaign, rounds().unwrap_or(FEW), &mut random);
+    let tally = kill_at_random(campaign, rounds().unwrap_or(FEW), &mut random);
     let Tally { campaigns, runs, kills, mails, uncertain } = tally;
     eprintln!(
-        "{campaigns} campaigns, {runs} runs, {kills} kills, {mails} mails accepted, {uncertain} uncertain, \
+        "{store}: {campaigns} campaigns, {runs} runs, {kills} kills, {mails} mails accepted, {uncertain} uncertain, \
          0 losses, 0 duplicates"
     );
+}
+
+#[test]
+fn a_process_that_is_killed_at_random_loses_nothing_and_does_nothing_twice() {
+    is_killed(&Campaign::new(contacts()), "SQLite");
+}
+
+#[test]
+fn a_process_that_is_killed_over_a_shared_store_loses_nothing_and_does_nothing_twice() {
+    let Some(campaign) = Campaign::in_shared_postgres(contacts()) else { return };
+    is_killed(&campaign, "PostgreSQL");
 }

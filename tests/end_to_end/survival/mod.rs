@@ -4,11 +4,13 @@
 //! crash; `DRIPLINE_CRASH_SEED` repeats the random moments of a run, which prints its seed.
 
 mod campaign;
+mod clocks;
 mod damage;
 mod full;
 mod hang_up;
 mod kills;
 mod points;
+mod upgrade;
 mod workers;
 
 /// How many kills were asked for; `None` is the short form.

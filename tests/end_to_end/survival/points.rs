@@ -15,7 +15,6 @@ fn dies(campaign: &Campaign, point: &str, passes: u32) -> bool {
     let (copy, receiver) = campaign.copy();
     let action = if passes == 0 { "return".to_owned() } else { format!("{passes}*off->return") };
     let died = copy
-        .workspace
         .command(&["run", "--fast-forward"])
         .env("FAILPOINTS", format!("{point}={action}"))
         .output()
@@ -23,7 +22,6 @@ fn dies(campaign: &Campaign, point: &str, passes: u32) -> bool {
     let died = match died.status.signal() {
         Some(signal) => {
             assert_eq!(signal, ABORTED, "{point} after {passes} passes");
-            copy.finish();
             true
         }
         None => {
@@ -31,35 +29,56 @@ fn dies(campaign: &Campaign, point: &str, passes: u32) -> bool {
             false
         }
     };
+    copy.finish();
     copy.assert_clean(&receiver, &format!("after a crash at {point} after {passes} passes"));
     died
 }
 
 /// Whatever was begun and not committed never was; whatever was committed stands; a mail that was on the wire is held.
-#[test]
-fn a_process_that_dies_at_any_point_goes_on_where_it_was() {
-    let campaign = Campaign::new(40);
-    let mut runs = 0;
+fn dies_at_every_point(campaign: &Campaign, store: &str) {
+    let mut crashes = 0;
     for point in POINTS {
-        assert!(dies(&campaign, point, 0), "{point} is never come by");
-        runs += 1;
+        assert!(dies(campaign, point, 0), "{point} is never come by");
         // Again in the middle of the campaign.
-        dies(&campaign, point, 7);
-        runs += 1;
+        crashes += 1 + u32::from(dies(campaign, point, 7));
     }
-    eprintln!("{runs} crashes at {} points, 0 losses, 0 duplicates", POINTS.len());
+    eprintln!("{store}: {crashes} crashes at {} points, 0 losses, 0 duplicates", POINTS.len());
 }
 
-/// The long form: at every commit of a whole campaign, before it and after it.
+/// At every commit of a whole campaign, before it and after it.
+fn dies_at_every_commit(campaign: &Campaign, store: &str) {
+    for point in ["store.commit.before", "store.commit.after"] {
+        let commits = (0..).take_while(|passes| dies(campaign, point, *passes)).count();
+        assert!(commits > 20, "{commits} commits make no campaign");
+        eprintln!("{store}: {commits} crashes at {point}, 0 losses, 0 duplicates");
+    }
+}
+
+#[test]
+fn a_process_that_dies_at_any_point_goes_on_where_it_was() {
+    dies_at_every_point(&Campaign::new(40), "SQLite");
+}
+
+#[test]
+fn a_process_that_dies_at_any_point_of_a_shared_store_goes_on_where_it_was() {
+    let Some(campaign) = Campaign::in_shared_postgres(40) else { return };
+    dies_at_every_point(&campaign, "PostgreSQL");
+}
+
+/// The long form.
 #[test]
 fn a_process_that_dies_at_any_commit_goes_on_where_it_was() {
-    if rounds().is_none() {
-        return;
+    if rounds().is_some() {
+        dies_at_every_commit(&Campaign::new(40), "SQLite");
     }
-    let campaign = Campaign::new(40);
-    for point in ["store.commit.before", "store.commit.after"] {
-        let commits = (0..).take_while(|passes| dies(&campaign, point, *passes)).count();
-        assert!(commits > 20, "{commits} commits make no campaign");
-        eprintln!("{commits} crashes at {point}, 0 losses, 0 duplicates");
+}
+
+/// The long form.
+#[test]
+fn a_process_that_dies_at_any_commit_to_a_shared_store_goes_on_where_it_was() {
+    if rounds().is_some()
+        && let Some(campaign) = Campaign::in_shared_postgres(40)
+    {
+        dies_at_every_commit(&campaign, "PostgreSQL");
     }
 }

@@ -5,7 +5,7 @@ use std::{
     fs::File,
     net::{Ipv4Addr, TcpListener},
     os::unix::{fs::chown, process::CommandExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         Mutex, MutexGuard, OnceLock, PoisonError,
@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio_postgres::NoTls;
+use tokio_postgres::{Client, NoTls, error::SqlState};
 
 use crate::{
     error::{Failed, Missing},
@@ -58,6 +58,8 @@ struct Ours {
     user: Option<User>,
     port: u16,
     durability: Durability,
+    /// Whether its disk is small.
+    is_small: bool,
 }
 
 impl Server {
@@ -78,13 +80,7 @@ impl Server {
     /// [`Server::start_with`], which never takes the server of `TEST_DATABASE_URL`: for tests that stop it and kill it.
     pub fn start_own(durability: Durability) -> Result<Self, Missing> {
         let programs = programs().ok_or(Missing::NotInstalled)?;
-        let ours = Ours::create(programs, durability)?;
-        Ok(Self {
-            url: (format!("postgres://postgres@127.0.0.1:{}/", ours.port), String::new()),
-            port: ours.port,
-            ours: Some(ours),
-            databases: AtomicU32::new(0),
-        })
+        Ok(Self::of(Ours::create(programs, durability, None)?))
     }
 
     /// The one server of this test process, started at the first use and not durable; for tests that leave it alone.
@@ -98,6 +94,24 @@ impl Server {
     /// A server of the caller's own, for tests that stop it and kill it; `None` as with [`Server::shared`].
     pub fn own(durability: Durability) -> Option<Self> {
         or_skip(Self::start_own(durability))
+    }
+
+    /// [`Server::own`], fully durable, with its data in a folder of a disk so small that it may be filled: the server keeps
+    /// little log.
+    pub fn on_small_disk(folder: &Path) -> Option<Self> {
+        let created = programs()
+            .ok_or(Missing::NotInstalled)
+            .and_then(|programs| Ok(Ours::create(programs, Durability::Full, Some(folder))?));
+        or_skip(created.map(Self::of))
+    }
+
+    fn of(ours: Ours) -> Self {
+        Self {
+            url: (format!("postgres://postgres@127.0.0.1:{}/", ours.port), String::new()),
+            port: ours.port,
+            ours: Some(ours),
+            databases: AtomicU32::new(0),
+        }
     }
 
     fn at(url: &str) -> Option<Self> {
@@ -131,7 +145,25 @@ impl Server {
         self.create_database().await.unwrap_or_else(|failed| panic!("no database to test with: {failed}"))
     }
 
+    /// A copy of a database of this server that nobody uses any more, and its URL.
+    ///
+    /// # Panics
+    ///
+    /// As [`Server::database`].
+    pub async fn copy(&self, url: &str) -> String {
+        let (before, after) = &self.url;
+        let name = url.strip_prefix(before.as_str()).unwrap_or(url);
+        let name = name.strip_suffix(after.as_str()).unwrap_or(name);
+        #[expect(clippy::panic, reason = "the test that asked fails")]
+        self.create_from(name).await.unwrap_or_else(|failed| panic!("no database to test with: {failed}"))
+    }
+
     async fn create_database(&self) -> Result<String, Failed> {
+        // Not from template1, to which somebody may be connected.
+        self.create_from("template0").await
+    }
+
+    async fn create_from(&self, template: &str) -> Result<String, Failed> {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let started = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
         let name = format!("dripline_test_{started}_{}_{number}", std::process::id());
@@ -140,13 +172,34 @@ impl Server {
             .await
             .map_err(failed("connect to the server"))?;
         let served = tokio::spawn(connection);
-        // Not from template1, to which somebody may be connected.
-        let create = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'");
-        let created = client.batch_execute(&create).await;
+        let create = format!("CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'");
+        let created = self.once_alone(&client, template, &create).await;
         drop(client);
         let _ = served.await;
         created.map_err(failed("create a database"))?;
         Ok(self.url(&name))
+    }
+
+    /// Executes a statement that wants a database for itself: connections of processes that are gone end soon.
+    async fn once_alone(
+        &self,
+        client: &Client,
+        database: &str,
+        sql: &str,
+    ) -> Result<(), tokio_postgres::Error> {
+        const END: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
+        let started = Instant::now();
+        loop {
+            client.execute(END, &[&database]).await?;
+            match client.batch_execute(sql).await {
+                Err(error)
+                    if error.code() == Some(&SqlState::OBJECT_IN_USE) && started.elapsed() < READY_WITHIN =>
+                {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                done => return done,
+            }
+        }
     }
 
     /// The port on which it listens.
@@ -171,7 +224,7 @@ impl Server {
         ours.end(&mut ours.postmaster(), "-KILL")
     }
 
-    /// Starts it again on the same port and the same data; nothing happens to one that runs.
+    /// Starts it again on the same port and the same data, also where it ended by itself; nothing happens to one that runs.
     pub fn start_again(&self) -> Result<(), Failed> {
         let ours = self.ours()?;
         ours.start(&mut ours.postmaster())
@@ -207,11 +260,11 @@ fn or_skip(server: Result<Server, Missing>) -> Option<Server> {
 }
 
 impl Ours {
-    fn create(programs: PathBuf, durability: Durability) -> Result<Self, Failed> {
+    fn create(programs: PathBuf, durability: Durability, disk: Option<&Path>) -> Result<Self, Failed> {
         // Its name is short: a socket's path holds a hundred bytes. Kept, because the watchdog removes it.
         let folder = tempfile::Builder::new()
             .prefix("pg-")
-            .tempdir()
+            .tempdir_in(disk.map_or_else(env::temp_dir, Path::to_owned))
             .map_err(Failed::io("create the server's folder"))?
             .keep();
         let user = User::instead_of_root();
@@ -229,6 +282,7 @@ impl Ours {
             user,
             port: 0,
             durability,
+            is_small: disk.is_some(),
         };
         ours.initialise()?;
         let mut tries = 0;
@@ -251,6 +305,7 @@ impl Ours {
             .arg("--pgdata")
             .arg(self.data())
             .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])
+            .args(self.is_small.then_some("--wal-segsize=1"))
             .stdin(Stdio::null())
             .output()
             .map_err(Failed::io("run initdb"))?;
@@ -261,8 +316,11 @@ impl Ours {
     }
 
     fn start(&self, postmaster: &mut Option<Child>) -> Result<(), Failed> {
-        if postmaster.is_some() {
-            return Ok(());
+        if let Some(running) = postmaster {
+            if running.try_wait().map_err(Failed::io("look at the server"))?.is_none() {
+                return Ok(());
+            }
+            *postmaster = None;
         }
         let started = Instant::now();
         loop {
@@ -308,6 +366,9 @@ impl Ours {
             "log_timezone=UTC",
         ] {
             command.args(["-c", setting]);
+        }
+        if self.is_small {
+            command.args(["-c", "max_wal_size=8MB", "-c", "min_wal_size=2MB"]);
         }
         if self.durability == Durability::None {
             for setting in ["fsync=off", "synchronous_commit=off", "full_page_writes=off"] {
@@ -361,8 +422,6 @@ fn free_port() -> Result<u16, Failed> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     async fn answer(url: &str) -> Result<i32, tokio_postgres::Error> {

@@ -152,16 +152,16 @@ fn a_schema_of_another_release() {
     sql(&url, "UPDATE dripline SET oldest_program = 999");
     assert_snapshot!(list(&workspace, &url).shown(), @"
     [exit 1]
-    error: failed to open the store postgres://127.0.0.1:[port]/[database]: `[database]` has schema version 999, newer than this program's 9; use the newer dripline
+    error: failed to open the store postgres://127.0.0.1:[port]/[database]: `[database]` has schema version 999, newer than this program's [newest]; use the newer dripline
     ");
     assert_snapshot!(workspace.run_with(&[("DATABASE_URL", &url)], &["migrate"]).shown(), @"
     [exit 1]
-    error: failed to migrate the store postgres://127.0.0.1:[port]/[database]: `[database]` has schema version 999, newer than this program's 9; use the newer dripline
+    error: failed to migrate the store postgres://127.0.0.1:[port]/[database]: `[database]` has schema version 999, newer than this program's [newest]; use the newer dripline
     ");
     sql(&url, "UPDATE dripline SET oldest_program = 1; DELETE FROM _sqlx_migrations");
     assert_snapshot!(list(&workspace, &url).shown(), @"
     [exit 1]
-    error: failed to open the store postgres://127.0.0.1:[port]/[database]: `[database]` has schema version 0, older than this program's 9; `dripline migrate` brings it up to date
+    error: failed to open the store postgres://127.0.0.1:[port]/[database]: `[database]` has schema version 0, older than this program's [newest]; `dripline migrate` brings it up to date
     ");
     assert!(sql(&url, "SELECT count(*) FROM contacts") > Some("0".into()), "nothing is lost");
 }
@@ -202,4 +202,44 @@ fn a_user_who_may_not_create_tables() {
     error: failed to open the store postgres://127.0.0.1:[port]/[database]: permission denied for schema public; give the user the right to create tables, or let one who may run `dripline migrate`
     ");
     assert_eq!(tables(&url), Some("0".into()));
+}
+
+#[test]
+fn a_user_who_may_only_read() {
+    let _steady = steady();
+    let Some(server) = Server::shared() else { return };
+    let url = block_on(server.database());
+    let workspace = on_server();
+    assert_eq!(list(&workspace, &url).code, 0);
+    sql(
+        &url,
+        "DO $$ BEGIN CREATE ROLE dripline_looker LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+        GRANT SELECT ON ALL TABLES IN SCHEMA public TO dripline_looker",
+    );
+    let looker = url.replacen("//postgres@", "//dripline_looker@", 1);
+    assert_eq!(list(&workspace, &looker).code, 0);
+    let answer = workspace.run_with(&[("DATABASE_URL", &looker)], &["import", "contacts.csv"]);
+    assert_snapshot!(answer.shown(), @"
+    [exit 74]
+    error: failed to import contacts.csv: failed to import contacts: error returned from database: permission denied for sequence contacts_id_seq; nothing was imported
+    ");
+    assert_eq!(sql(&url, "SELECT count(*) FROM contacts"), Some("0".into()));
+}
+
+#[test]
+fn a_database_that_may_only_be_read() {
+    let _steady = steady();
+    let Some(server) = Server::shared() else { return };
+    let url = block_on(server.database());
+    let workspace = on_server();
+    assert_eq!(list(&workspace, &url).code, 0);
+    let name = url.rsplit_once('/').unwrap().1;
+    sql(&server.url("postgres"), &format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
+    assert_eq!(list(&workspace, &url).code, 0);
+    let answer = workspace.run_with(&[("DATABASE_URL", &url)], &["import", "contacts.csv"]);
+    assert_snapshot!(answer.shown(), @"
+    [exit 74]
+    error: failed to import contacts.csv: failed to import contacts: error returned from database: cannot execute nextval() in a read-only transaction; nothing was imported
+    ");
+    assert_eq!(sql(&url, "SELECT count(*) FROM contacts"), Some("0".into()));
 }

@@ -129,5 +129,8 @@ pub(crate) fn steady() -> SettingsBindDropGuard {
     settings.add_filter(r"[\d,]+ MiB free", "[room] free");
     settings.add_filter(r"room for [\d,]+ connections", "room for [number] connections");
     settings.add_filter(r"dripline_test_\d+_\d+_\d+", "[database]");
+    settings.add_filter(r"\b(69|7\d) s (before|behind)", "70 s $2");
+    settings.add_filter(r"this program's \d+;", "this program's [newest];");
+    settings.add_filter(r"schema     version \d+ is up to date", "schema     version [newest] is up to date");
     settings.bind_to_scope()
 }

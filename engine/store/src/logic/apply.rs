@@ -3,7 +3,7 @@
 //! Effects of different kinds touch different tables, so that only the order within a kind counts; each kind goes
 //! through the batch once, in order, and then writes what came of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use dripline_model::{
     Effect,
@@ -11,6 +11,7 @@ use dripline_model::{
     effect::EmailRequest,
     id::{ContactId, RunId},
 };
+use foldhash::fast::RandomState;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -104,17 +105,21 @@ pub(crate) async fn apply(
     now: Timestamp,
 ) -> Raw<Vec<ScoreValue>> {
     let effects = Effects::of(turns);
+    let changed: Vec<ContactId> = changed(turns).collect();
+    if !changed.is_empty() {
+        pending.look_who_looks(sets).await?;
+    }
     set_fields(sets, &effects.fields, now).await?;
     set_tags(sets, &effects.tags).await?;
     let scores = scores::change(sets, &mut pending.scores, &effects.scores, now).await?;
     segments::change(sets, &effects.segments, segments::By::Step, now).await?;
-    queue_emails(sets, &effects.emails, now).await?;
+    queue_emails(sets, pending, &effects.emails, now).await?;
     assign(sets, &effects.owners, now).await?;
-    if let Some(watched) = pending.watched(sets).await? {
+    if let Some(watched) = pending.watched() {
         let changed = watch::changed_by(turns, watched);
         pending.note_changed(changed, now);
     }
-    pending.change(changed(turns), now);
+    pending.change(changed, now);
     for turn in turns {
         pending.advance(turn, now);
     }
@@ -189,6 +194,7 @@ async fn set_tags(sets: &mut impl Sets, tags: &[(ContactId, &str, bool)]) -> Raw
 
 async fn queue_emails(
     sets: &mut impl Sets,
+    pending: &Pending,
     emails: &[Wanted<'_, (i64, &EmailRequest)>],
     now: Timestamp,
 ) -> Raw<()> {
@@ -210,6 +216,7 @@ async fn queue_emails(
             topic: request.topic.as_deref().map(|topic| sets.word(topic)).transpose()?,
             is_transactional: request.transactional,
             subject: &request.subject,
+            recipient: pending.address(run.contact),
         });
     }
     sets.queue_messages(&rows, ms(now)).await
@@ -222,24 +229,28 @@ async fn assign(sets: &mut impl Sets, owners: &[Wanted<'_, Handover<'_>>], now: 
     let reps = sets.representatives(owners.iter().map(|owner| owner.what.rep).collect()).await?;
     let words = owners.iter().flat_map(|owner| owner.what.team.into_iter().chain([owner.what.because]));
     sets.intern(words.collect()).await?;
-    let ids = sets.assignment_ids(owners.len()).await?;
-    let mut rows = Vec::with_capacity(owners.len());
-    let mut latest = BTreeMap::new();
-    for (id, Wanted { turn, what }) in ids.into_iter().zip(owners) {
+    // Of one contact's assignments in a batch the next follows when the one before is there.
+    let mut rounds: Vec<Vec<Assignment>> = Vec::new();
+    let mut times: HashMap<ContactId, usize, RandomState> = HashMap::default();
+    for Wanted { turn, what } in owners {
         let Some(rep) = reps.get(what.rep).copied() else { continue };
-        let contact = turn.run.contact.0;
+        let round = times.entry(turn.run.contact).or_default();
+        if rounds.len() == *round {
+            rounds.push(Vec::with_capacity(owners.len()));
+        }
+        let Some(rows) = rounds.get_mut(*round) else { continue };
+        *round += 1;
         rows.push(Assignment {
-            id,
-            contact,
+            contact: turn.run.contact.0,
             rep,
             team: what.team.map(|team| sets.word(team)).transpose()?,
             because: sets.word(what.because)?,
             run: turn.run.run.0,
             turn: turn.run.turn,
         });
-        latest.insert(contact, (id, rep));
     }
-    sets.insert_assignments(&rows, ms(now)).await?;
-    let owners: Vec<_> = latest.into_iter().map(|(contact, (id, rep))| (contact, id, rep)).collect();
-    sets.put_owners(&owners).await
+    for rows in rounds {
+        sets.assign(&rows, ms(now)).await?;
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@
 //! A batch that runs on through several steps moves the same runs again and again, and only the last place counts; its
 //! decisions are only ever appended. Both are written once, as large sets, at the latest at the commit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use dripline_model::{
     Contact,
@@ -12,13 +12,14 @@ use dripline_model::{
     decision::{Awaited, DecisionKind},
     id::{ContactId, EventId, RunId, VersionId},
 };
+use foldhash::fast::RandomState;
 use jiff::Timestamp;
 
 use super::{ms, scores, watch};
 use crate::{
     Advance, AppliedTurn, ClaimedRun, Waiting,
     error::Raw,
-    sets::{Decision, EndedRun, MovedRun, Sets, WaitingRun},
+    sets::{Decision, EndedRun, MovedRun, Onlookers, Sets, WaitingRun},
 };
 
 /// How many decisions are not kept back any longer.
@@ -31,6 +32,10 @@ pub(crate) struct Pending {
     decisions: Vec<Decision>,
     /// What rules of segments look at, if there are any; read once.
     watched: Option<Option<Needs>>,
+    /// Whether runs of claimed contacts may wait for a condition; read again after each claim.
+    waits: Option<bool>,
+    /// The addresses of contacts that were loaded: nobody else changes them before the transaction ends.
+    addresses: HashMap<ContactId, String, RandomState>,
     /// Contacts that they have to look at, and when.
     unsettled: BTreeMap<i64, i64>,
     /// What it knows without reading.
@@ -73,6 +78,22 @@ impl Pending {
         if needs.scores {
             self.scores.take_in(contacts);
         }
+    }
+
+    /// Takes in the addresses of contacts that were loaded whole.
+    pub(crate) fn know_addresses(&mut self, contacts: &[Contact]) {
+        let addresses = contacts.iter().filter_map(|contact| Some((contact.id, contact.email.clone()?)));
+        self.addresses.extend(addresses);
+    }
+
+    /// The contact's address, if it was loaded.
+    pub(crate) fn address(&self, contact: ContactId) -> Option<&str> {
+        self.addresses.get(&contact).map(String::as_str)
+    }
+
+    /// More contacts are locked now: until then others may have made their runs wait for a condition.
+    pub(crate) fn others_may_wait(&mut self) {
+        self.waits = None;
     }
 
     /// Notes where a turn sends its run.
@@ -165,7 +186,10 @@ impl Pending {
     /// comes to such a step afterwards has seen the change.
     pub(crate) fn change(&mut self, contacts: impl IntoIterator<Item = ContactId>, now: Timestamp) {
         for contact in contacts {
-            self.changed.insert(contact);
+            // Where nobody waits there is nobody to wake.
+            if self.waits != Some(false) {
+                self.changed.insert(contact);
+            }
             for run in self.watching.get(&contact).into_iter().flatten() {
                 if let Some(Place::At { run, .. }) = self.runs.get_mut(run) {
                     run.due_ms = run.due_ms.min(ms(now));
@@ -206,12 +230,19 @@ impl Pending {
         Ok(())
     }
 
-    /// What rules of segments look at, if there are any.
-    pub(crate) async fn watched(&mut self, sets: &mut impl Sets) -> Raw<Option<&Needs>> {
-        if self.watched.is_none() {
-            self.watched = Some(watch::watched(sets).await?);
+    /// Learns who looks at contacts that change. Before anything is written, which would have to be waited for.
+    pub(crate) async fn look_who_looks(&mut self, sets: &mut impl Sets) -> Raw<()> {
+        if self.watched.is_none() || self.waits.is_none() {
+            let Onlookers { rules, waits } = sets.onlookers().await?;
+            self.watched = Some(watch::needs(rules.iter().map(String::as_str))?);
+            self.waits = Some(waits);
         }
-        Ok(self.watched.as_ref().and_then(Option::as_ref))
+        Ok(())
+    }
+
+    /// What rules of segments look at, if there are any; [`Pending::look_who_looks`] was called.
+    pub(crate) fn watched(&self) -> Option<&Needs> {
+        self.watched.as_ref().and_then(Option::as_ref)
     }
 
     /// Notes contacts that rules have to look at.
@@ -225,6 +256,9 @@ impl Pending {
         let changed: Vec<i64> =
             std::mem::take(&mut self.changed).into_iter().map(|contact| contact.0).collect();
         sets.wake_runs(&changed, self.changed_ms).await?;
+        if self.watching.values().any(|runs| !runs.is_empty()) {
+            self.waits = Some(true);
+        }
         self.watching.clear();
         let (mut moved, mut waiting, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for place in std::mem::take(&mut self.runs).into_values() {

@@ -16,9 +16,15 @@ use crate::{
 
 /// What all rules together look at; none where there are no rules.
 pub(crate) async fn watched(sets: &mut impl Sets) -> Raw<Option<Needs>> {
+    let rules = sets.rules().await?;
+    needs(rules.iter().map(|(_, definition)| definition.as_str()))
+}
+
+/// What these rules together look at; none where there are no rules.
+pub(crate) fn needs<'a>(definitions: impl Iterator<Item = &'a str>) -> Raw<Option<Needs>> {
     let mut watched: Option<Needs> = None;
-    for (_, definition) in sets.rules().await? {
-        let segment: Segment = from_json("segment", &definition)?;
+    for definition in definitions {
+        let segment: Segment = from_json("segment", definition)?;
         watched.get_or_insert_default().merge(&segment.needs);
     }
     Ok(watched)

@@ -6,6 +6,7 @@
 //! whom somebody names) is written beside the batch, in a transaction of its own, so that batches never wait for each
 //! other's new words. The tables: `migrations/postgres/0001_store.sql`.
 
+mod append;
 mod by_hand;
 mod catalog;
 mod changes;
@@ -28,6 +29,8 @@ mod segments;
 mod sets;
 mod statements;
 mod transaction;
+#[cfg(test)]
+mod upgrades;
 mod writer;
 
 use std::{
@@ -121,6 +124,8 @@ struct Shared {
     /// Hears of other processes' changes for as long as it lives.
     _listening: Listening,
     dictionary: Dictionary,
+    /// Their ids by key: nobody who was named once is ever deleted.
+    representatives: Dictionary,
     versions: Versions,
 }
 
@@ -141,6 +146,7 @@ impl PostgresStore {
             writers: pools.writers,
             readers: pools.readers,
             dictionary: Dictionary::default(),
+            representatives: Dictionary::default(),
             versions: Versions::default(),
         };
         Ok(Self { shared: Arc::new(shared), seen: AtomicU64::new(0) })

@@ -1,10 +1,12 @@
 //! Opening a database: whose it is, how old it is, and what brings it up to date.
 
-use std::str::FromStr as _;
+use std::{borrow::Cow, str::FromStr as _, sync::LazyLock};
 
+use dripline_model::pretend;
 use sqlx::{
-    ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool,
-    migrate::{MigrateError, Migrator},
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool,
+    SqlSafeStr as _,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
     query_as, query_scalar,
 };
@@ -13,7 +15,18 @@ use super::PostgresConfig;
 use crate::{ErrorKind, Migrated, error::Raw};
 
 /// The schema, step by step.
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+static OWN: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// The migrations that this program knows: in a test that has it be one of the next release, one more.
+pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = OWN.iter().cloned().collect::<Vec<_>>();
+    if let Some(sql) = pretend::next_migration() {
+        let name = Cow::Borrowed("the next release");
+        let sql = AssertSqlSafe(sql).into_sql_str();
+        migrations.push(Migration::new(newest(&OWN) + 1, name, MigrationType::Simple, sql, false));
+    }
+    Migrator::with_migrations(migrations)
+});
 
 /// Whether the tables of Dripline are there, and how many of anybody else's.
 const TABLES: &str = "
@@ -191,7 +204,15 @@ async fn stored_version(conn: &mut PgConnection) -> Raw<Found> {
 
 /// Applies what is missing. sqlx takes a lock meanwhile, so that of several processes one does it.
 async fn bring_up(conn: &mut PgConnection, migrations: &Migrator) -> Raw<()> {
-    migrations.run_direct(None, conn, false).await.map_err(|error| match error {
+    let mut tries = 0;
+    let applied = loop {
+        match migrations.run_direct(None, &mut *conn, false).await {
+            // Processes at work hold in one order what it wants in another. One of them was to give way, and it was this one.
+            Err(error) if is_conflict(&error) && tries < CONFLICTS => tries += 1,
+            applied => break applied,
+        }
+    };
+    applied.map_err(|error| match error {
         MigrateError::Execute(sqlx::Error::Database(error))
         | MigrateError::ExecuteMigration(sqlx::Error::Database(error), _)
             if error.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE) =>
@@ -202,5 +223,19 @@ async fn bring_up(conn: &mut PgConnection, migrations: &Migrator) -> Raw<()> {
     })
 }
 
+fn is_conflict(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(sqlx::Error::Database(error))
+    | MigrateError::ExecuteMigration(sqlx::Error::Database(error), _)) = error
+    else {
+        return false;
+    };
+    error.code().as_deref() == Some(DEADLOCK)
+}
+
+/// How often it is tried again.
+const CONFLICTS: u32 = 20;
+
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+const DEADLOCK: &str = "40P01";
+
 const INSUFFICIENT_PRIVILEGE: &str = "42501";

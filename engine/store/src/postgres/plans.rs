@@ -90,19 +90,19 @@ const HOT: &[&str] = &[
     segments::ADVANCE,
     segments::CHANGED,
     segments::FORGET_CHANGED,
-    segments::HAS_WORK,
     segments::TIMED,
     segments::UNFINISHED,
     statements::PAST_EVENTS,
+    statements::ONLOOKERS,
     statements::WAKE_RUNS,
     transaction::ACTIVE_RUNS,
     transaction::CLAIM_EVENTS,
     transaction::CLAIM_RUNS,
-    transaction::DUE_WORKFLOWS,
     transaction::FINISH_EVENTS,
     transaction::HAS_ARRIVALS,
     transaction::LATEST_RUNS,
     transaction::LOCK_CONTACTS,
+    transaction::LOOK,
     transaction::MAILED,
     transaction::NEXT_DUE,
     transaction::PAST_EVENTS,
@@ -129,7 +129,10 @@ async fn no_statement_of_the_hot_path_scans_a_table() {
             // A plan for all values is made once, so that it is the same for none at all.
             let values = vec!["NULL"; places(sql)].join(", ");
             let plan = plan(&store, sql, "", &values).await;
-            let scans = |line: &str| line.contains("Seq Scan on") && !line.contains("Seq Scan on workflows");
+            // Of workflows and segments there are as many as files.
+            let is_small =
+                |line: &str| ["workflows", "segment_rules"].iter().any(|table| line.ends_with(table));
+            let scans = |line: &str| line.contains("Seq Scan on") && !is_small(line);
             assert!(!plan.lines().any(scans) && !plan.contains("Hash Join"), "{plan}\nof {sql}");
         }
         let plan = plan(&store, transaction::CLAIM_RUNS, "", "NULL, NULL, NULL").await;

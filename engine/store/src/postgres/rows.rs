@@ -43,6 +43,11 @@ pub(super) fn small(number: i64) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
+/// A code.
+pub(super) fn smallest(number: i64) -> i16 {
+    i16::try_from(number).unwrap_or(i16::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

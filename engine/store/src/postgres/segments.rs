@@ -12,11 +12,6 @@ use crate::{
     logic::{limit, ms},
 };
 
-pub(super) const HAS_WORK: &str = "
-SELECT EXISTS (SELECT 1 FROM segment_changes WHERE due_at <= $1)
-    OR EXISTS (SELECT 1 FROM segment_timers WHERE due_at <= $1)
-    OR EXISTS (SELECT 1 FROM segment_rules WHERE NOT done)";
-
 /// With the contacts, so that nobody else decides about them meanwhile; those about whom somebody does are left to the
 /// next time.
 pub(super) const CHANGED: &str = "
@@ -34,11 +29,6 @@ SELECT last FROM segment_rules WHERE NOT done ORDER BY last FOR UPDATE SKIP LOCK
 
 pub(super) const ADVANCE: &str = "
 UPDATE segment_rules SET last = $2, done = $3 WHERE NOT done AND last >= $1 AND last <= $2";
-
-/// Whether there is anybody to look at.
-pub(super) async fn has_work(conn: &mut PgConnection, now: Timestamp) -> Raw<bool> {
-    Ok(query_scalar(HAS_WORK).bind(ms(now)).fetch_one(conn).await?)
-}
 
 /// Up to `count` contacts that have changed, or whose time has come.
 pub(super) async fn claim(writer: &mut Writer, now: Timestamp, count: usize) -> Raw<Vec<ContactId>> {

@@ -11,15 +11,15 @@ use sqlx::{query, query_as, query_scalar};
 use ulid::Ulid;
 
 use super::{
-    contacts,
-    rows::{bind_columns, json, small, text},
+    append, contacts,
+    rows::{bind_columns, json, small, smallest, text},
     statements::{
-        ADD_ATTRIBUTE_TYPES, ADD_REPRESENTATIVES, ADD_TAGS, ASSIGNMENT_IDS, BY_EMAIL, BY_EXTERNAL_ID,
-        CLEAR_ENTRIES, CLEAR_TIMERS, CONTACT_IDS, CREATE_SEGMENTS, DEACTIVATE, DEFINITIONS, DELETE_TEAMS,
-        DROP_DEFINITION, END_RUNS, FIND_REPRESENTATIVES, FIND_SEGMENTS, INSERT_ASSIGNMENTS, INSERT_CONTACTS,
+        ADD_ATTRIBUTE_TYPES, ADD_REPRESENTATIVES, ADD_TAGS, ASSIGN, BY_EMAIL, BY_EXTERNAL_ID, CLEAR_ENTRIES,
+        CLEAR_TIMERS, CONTACT_IDS, COPY_DECISIONS, COPY_ENTRIES, CREATE_SEGMENTS, DEACTIVATE, DEFINITIONS,
+        DELETE_TEAMS, DROP_DEFINITION, END_RUNS, FIND_REPRESENTATIVES, FIND_SEGMENTS, INSERT_CONTACTS,
         INSERT_DECISIONS, INSERT_ENTRIES, INSERT_EVENTS, INSERT_MEMBERS, INSERT_RUNS, INSERT_TEAM, JOIN,
         KNOWN_ATTRIBUTE_TYPES, KNOWN_EVENT_KEYS, LEAVE, MEMBERSHIPS, MOVE_RUNS, MOVE_WAITING_RUNS,
-        NOTE_CHANGED, PAST_EVENTS, PUT_ATTRIBUTES, PUT_CONSENTS, PUT_DEFINITION, PUT_OWNERS,
+        NOTE_CHANGED, ONLOOKERS, PAST_EVENTS, PUT_ATTRIBUTES, PUT_CONSENTS, PUT_DEFINITION,
         PUT_REPRESENTATIVES, PUT_SCORES, PUT_TIMERS, QUEUE_MESSAGES, RELEASE_EMAILS, REMOVE_TAGS, RULES,
         SCORES, STANDING_ENTRIES, UNWATCH_ATTRIBUTES, UPDATE_CONTACTS, WAKE_RUNS, WATCH_ATTRIBUTES,
         WATCHED_ATTRIBUTES,
@@ -31,7 +31,7 @@ use crate::{
     error::Raw,
     sets::{
         Assignment, ContactFields, Decision, Definition, EndedRun, EventFields, EventState, MovedRun,
-        NewMessage, NewRun, PastEvents, ScoreEntry, Sets, StepScore,
+        NewMessage, NewRun, Onlookers, PastEvents, ScoreEntry, Sets, StepScore,
     },
     versions::Version,
 };
@@ -248,6 +248,22 @@ impl Sets for Writer {
         if rows.is_empty() {
             return Ok(());
         }
+        if rows.len() >= append::FEW {
+            let mut entries = append::Rows::new(11, rows.len());
+            for row in rows {
+                entries
+                    .row()
+                    .big(row.contact)
+                    .big(row.of.score)
+                    .big(row.points)
+                    .big(row.total)
+                    .big(row.because);
+                entries.big(row.run).int(small(row.turn)).big(row.of.workflow).big(row.of.step);
+                entries.big(row.is_cleared.then_some(now_ms)).big(now_ms);
+            }
+            self.append_behind(COPY_ENTRIES, entries).await;
+            return Ok(());
+        }
         let insert = bind_columns!(
             query(INSERT_ENTRIES),
             rows,
@@ -342,6 +358,11 @@ impl Sets for Writer {
         Ok(query_as(RULES).fetch_all(self.conn().await?).await?)
     }
 
+    async fn onlookers(&mut self) -> Raw<Onlookers> {
+        let (rules, waits) = query_as(ONLOOKERS).fetch_one(self.conn().await?).await?;
+        Ok(Onlookers { rules, waits })
+    }
+
     async fn definitions(&mut self) -> Raw<Vec<(i64, String, String)>> {
         Ok(query_as(DEFINITIONS).fetch_all(self.conn().await?).await?)
     }
@@ -407,26 +428,25 @@ impl Sets for Writer {
     }
 
     async fn representatives(&mut self, keys: BTreeSet<&str>) -> Raw<HashMap<String, i64>> {
-        self.find_or_make(FIND_REPRESENTATIVES, &keys, async |conn, missing| {
+        let unknown = self.representatives.missing(&self.shared.representatives, keys.iter().copied());
+        let found = self.find_or_make(FIND_REPRESENTATIVES, &unknown, async |conn, missing| {
             let keys: Vec<_> = missing.iter().map(|key| text(key)).collect();
             query(ADD_REPRESENTATIVES).bind(keys).execute(conn).await.map(drop)
-        })
-        .await
+        });
+        for (key, id) in found.await? {
+            self.representatives.insert(&key, id);
+        }
+        Ok(self.representatives.ids(keys))
     }
 
-    async fn assignment_ids(&mut self, count: usize) -> Raw<Vec<i64>> {
-        self.new_ids(ASSIGNMENT_IDS, count).await
-    }
-
-    async fn insert_assignments(&mut self, rows: &[Assignment], now_ms: i64) -> Raw<()> {
+    async fn assign(&mut self, rows: &[Assignment], now_ms: i64) -> Raw<()> {
         if rows.is_empty() {
             return Ok(());
         }
         let insert = bind_columns!(
-            query(INSERT_ASSIGNMENTS),
+            query(ASSIGN),
             rows,
-            |row| row.id,
-            row.contact,
+            |row| row.contact,
             row.rep,
             row.team,
             row.because,
@@ -435,10 +455,6 @@ impl Sets for Writer {
         );
         self.run_behind(insert.bind(now_ms)).await;
         Ok(())
-    }
-
-    async fn put_owners(&mut self, rows: &[(i64, i64, i64)]) -> Raw<()> {
-        self.put_triples(PUT_OWNERS, rows).await
     }
 
     async fn queue_messages(&mut self, rows: &[NewMessage<'_>], now_ms: i64) -> Raw<()> {
@@ -459,6 +475,7 @@ impl Sets for Writer {
             row.topic,
             row.is_transactional,
             text(row.subject),
+            row.recipient.map(text),
         );
         self.run_behind(queue.bind(now_ms)).await;
         Ok(())
@@ -561,6 +578,16 @@ impl Sets for Writer {
 
     async fn insert_decisions(&mut self, rows: &[Decision]) -> Raw<()> {
         if rows.is_empty() {
+            return Ok(());
+        }
+        if rows.len() >= append::FEW {
+            let mut decisions = append::Rows::new(9, rows.len());
+            for row in rows {
+                decisions.row().big(row.run).big(row.version).big(row.contact).int(row.node.map(small));
+                decisions.int(small(row.turn)).big(row.at_ms).small(smallest(row.kind)).big(row.reason);
+                decisions.big(row.event);
+            }
+            self.append_behind(COPY_DECISIONS, decisions).await;
             return Ok(());
         }
         let insert = bind_columns!(

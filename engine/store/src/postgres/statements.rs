@@ -1,10 +1,8 @@
 //! The statements of the writing side. [`super::plans`] proves that none scans a table.
 
-pub(super) const CONTACT_IDS: &str =
-    "SELECT nextval(pg_get_serial_sequence('contacts', 'id')) FROM generate_series(1, $1)";
-
-pub(super) const ASSIGNMENT_IDS: &str =
-    "SELECT nextval(pg_get_serial_sequence('assignments', 'id')) FROM generate_series(1, $1)";
+/// To find the sequence costs more than to take a number of it: it is found once.
+pub(super) const CONTACT_IDS: &str = "
+SELECT nextval((SELECT pg_get_serial_sequence('contacts', 'id')::regclass)) FROM generate_series(1, $1)";
 
 pub(super) const BY_EXTERNAL_ID: &str = "
 SELECT c.external_id, c.id FROM unnest($1::text[]) AS wanted(key) JOIN contacts c ON c.external_id = wanted.key";
@@ -81,6 +79,10 @@ SELECT t.*, $11::int8
 FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::int4[], $8::int8[], $9::int8[],
     $10::int8[]) AS t";
 
+pub(super) const COPY_ENTRIES: &str = "
+COPY score_entries (contact_id, score, points, total, because, run_id, turn, workflow_id, step, cleared_at, at)
+FROM STDIN (FORMAT binary)";
+
 pub(super) const CREATE_SEGMENTS: &str = "
 INSERT INTO segments (name, created_at) SELECT name, $2 FROM unnest($1::text[]) AS t(name) ORDER BY name
 ON CONFLICT (name) DO NOTHING";
@@ -115,6 +117,9 @@ FROM unnest($1::int8[]) AS wanted(id) JOIN events e ON e.contact_id = wanted.id
 ORDER BY e.contact_id, e.at, e.id";
 
 pub(super) const RULES: &str = "SELECT segment_id, definition FROM segment_rules WHERE dynamic";
+
+pub(super) const ONLOOKERS: &str = "
+SELECT ARRAY(SELECT definition FROM segment_rules WHERE dynamic), EXISTS (SELECT 1 FROM runs WHERE waits_for = 1)";
 
 pub(super) const DEFINITIONS: &str = "
 SELECT r.segment_id, s.name, r.definition FROM segment_rules r JOIN segments s ON s.id = r.segment_id";
@@ -164,23 +169,23 @@ INSERT INTO team_members (team_id, position, rep_id, weight)
 SELECT $1, t.position, t.rep_id, t.weight
 FROM unnest($2::int8[], $3::int8[]) WITH ORDINALITY AS t(rep_id, weight, position)";
 
-pub(super) const INSERT_ASSIGNMENTS: &str = "
-INSERT INTO assignments (id, contact_id, rep_id, team, because, run_id, turn, at)
-SELECT t.*, $8::int8
-FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::int8[]) AS t";
-
-pub(super) const PUT_OWNERS: &str = "
-INSERT INTO owners (contact_id, assignment_id, rep_id) SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[])
+pub(super) const ASSIGN: &str = "
+WITH assigned AS (
+    INSERT INTO assignments (contact_id, rep_id, team, because, run_id, turn, at)
+    SELECT t.*, $7::int8
+    FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[]) AS t
+    RETURNING id, contact_id, rep_id)
+INSERT INTO owners (contact_id, assignment_id, rep_id) SELECT contact_id, id, rep_id FROM assigned
 ON CONFLICT (contact_id) DO UPDATE SET assignment_id = excluded.assignment_id, rep_id = excluded.rep_id";
 
 pub(super) const QUEUE_MESSAGES: &str = "
 INSERT INTO messages (run_id, turn, effect, contact_id, version_id, node, template, topic, transactional, subject,
     status, due_at, queued_at, recipient)
-SELECT t.*, 0, $11::int8, $11::int8, c.email
+SELECT run_id, turn, effect, contact_id, version_id, node, template, topic, transactional, subject, 0, $12::int8,
+    $12::int8, coalesce(recipient, (SELECT c.email FROM contacts c WHERE c.id = contact_id))
 FROM unnest($1::int8[], $2::int4[], $3::int4[], $4::int8[], $5::int8[], $6::int4[], $7::int8[], $8::int8[],
-    $9::bool[], $10::text[]) AS t(run_id, turn, effect, contact_id, version_id, node, template, topic, transactional,
-    subject)
-JOIN contacts c ON c.id = t.contact_id";
+    $9::bool[], $10::text[], $11::text[]) AS t(run_id, turn, effect, contact_id, version_id, node, template, topic,
+    transactional, subject, recipient)";
 
 pub(super) const INSERT_RUNS: &str = "
 INSERT INTO runs (workflow_id, version_id, contact_id, event_id, due_at, enrolled_at, node, status, turn, attempts, hops)
@@ -204,7 +209,7 @@ WHERE runs.id = t.id";
 
 pub(super) const WAKE_RUNS: &str = "
 UPDATE runs SET due_at = $2 FROM unnest($1::int8[]) AS t(contact_id)
-WHERE runs.contact_id = t.contact_id AND runs.waits_for IS NOT NULL AND runs.waits_for = 1 AND runs.due_at > $2";
+WHERE runs.contact_id = t.contact_id AND runs.waits_for = 1 AND runs.due_at > $2";
 
 pub(super) const END_RUNS: &str = "
 UPDATE runs SET node = t.node, status = t.status, turn = t.turn, ended_at = t.ended_at, due_at = NULL,
@@ -216,6 +221,9 @@ pub(super) const INSERT_DECISIONS: &str = "
 INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason, event_id)
 SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int4[], $5::int4[], $6::int8[], $7::int4[], $8::int8[],
     $9::int8[])";
+
+pub(super) const COPY_DECISIONS: &str = "
+COPY decisions (run_id, version_id, contact_id, node, turn, at, kind, reason, event_id) FROM STDIN (FORMAT binary)";
 
 pub(super) const WATCHED_ATTRIBUTES: &str = "SELECT DISTINCT name FROM watched_attributes";
 

@@ -20,9 +20,9 @@ use super::{
     writer::{self, Writer},
 };
 use crate::{
-    ActiveRun, AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Mailed,
-    Membership, NEVER, NewEvent, NewFiring, Parent, Refusal, Result, RunMove, Scheduling, ScoreValue, Timer,
-    Transaction,
+    ActiveRun, AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Look,
+    Mailed, Membership, NEVER, NewEvent, NewFiring, Parent, Refusal, Result, RunMove, Scheduling, ScoreValue,
+    Timer, Transaction,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw, damaged, from_json},
     logic::{
@@ -58,12 +58,18 @@ WHERE events.contact_id = t.contact_id AND events.id = t.id";
 
 pub(super) const HAS_ARRIVALS: &str = "SELECT EXISTS (SELECT 1 FROM events WHERE state = 1 AND at <= $1)";
 
-/// One seek into the index of due runs for each workflow.
-pub(super) const DUE_WORKFLOWS: &str = "
-SELECT id FROM workflows
-WHERE (SELECT min(due_at) FROM runs WHERE workflow_id = workflows.id AND due_at IS NOT NULL) <= $1
-    AND (paused_at IS NULL OR resumed_at IS NOT NULL)
-ORDER BY id";
+/// Everything at once, because each answer that is waited for costs a batch as much as a seek. One seek into the index of
+/// due runs for each workflow.
+pub(super) const LOOK: &str = "
+SELECT EXISTS (SELECT 1 FROM firings WHERE NOT done),
+    ARRAY(SELECT id FROM workflows
+        WHERE (SELECT min(due_at) FROM runs WHERE workflow_id = workflows.id AND due_at IS NOT NULL) <= $1
+            AND (paused_at IS NULL OR resumed_at IS NOT NULL)
+        ORDER BY id),
+    EXISTS (SELECT 1 FROM events WHERE state = 1 AND at <= $1),
+    EXISTS (SELECT 1 FROM segment_changes WHERE due_at <= $1)
+        OR EXISTS (SELECT 1 FROM segment_timers WHERE due_at <= $1)
+        OR EXISTS (SELECT 1 FROM segment_rules WHERE NOT done)";
 
 /// With its contact, so that two runs of one contact never go on side by side.
 pub(super) const CLAIM_RUNS: &str = "
@@ -107,10 +113,11 @@ SELECT m.contact_id, m.queued_at, m.transactional
 FROM unnest($1::int8[]) AS wanted(id) JOIN messages m ON m.contact_id = wanted.id AND m.queued_at > $2::int8
 WHERE m.status NOT IN (3, 5) ORDER BY m.contact_id, m.queued_at";
 
-/// A cell has one owner at a time, also before it is there.
-const LOCK_STATE: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(1) || $2, 1))";
+/// A cell has one owner at a time.
+const STATE: &str = "SELECT value FROM plugin_state WHERE plugin = $1 AND key = $2 FOR UPDATE";
 
-const STATE: &str = "SELECT value FROM plugin_state WHERE plugin = $1 AND key = $2";
+/// Also before it is there.
+const LOCK_STATE: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(1) || $2, 1))";
 
 const PUT_STATE: &str = "
 INSERT INTO plugin_state (plugin, key, value) VALUES ($1, $2, $3)
@@ -216,12 +223,16 @@ impl Transaction for PostgresTransaction {
         self.writer.run(finish).await.map(drop).doing("finish events")
     }
 
+    async fn look(&mut self, now: Timestamp) -> Result<Look> {
+        self.look_around(now).await.doing("look for what is due")
+    }
+
     async fn has_arrivals(&mut self, now: Timestamp) -> Result<bool> {
         self.arrivals(now).await.doing("look for events")
     }
 
     async fn due_workflows(&mut self, now: Timestamp) -> Result<Vec<WorkflowId>> {
-        self.due(now).await.doing("look for workflows with due runs")
+        self.look(now).await.map(|look| look.workflows)
     }
 
     async fn claim_runs(
@@ -246,6 +257,7 @@ impl Transaction for PostgresTransaction {
     ) -> Result<Vec<Contact>> {
         let contacts = load_contacts(&mut self.writer, ids, needs, now).await.doing("load contacts")?;
         self.pending.know(&contacts, needs);
+        self.pending.know_addresses(&contacts);
         Ok(contacts)
     }
 
@@ -351,11 +363,11 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn has_segment_work(&mut self, now: Timestamp) -> Result<bool> {
-        let has_work = async { segments::has_work(self.writer.conn().await?, now).await };
-        has_work.await.doing("look for changed contacts")
+        self.look(now).await.map(|look| look.segments)
     }
 
     async fn claim_changed(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ContactId>> {
+        self.pending.others_may_wait();
         segments::claim(&mut self.writer, now, limit).await.doing("claim changed contacts")
     }
 
@@ -390,6 +402,7 @@ impl Transaction for PostgresTransaction {
 
 impl PostgresTransaction {
     async fn claim_arrived(&mut self, now: Timestamp, count: usize) -> Raw<Vec<ClaimedEvent>> {
+        self.pending.others_may_wait();
         let claim = query_as(CLAIM_EVENTS).bind(ms(now)).bind(limit(count));
         let events = views(claim.fetch_all(self.writer.conn().await?).await?)?;
         self.events.extend(events.iter().map(|event| (event.id, event.contact)));
@@ -415,6 +428,7 @@ impl PostgresTransaction {
     }
 
     async fn lock(&mut self, contacts: Vec<i64>) -> Raw<()> {
+        self.pending.others_may_wait();
         query(LOCK_CONTACTS).bind(contacts).execute(self.writer.conn().await?).await?;
         Ok(())
     }
@@ -423,11 +437,11 @@ impl PostgresTransaction {
         Ok(query_scalar(HAS_ARRIVALS).bind(ms(now)).fetch_one(self.writer.conn().await?).await?)
     }
 
-    async fn due(&mut self, now: Timestamp) -> Raw<Vec<WorkflowId>> {
+    async fn look_around(&mut self, now: Timestamp) -> Raw<Look> {
         self.pending.flush_runs(&mut self.writer).await?;
-        let ids: Vec<i64> =
-            query_scalar(DUE_WORKFLOWS).bind(ms(now)).fetch_all(self.writer.conn().await?).await?;
-        Ok(ids.into_iter().map(WorkflowId).collect())
+        let look = query_as(LOOK).bind(ms(now)).fetch_one(self.writer.conn().await?).await?;
+        let (firings, workflows, arrivals, segments): (bool, Vec<i64>, bool, bool) = look;
+        Ok(Look { firings, workflows: workflows.into_iter().map(WorkflowId).collect(), arrivals, segments })
     }
 
     async fn claim_due(
@@ -437,6 +451,7 @@ impl PostgresTransaction {
         count: usize,
     ) -> Raw<Vec<ClaimedRun>> {
         self.pending.flush_runs(&mut self.writer).await?;
+        self.pending.others_may_wait();
         let claim = query_as(CLAIM_RUNS).bind(workflow.0).bind(ms(now)).bind(limit(count));
         claimed(claim.fetch_all(self.writer.conn().await?).await?)
     }
@@ -489,13 +504,14 @@ impl PostgresTransaction {
     }
 
     async fn cell(&mut self, plugin: &str, key: &str) -> Raw<Option<Vec<u8>>> {
-        query(LOCK_STATE)
-            .bind(plugin.to_owned())
-            .bind(key.to_owned())
-            .execute(self.writer.conn().await?)
-            .await?;
-        let cell = query_scalar(STATE).bind(plugin.to_owned()).bind(key.to_owned());
-        Ok(cell.fetch_optional(self.writer.conn().await?).await?)
+        let conn = self.writer.conn().await?;
+        let cell = query_scalar(STATE).bind(plugin).bind(key).fetch_optional(&mut *conn).await?;
+        if cell.is_some() {
+            return Ok(cell);
+        }
+        query(LOCK_STATE).bind(plugin).bind(key).execute(&mut *conn).await?;
+        // Somebody may have made it meanwhile.
+        Ok(query_scalar(STATE).bind(plugin).bind(key).fetch_optional(conn).await?)
     }
 }
 

@@ -14,6 +14,7 @@ use sqlx::{
 
 use super::{
     Shared,
+    append::Rows,
     changes::{CHANNEL, EVENTS},
     rows::text,
 };
@@ -37,6 +38,7 @@ pub(crate) struct Writer {
     tx: Behind<sqlx::Transaction<'static, Postgres>>,
     pub(super) shared: Arc<Shared>,
     pub(super) words: Words,
+    pub(super) representatives: Words,
     wrote: bool,
     /// Whether something was written that other processes wait for.
     pub(super) wakes_others: bool,
@@ -54,6 +56,7 @@ impl Writer {
             tx: Behind::new(tx),
             shared: Arc::clone(shared),
             words: Words::default(),
+            representatives: Words::default(),
             wrote: false,
             wakes_others: false,
             brings_events: false,
@@ -78,6 +81,11 @@ impl Writer {
                 Box::pin(async move { Ok(statement.execute(&mut **tx).await?.rows_affected()) })
             }))
             .await;
+    }
+
+    /// Appends rows behind.
+    pub(super) async fn append_behind(&mut self, sql: &'static str, rows: Rows) {
+        self.tx.write(Box::new(move |tx| Box::pin(rows.append(tx, sql)))).await;
     }
 
     /// Writes; answers how many rows changed.
@@ -145,6 +153,7 @@ impl Commit for Writer {
         tx.commit().await?;
         dripline_model::crash::point("store.commit.after");
         self.shared.dictionary.remember(self.words);
+        self.shared.representatives.remember(self.representatives);
         if self.wrote || changed > 0 {
             if self.brings_events {
                 self.shared.changes.arrived();

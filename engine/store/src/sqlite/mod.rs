@@ -81,6 +81,8 @@ struct Shared {
     /// Watches for as long as it lives.
     _watcher: Option<RecommendedWatcher>,
     dictionary: Dictionary,
+    /// Their ids by key: nobody who was named once is ever deleted.
+    representatives: Dictionary,
     versions: Versions,
     /// Goes with the store, if there is one.
     _directory: Option<TempDir>,
@@ -138,6 +140,7 @@ impl SqliteStore {
             _watcher: changes::watch(path, Arc::clone(&changes)),
             changes,
             dictionary: Dictionary::default(),
+            representatives: Dictionary::default(),
             versions: Versions::default(),
             _directory: directory,
         };

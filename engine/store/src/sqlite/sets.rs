@@ -15,9 +15,9 @@ use super::{
     contacts,
     rows::{RowsSql, json_ids, json_rows},
     statements::{
-        ADD_ATTRIBUTE_TYPES, ADD_REPRESENTATIVES, ADD_TAGS, BY_EMAIL, BY_EXTERNAL_ID, CLEAR_ENTRIES,
-        CLEAR_TIMERS, CREATE_SEGMENTS, DEACTIVATE, DEFINITIONS, DELETE_TEAMS, DROP_DEFINITION, END_RUNS,
-        FIND_REPRESENTATIVES, FIND_SEGMENTS, INSERT_ASSIGNMENTS, INSERT_CONTACTS, INSERT_DECISIONS,
+        ADD_ATTRIBUTE_TYPES, ADD_REPRESENTATIVES, ADD_TAGS, ANY_WAITS, BY_EMAIL, BY_EXTERNAL_ID,
+        CLEAR_ENTRIES, CLEAR_TIMERS, CREATE_SEGMENTS, DEACTIVATE, DEFINITIONS, DELETE_TEAMS, DROP_DEFINITION,
+        END_RUNS, FIND_REPRESENTATIVES, FIND_SEGMENTS, INSERT_ASSIGNMENTS, INSERT_CONTACTS, INSERT_DECISIONS,
         INSERT_ENTRIES, INSERT_EVENTS, INSERT_MEMBERS, INSERT_RUNS, INSERT_TEAM, JOIN, KNOWN_EVENT_KEYS,
         LAST_ASSIGNMENT, LAST_CONTACT, LEAVE, MEMBERSHIPS, MOVE_RUNS, MOVE_WAITING_RUNS, NOTE_CHANGED,
         PAST_EVENTS, PUT_ATTRIBUTES, PUT_CONSENTS, PUT_DEFINITION, PUT_OWNERS, PUT_REPRESENTATIVES,
@@ -30,7 +30,7 @@ use crate::{
     error::Raw,
     sets::{
         Assignment, ContactFields, Decision, Definition, EndedRun, EventFields, MovedRun, NewMessage, NewRun,
-        PastEvents, ScoreEntry, Sets, StepScore,
+        Onlookers, PastEvents, ScoreEntry, Sets, StepScore,
     },
     versions::Version,
 };
@@ -268,6 +268,11 @@ impl Sets for Writer {
         Ok(query_as(RULES).fetch_all(self.conn().await?).await?)
     }
 
+    async fn onlookers(&mut self) -> Raw<Onlookers> {
+        let rules = self.rules().await?.into_iter().map(|(_, definition)| definition).collect();
+        Ok(Onlookers { rules, waits: query_scalar(ANY_WAITS).fetch_one(self.conn().await?).await? })
+    }
+
     async fn definitions(&mut self) -> Raw<Vec<(i64, String, String)>> {
         Ok(query_as(DEFINITIONS).fetch_all(self.conn().await?).await?)
     }
@@ -330,34 +335,35 @@ impl Sets for Writer {
     }
 
     async fn representatives(&mut self, keys: BTreeSet<&str>) -> Raw<HashMap<String, i64>> {
-        let add = ADD_REPRESENTATIVES.over(&keys, |binds, key| {
-            binds.add(*key).add(*key);
-        });
-        self.put(add).await?;
-        Ok(self.find(FIND_REPRESENTATIVES, keys.iter().copied()).await?.into_iter().collect())
+        let unknown = self.representatives.missing(&self.shared.representatives, keys.iter().copied());
+        if !unknown.is_empty() {
+            let add = ADD_REPRESENTATIVES.over(&unknown, |binds, key| {
+                binds.add(*key).add(*key);
+            });
+            self.put(add).await?;
+            for (key, id) in self.find(FIND_REPRESENTATIVES, unknown).await? {
+                self.representatives.insert(&key, id);
+            }
+        }
+        Ok(self.representatives.ids(keys))
     }
 
-    async fn assignment_ids(&mut self, count: usize) -> Raw<Vec<i64>> {
-        self.next_ids(LAST_ASSIGNMENT, count).await
-    }
-
-    async fn insert_assignments(&mut self, rows: &[Assignment], now_ms: i64) -> Raw<()> {
-        let assignments = INSERT_ASSIGNMENTS.over(rows, |binds, row| {
-            binds.add(row.id).add(row.contact).add(row.rep).add(row.team).add(row.because);
+    async fn assign(&mut self, rows: &[Assignment], now_ms: i64) -> Raw<()> {
+        let ids = self.next_ids(LAST_ASSIGNMENT, rows.len()).await?;
+        let assignments = INSERT_ASSIGNMENTS.over(ids.iter().zip(rows), |binds, (id, row)| {
+            binds.add(*id).add(row.contact).add(row.rep).add(row.team).add(row.because);
             binds.add(now_ms).add(row.run).add(row.turn);
         });
-        self.put_behind(assignments).await
-    }
-
-    async fn put_owners(&mut self, rows: &[(i64, i64, i64)]) -> Raw<()> {
-        self.put_triples(PUT_OWNERS, rows).await
+        self.put_behind(assignments).await?;
+        let owners: Vec<_> = ids.into_iter().zip(rows).map(|(id, row)| (row.contact, id, row.rep)).collect();
+        self.put_triples(PUT_OWNERS, &owners).await
     }
 
     async fn queue_messages(&mut self, rows: &[NewMessage<'_>], now_ms: i64) -> Raw<()> {
         let queue = QUEUE_MESSAGES.over(rows, |binds, row| {
             binds.add(row.run).add(row.turn).add(row.effect).add(row.contact).add(row.version);
             binds.add(row.node).add(row.template).add(row.topic).add(i64::from(row.is_transactional));
-            binds.add(now_ms).add(row.subject);
+            binds.add(now_ms).add(row.subject).add(row.recipient);
         });
         self.put_behind(queue).await
     }

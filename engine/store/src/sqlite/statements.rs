@@ -212,13 +212,14 @@ pub(super) const PUT_OWNERS: RowsSql = RowsSql {
 
 pub(super) const QUEUE_MESSAGES: RowsSql = RowsSql {
     head: "WITH new(run_id, turn, effect, contact_id, version_id, node, template, topic, transactional,
-        queued_at, subject) AS (VALUES",
-    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        queued_at, subject, recipient) AS (VALUES",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     tail: ") INSERT INTO messages (run_id, turn, effect, contact_id, version_id, node, template, topic,
             transactional, status, due_at, queued_at, recipient, subject)
         SELECT new.run_id, new.turn, new.effect, new.contact_id, new.version_id, new.node, new.template, new.topic,
-            new.transactional, 0, new.queued_at, new.queued_at, c.email, new.subject
-        FROM new CROSS JOIN contacts c ON c.id = new.contact_id",
+            new.transactional, 0, new.queued_at, new.queued_at,
+            coalesce(new.recipient, (SELECT c.email FROM contacts c WHERE c.id = new.contact_id)), new.subject
+        FROM new",
 };
 
 pub(super) const INSERT_RUNS: RowsSql = RowsSql {
@@ -247,9 +248,12 @@ pub(super) const MOVE_WAITING_RUNS: RowsSql = RowsSql {
         FROM moved WHERE runs.id = moved.id",
 };
 
+pub(super) const ANY_WAITS: &str =
+    "SELECT EXISTS (SELECT 1 FROM runs INDEXED BY runs_watching WHERE waits_for = 1)";
+
 pub(super) const WAKE_RUNS: &str = "
 UPDATE runs SET due_at = ?2 WHERE id IN (
-    SELECT r.id FROM json_each(?1) wanted CROSS JOIN runs r INDEXED BY runs_waiting
+    SELECT r.id FROM json_each(?1) wanted CROSS JOIN runs r INDEXED BY runs_watching
     ON r.contact_id = wanted.value AND r.waits_for = 1 AND r.due_at > ?2)";
 
 pub(super) const END_RUNS: RowsSql = RowsSql {

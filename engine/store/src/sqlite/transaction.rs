@@ -233,6 +233,7 @@ impl Transaction for SqliteTransaction {
     ) -> Result<Vec<Contact>> {
         let contacts = load_contacts(&mut self.writer, ids, needs, now).await.doing("load contacts")?;
         self.pending.know(&contacts, needs);
+        self.pending.know_addresses(&contacts);
         Ok(contacts)
     }
 

@@ -38,6 +38,7 @@ pub(crate) struct Writer {
     tx: Behind<sqlx::Transaction<'static, Sqlite>>,
     pub(super) shared: Arc<Shared>,
     pub(super) words: Words,
+    pub(super) representatives: Words,
     wrote: bool,
 }
 
@@ -50,7 +51,13 @@ impl Writer {
             // Behind another writer of this process, which says what it waits for.
             None => shared.writer.begin_with(BEGIN).await?,
         };
-        Ok(Self { tx: Behind::new(tx), shared: Arc::clone(shared), words: Words::default(), wrote: false })
+        Ok(Self {
+            tx: Behind::new(tx),
+            shared: Arc::clone(shared),
+            words: Words::default(),
+            representatives: Words::default(),
+            wrote: false,
+        })
     }
 
     /// The connection, to read: everything is written by then.
@@ -141,6 +148,7 @@ impl Commit for Writer {
         tx.commit().await?;
         dripline_model::crash::point("store.commit.after");
         self.shared.dictionary.remember(self.words);
+        self.shared.representatives.remember(self.representatives);
         if self.wrote || changed > 0 {
             self.shared.changes.bump();
         }
