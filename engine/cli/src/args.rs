@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    check, contacts, demo, doctor, enroll, events, experiments, explain, import, init, leads, mail, migrate,
-    plugin, prune, run, runs, schema, segment, simulate, test, why, worker, workflows,
+    check, contacts, demo, diff, doctor, enroll, events, experiments, explain, import, init, leads, mail,
+    migrate, plan, plugin, prune, publish, rollback, run, runs, schema, segment, simulate, test, versions,
+    why, worker, workflows,
 };
 
 /// Marketing automation from YAML files: campaigns whose steps are sandboxed plugins, in one database file.
@@ -33,6 +34,7 @@ Begin with:
   dripline init campaigns      make a workspace with a small campaign that works
   dripline check               find what is wrong in it
   dripline test                run the tests of the campaigns
+  dripline plan                see what publishing the files would change
   dripline simulate            see what the campaigns would do over the next 60 days
   dripline doctor              find what is wrong around it: store, mail servers, processes, plugins
 
@@ -43,6 +45,7 @@ Exit codes:
   0   done
   1   what was given has problems: a workflow, a CSV file, the name of something that is not there
   2   wrong usage
+  3   dripline plan: there is something to publish
   70  a bug in dripline
   74  a file or the store cannot be read or written";
 
@@ -58,6 +61,11 @@ pub(crate) enum Command {
     Test(test::Args),
     Import(import::Args),
     Events(events::Args),
+    Plan(plan::Args),
+    Publish(publish::Args),
+    Versions(versions::Args),
+    Diff(diff::Args),
+    Rollback(rollback::Args),
     Run(run::Args),
     Worker(worker::Args),
     Enroll(enroll::Args),

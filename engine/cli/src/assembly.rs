@@ -1,43 +1,45 @@
 //! From a workspace's files to a running engine: check, publish, start.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},
     io::{Read, Seek, Write},
     sync::Arc,
 };
 
 use dripline_delivery::{Abandoned, Deliverer};
-use dripline_model::{Clock, Digest};
+use dripline_model::Clock;
 use dripline_plugin_host::Host;
-use dripline_runtime::{Engine, Options, Rules};
-use dripline_store::{NewVersion, PluginCode, Published, SegmentsPublished, Store, Work};
+use dripline_runtime::{Engine, Options};
+use dripline_store::{Released, Store, Work};
 use dripline_workflow::Severity;
 use jiff::tz::TimeZone;
 
 use crate::{
     output::Out,
     problem::Problem,
-    workspace::{CheckedWorkspace, LoadedPlugin, Workspace, summarise},
+    publishing::{self, Drift, Files},
+    workspace::{CheckedWorkspace, LoadedPlugin, PublishSetting, Workspace, summarise},
 };
 
 /// An engine over a workspace, and what was published for it. While this lives, no other process runs the workspace.
 pub(crate) struct Assembly {
     /// The engine.
     pub(crate) engine: Arc<Engine>,
-    /// Workflows of which a new version was published, by name.
-    pub(crate) published: Vec<(String, Published)>,
-    /// Workflows whose files are gone: they start no more runs.
-    pub(crate) retired: Vec<String>,
-    /// Segments that are new, changed, or static from now on because their files are gone.
-    pub(crate) segments: SegmentsPublished,
+    /// What was published at its start.
+    pub(crate) released: Released,
+    /// Workflows whose files were left alone, because what they say was rolled back.
+    pub(crate) held: Vec<String>,
+    /// How the files and what is published compare, where they are published by hand.
+    pub(crate) drift: Drift,
     /// Where only one process may run the workflows of the store.
     lock: Option<RunLock>,
 }
 
 impl Assembly {
     /// Checks the workspace, publishes what changed, and starts an engine that tells the time by `clock`. Complaints
-    /// about the files are printed to `out`; with an error among them nothing is published.
+    /// about the files are printed to `out`; with an error among them nothing is published. Where files are published by
+    /// hand, it only starts the engine.
     pub(crate) async fn publishing(
         workspace: &Workspace,
         store: Arc<dyn Store>,
@@ -47,6 +49,11 @@ impl Assembly {
         let lock = RunLock::where_alone(workspace)?;
         let host = workspace.host()?;
         let plugins = workspace.plugins(&host).await?;
+        if workspace.settings().publish == PublishSetting::ByHand {
+            let drift = Drift::look(workspace, store.as_ref(), &plugins).await?;
+            let engine = start(workspace, store, clock, host, plugins, Work::Run).await?;
+            return Ok(Self { engine, released: Released::default(), held: Vec::new(), drift, lock });
+        }
         // A mistake in a test keeps nobody from running what is right.
         let checked = workspace.check_files(&workspace.workflow_files()?, &plugins).await?;
         for diagnostic in &checked.diagnostics {
@@ -59,14 +66,11 @@ impl Assembly {
             ))
             .with_help("mend them and run `dripline check`"));
         }
-        store.put_teams(&checked.representatives, &checked.teams).await?;
-        let segments = publish_segments(store.as_ref(), &checked, clock.as_ref()).await?;
-        let published = publish(store.as_ref(), &checked, plugins.values(), clock.as_ref(), |_| true).await?;
-        let names: BTreeSet<&str> = checked.programs().map(|(_, program)| program.name.as_str()).collect();
-        let retired = store.retire_all_but(&names, clock.now()).await?;
-
-        let engine = start(workspace, store, clock, host, plugins, Work::Run).await?;
-        Ok(Self { engine, published, retired, segments, lock })
+        let files = Files { checked, plugins, fields: workspace.fields_text()? };
+        let (released, held) =
+            publishing::at_start(workspace, store.as_ref(), &files, clock.as_ref()).await?;
+        let engine = start(workspace, store, clock, host, files.plugins, Work::Run).await?;
+        Ok(Self { engine, released, held, drift: Drift::None, lock })
     }
 
     /// Starts an engine that runs what is published in the store, whatever the workspace's workflows say.
@@ -78,9 +82,12 @@ impl Assembly {
         let lock = RunLock::where_alone(workspace)?;
         let host = workspace.host()?;
         let plugins = workspace.plugins(&host).await?;
+        let drift = match workspace.settings().publish {
+            PublishSetting::ByHand => Drift::look(workspace, store.as_ref(), &plugins).await?,
+            PublishSetting::AtStart => Drift::None,
+        };
         let engine = start(workspace, store, clock, host, plugins, Work::Worker).await?;
-        let segments = SegmentsPublished::default();
-        Ok(Self { engine, published: Vec::new(), retired: Vec::new(), segments, lock })
+        Ok(Self { engine, released: Released::default(), held: Vec::new(), drift, lock })
     }
 
     /// Which of the messages that stand on the wire were left so by a process that is dead: all, where this is the only
@@ -130,50 +137,23 @@ pub(crate) async fn publish_segments(
     store: &dyn Store,
     checked: &CheckedWorkspace,
     clock: &dyn Clock,
-) -> Result<SegmentsPublished, Problem> {
-    let segments = store.publish_segments(&checked.new_segments(), clock.now()).await?;
-    let definitions = checked.segments.iter().filter_map(|file| file.segment.clone());
-    let rules = Rules::new(definitions).map_err(Problem::input)?;
-    store.index_for(&rules.narrowings(clock.now())).await?;
-    Ok(segments)
+) -> Result<(), Problem> {
+    store.publish_segments(&checked.new_segments(), clock.now()).await?;
+    publishing::index(store, checked, clock).await
 }
 
-/// Publishes the workflows that `is_wanted`; answers of which there is a new version.
-pub(crate) async fn publish<'a>(
+/// Publishes the workflows that `is_wanted`, into a store that nobody else uses.
+pub(crate) async fn publish(
     store: &dyn Store,
     checked: &CheckedWorkspace,
-    plugins: impl Iterator<Item = &'a LoadedPlugin>,
+    plugins: &BTreeMap<String, LoadedPlugin>,
     clock: &dyn Clock,
     is_wanted: impl Fn(&str) -> bool,
-) -> Result<Vec<(String, Published)>, Problem> {
-    let plugins: Vec<_> = plugins
-        .map(|loaded| PluginCode {
-            digest: loaded.plugin.digest().clone(),
-            name: &loaded.plugin.manifest().name,
-            version: &loaded.plugin.manifest().version,
-            wasm: &loaded.wasm,
-        })
-        .collect();
-    let mut new = Vec::new();
+) -> Result<(), Problem> {
     for (source, program) in checked.programs().filter(|(_, program)| is_wanted(&program.name)) {
-        let used: BTreeSet<&Digest> =
-            program.nodes.iter().filter_map(|node| node.plugin_step()).map(|step| &step.digest).collect();
-        let version = NewVersion {
-            program,
-            source: &source.text,
-            plugins: plugins.iter().filter(|plugin| used.contains(&plugin.digest)).cloned().collect(),
-            templates: program
-                .templates
-                .iter()
-                .filter_map(|(path, digest)| Some((digest.clone(), checked.templates.get(path)?)))
-                .collect(),
-        };
-        let published = store.publish(&version, clock.now()).await?;
-        if published.is_new {
-            new.push((program.name.clone(), published));
-        }
+        store.publish(&publishing::new_version(source, program, checked, plugins), clock.now()).await?;
     }
-    Ok(new)
+    Ok(())
 }
 
 /// Whether a process runs the workspace, where only one may.

@@ -6,6 +6,7 @@ mod commands;
 mod import;
 mod output;
 mod problem;
+mod publishing;
 mod workspace;
 
 use std::{

@@ -10,6 +10,8 @@ pub(crate) enum Exit {
     Success = 0,
     /// What was given has problems: a workflow, a CSV file, the name of something that is not there.
     Problems = 1,
+    /// Done, and there is something to publish: `dripline plan`.
+    Changes = 3,
     /// A bug in Dripline.
     Internal = 70,
     /// The machine is at fault: a file or the store cannot be read or written.
@@ -69,7 +71,7 @@ impl Problem {
 
 impl From<dripline_store::Error> for Problem {
     fn from(error: dripline_store::Error) -> Self {
-        use dripline_store::ErrorKind::{BadUrl, Damaged, Newer, NotOurs, Older, Unreachable};
+        use dripline_store::ErrorKind::{BadUrl, Damaged, Newer, NotOurs, Older, Superseded, Unreachable};
         let help = match error.kind {
             NotOurs { .. } => {
                 Some("`store` in dripline.yaml says where the store is; let it name a place of its own")
@@ -80,11 +82,12 @@ impl From<dripline_store::Error> for Problem {
                  psql asks the same",
             ),
             Damaged { .. } => Some("put a backup in its place; `dripline doctor` looks at the whole store"),
+            Superseded => Some("look again with `dripline plan`, and then publish"),
             _ if error.is_busy() => Some("another process writes for minutes; try again when it is done"),
             _ => None,
         };
         let problem = match error.kind {
-            BadUrl(_) | NotOurs { .. } | Newer { .. } | Older { .. } => Self::input(error),
+            BadUrl(_) | NotOurs { .. } | Newer { .. } | Older { .. } | Superseded => Self::input(error),
             _ => Self::unavailable(error),
         };
         Self { help: help.map(str::to_owned), ..problem }

@@ -6,6 +6,8 @@
 
 /// All places, in the order in which a contact's way through a campaign comes by them.
 pub const POINTS: &[&str] = &[
+    "publish.versions",
+    "publish.written",
     "store.commit.before",
     "store.commit.after",
     "arrivals.claimed",

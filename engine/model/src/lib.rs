@@ -11,6 +11,7 @@ pub mod contact;
 mod countries;
 pub mod crash;
 pub mod decision;
+pub mod difference;
 pub mod digest;
 pub mod duration;
 pub mod effect;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::program::{Action, Node, NodeIndex, Program};
 
 /// How the default ids of steps begin, which say only where a step stands in the file.
-const PLACE: &str = "step-";
+pub const PLACE: &str = "step-";
 
 /// For each step of `old` the one of `new` to which its runs move: the one that `map` names by their ids, else the one with
 /// the same id, if its author gave it one or it does the very same. `None` where there is none, where one waits for

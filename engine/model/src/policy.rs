@@ -169,6 +169,19 @@ pub struct Retry {
     pub pause: String,
 }
 
+/// What becomes of the runs on older versions when a new one is published.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnPublish {
+    /// They stay on their versions.
+    #[default]
+    Pin,
+    /// They move to the new version, by the ids of the steps.
+    Migrate,
+    /// They end.
+    Drain,
+}
+
 /// What becomes of what fell due while the workflow was paused.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -226,6 +239,9 @@ pub struct Policies {
     /// What becomes of what fell due during a pause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_pause: Option<AfterPause>,
+    /// What becomes of the runs on older versions when this one is published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_publish: Option<OnPublish>,
     /// What ends a run wherever it stands, as won.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub goals: Vec<Goal>,

@@ -11,7 +11,7 @@ use dripline_model::{
 };
 use jiff::Timestamp;
 
-use crate::Result;
+use crate::{History, Publication, Release, Released, Result};
 
 /// Verbs on what is published.
 #[async_trait]
@@ -29,6 +29,19 @@ pub trait Catalog: Send + Sync {
     /// Publishes a version: plugins, templates and program in one transaction. A program whose digest is already the
     /// workflow's current version changes nothing.
     async fn publish(&self, version: &NewVersion<'_>, now: Timestamp) -> Result<Published>;
+
+    /// Publishes all of it in one transaction: versions, segments, teams, and what becomes of runs. Where nothing changes,
+    /// nothing is written, and no publication is recorded.
+    ///
+    /// # Errors
+    /// [`Superseded`](crate::ErrorKind::Superseded) when the catalog is not what the release was made for.
+    async fn release(&self, release: &Release<'_>, now: Timestamp) -> Result<Released>;
+
+    /// All versions of the workflow with this name, also of one that is retired.
+    async fn history(&self, workflow: &str) -> Result<Option<History>>;
+
+    /// What was published, the newest first.
+    async fn publications(&self, limit: usize) -> Result<Vec<Publication>>;
 
     /// Retires every workflow that is not among `names`: it enrols nobody any more, and its active runs go on to their
     /// end. Publishing it again brings it back, as a new version. Answers the names of those that were retired just now.

@@ -151,6 +151,9 @@ pub enum ErrorKind {
         /// How many of them are queued and the claimant's.
         queued: u64,
     },
+    /// What was to be published was worked out for a catalog that is another by now.
+    #[error("somebody else has published meanwhile")]
+    Superseded,
     /// The file system said so.
     #[error("{0}")]
     Io(#[from] std::io::Error),

@@ -19,6 +19,8 @@ mod logic;
 mod outbox;
 pub mod postgres;
 mod presence;
+mod publishing;
+mod release;
 mod report;
 mod retention;
 mod segments;
@@ -38,6 +40,10 @@ pub use ingest::*;
 pub use kin::*;
 pub use outbox::*;
 pub use presence::*;
+pub use release::{
+    ChangedWorkflow, Changes, History, NewRelease, OlderRuns, Publication, Release, Released,
+    ReleasedVersion, Retirement, Shared, VersionSummary, catalog_state,
+};
 pub use report::*;
 pub use retention::*;
 pub use segments::{Membership, NewSegment, Segments, SegmentsPublished, StoredSegment, Timer};

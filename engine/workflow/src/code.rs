@@ -636,6 +636,15 @@ A contact has attributes by their names, and beside them:
     TestContradiction = "E0914", "A test expects what cannot both be.", r"
 For example a mail and `no_mails: true` for the same contact, or a step under `steps` as well as under `never`.
 ";
+    OnPublish = "E1001", "`on_publish` is not one of `pin`, `migrate` and `drain`.", r"
+What becomes of contacts that are on their way when a new version of the workflow is published:
+
+    settings: {on_publish: pin}        # they stay on their versions; holds without it
+    settings: {on_publish: migrate}    # they move to the new version, by the ids of the steps
+    settings: {on_publish: drain}      # they leave: their runs end
+
+An option of `dripline publish` decides otherwise for once.
+";
     Unreachable = "W0301", "No run reaches a step.", r"
 Every way above it ends in `exit` or jumps elsewhere with `goto`.
 ";

@@ -3,7 +3,7 @@
 use dripline_expression::Scope;
 use dripline_model::{
     batch::ColumnType,
-    policy::{AfterPause, Goal, MAX_RETRIES, OnError, Policies, QuietHours, Retry, StepRules},
+    policy::{AfterPause, Goal, MAX_RETRIES, OnError, OnPublish, Policies, QuietHours, Retry, StepRules},
 };
 
 use crate::{
@@ -14,7 +14,8 @@ use crate::{
 };
 
 /// The keys of `settings` that are read here.
-pub(crate) const SETTINGS: &[&str] = &["quiet_hours", "priority", "on_error", "retry", "after_pause"];
+pub(crate) const SETTINGS: &[&str] =
+    &["quiet_hours", "priority", "on_error", "retry", "after_pause", "on_publish"];
 
 /// The keys of a step that are read here.
 pub(crate) const STEP: &[&str] = &["expires", "on_error", "retry"];
@@ -28,6 +29,7 @@ pub(crate) fn settings(entries: &[Entry], report: &mut Report<'_>) -> Policies {
         on_error: value("on_error").and_then(|node| on_error(node, report)),
         retry: value("retry").and_then(|node| retry(node, report)),
         after_pause: value("after_pause").and_then(|node| after_pause(node, report)),
+        on_publish: value("on_publish").and_then(|node| on_publish(node, report)),
         ..Policies::default()
     }
 }
@@ -159,6 +161,24 @@ fn after_pause(node: &Node, report: &mut Report<'_>) -> Option<AfterPause> {
             match dripline_model::suggest::closest(node.scalar().unwrap_or_default(), WORDS) {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
                 None => diagnostic.help("write catch_up, spread or skip"),
+            };
+            None
+        }
+    }
+}
+
+fn on_publish(node: &Node, report: &mut Report<'_>) -> Option<OnPublish> {
+    const WORDS: [&str; 3] = ["pin", "migrate", "drain"];
+    match node.scalar() {
+        Some("pin") => Some(OnPublish::Pin),
+        Some("migrate") => Some(OnPublish::Migrate),
+        Some("drain") => Some(OnPublish::Drain),
+        _ => {
+            let message = format!("`on_publish` cannot be {}", found(node));
+            let diagnostic = report.error(Code::OnPublish, &node.span, message);
+            match dripline_model::suggest::closest(node.scalar().unwrap_or_default(), WORDS) {
+                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                None => diagnostic.help("write pin, migrate or drain"),
             };
             None
         }

@@ -159,7 +159,7 @@ async fn find_workflow(store: &dyn Store, name: &str) -> Result<StoredProgram, P
     let near =
         dripline_model::suggest::closest(name, programs.iter().map(|stored| stored.program.name.as_str()));
     let help = near.map_or_else(
-        || "`dripline run` publishes the files in workflows/".to_owned(),
+        || "`dripline publish` publishes the files in workflows/".to_owned(),
         |near| format!("did you mean `{near}`?"),
     );
     let stored = programs.into_iter().find(|stored| stored.program.name == name);

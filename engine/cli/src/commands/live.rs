@@ -24,9 +24,8 @@ pub(super) async fn find(store: &dyn Store, name: &str) -> Result<StoredProgram,
         let problem = Problem::input(format!("no workflow `{name}` is published"));
         match dripline_model::suggest::closest(name, known.iter().map(String::as_str)) {
             Some(near) => problem.with_help(format!("did you mean `{near}`?")),
-            None => {
-                problem.with_help("`dripline workflows list` shows them; `dripline run` publishes the files")
-            }
+            None => problem
+                .with_help("`dripline workflows list` shows them; `dripline publish` publishes the files"),
         }
     })
 }

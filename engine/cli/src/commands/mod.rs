@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod contacts;
 pub(crate) mod demo;
+pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod enroll;
 pub(crate) mod events;
@@ -15,14 +16,18 @@ pub(crate) mod leads;
 mod live;
 pub(crate) mod mail;
 pub(crate) mod migrate;
+pub(crate) mod plan;
 pub(crate) mod plugin;
 pub(crate) mod prune;
+pub(crate) mod publish;
+pub(crate) mod rollback;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod schema;
 pub(crate) mod segment;
 pub(crate) mod simulate;
 pub(crate) mod test;
+pub(crate) mod versions;
 pub(crate) mod why;
 pub(crate) mod worker;
 pub(crate) mod workflows;
@@ -48,6 +53,11 @@ pub(crate) async fn execute(Cli { global, command }: Cli, out: &mut Out) -> Resu
         Command::Test(args) => test::execute(&args, &global, out).await,
         Command::Import(args) => import::execute(&args, &global, out).await,
         Command::Events(args) => events::execute(&args, &global, out).await,
+        Command::Plan(args) => plan::execute(&args, &global, out).await,
+        Command::Publish(args) => publish::execute(&args, &global, out).await,
+        Command::Versions(args) => versions::execute(&args, &global, out).await,
+        Command::Diff(args) => diff::execute(&args, &global, out).await,
+        Command::Rollback(args) => rollback::execute(&args, &global, out).await,
         Command::Run(args) => run::execute(&args, &global, out).await,
         Command::Worker(args) => worker::execute(&args, &global, out).await,
         Command::Enroll(args) => enroll::execute(&args, &global, out).await,

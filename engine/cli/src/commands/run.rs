@@ -11,12 +11,13 @@ use jiff::Timestamp;
 use crate::{
     args::Global,
     assembly::Assembly,
-    output::{FAINT, GOOD, HEADING, Out, WARNING, count, moment_progress, plural, time},
+    output::{FAINT, GOOD, Out, WARNING, count, moment_progress, plural, time},
     problem::{Exit, Problem},
+    publishing::print_released,
     workspace::Workspace,
 };
 
-/// Run the workflows: publish what changed in the files, then do everything that is due
+/// Run the workflows: publish what changed in the files, unless `publish: by_hand` is set, then do everything that is due
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Without an option, does what is due by now and ends.
@@ -132,20 +133,15 @@ pub(super) async fn fast_forward(
 
 /// Settles what a dead process left, and says what was published.
 pub(super) async fn begin(assembly: &Assembly, out: &mut Out) -> Result<(), Problem> {
-    for (name, published) in &assembly.published {
-        writeln!(out, "Published {HEADING}{name}{HEADING:#} version {}", published.number)?;
-    }
-    for name in &assembly.segments.published {
-        writeln!(out, "Published segment {HEADING}{name}{HEADING:#}")?;
-    }
-    for name in &assembly.segments.withdrawn {
+    print_released(&assembly.released, out)?;
+    for name in &assembly.held {
         writeln!(
             out,
-            "Segment {HEADING}{name}{HEADING:#}: its file is gone; its members stay, and its rule does not"
+            "{WARNING}{name} was rolled back{WARNING:#}, and its file says what was rolled back: dripline publish {name} publishes it"
         )?;
     }
-    for name in &assembly.retired {
-        writeln!(out, "Retired {HEADING}{name}{HEADING:#}: its file is gone; its runs go on to their end")?;
+    if let Some(note) = assembly.drift.note() {
+        writeln!(out, "{WARNING}note{WARNING:#}: {note}")?;
     }
     let recovered = assembly.engine.recover(assembly.abandoned()).await.map_err(Problem::unavailable)?;
     if recovered > 0 {

@@ -149,7 +149,7 @@ async fn find(store: &dyn Store, name: &str) -> Result<StoredSegment, Problem> {
             Err(match dripline_model::suggest::closest(name, known) {
                 Some(near) => problem.with_help(format!("did you mean `{near}`?")),
                 None => problem
-                    .with_help("`dripline segment list` shows them; `dripline run` publishes the files"),
+                    .with_help("`dripline segment list` shows them; `dripline publish` publishes the files"),
             })
         }
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Write};
 use dripline_model::{
     decision::RunStatus,
     id::{VersionId, WorkflowId},
-    policy::{Goal, Policies},
+    policy::{Goal, OnPublish, Policies},
     program::{
         Action, Again, Experiment, Join, Node, Occasion, Parallel, Path, Program, SplitArm, Trigger, When,
     },
@@ -179,7 +179,7 @@ async fn list(
         ]);
     }
     for name in unpublished {
-        let state = toned("not published: dripline run", Tone::Warning);
+        let state = toned("not published: dripline publish", Tone::Warning);
         let mut row = vec![cell(name)];
         row.resize_with(8, || cell(""));
         row.push(state);
@@ -296,7 +296,7 @@ fn print_version(
         if let Some(share) = program.share {
             writeln!(out, "  share {share}")?;
         }
-        let Policies { quiet_hours, priority, goals, exits, .. } = &program.policies;
+        let Policies { quiet_hours, priority, on_publish, goals, exits, .. } = &program.policies;
         if let Some(since) = paused {
             writeln!(out, "  {since}")?;
         }
@@ -305,6 +305,14 @@ fn print_version(
         }
         if let Some(priority) = priority {
             writeln!(out, "  priority {priority}")?;
+        }
+        if let Some(runs) = on_publish {
+            let runs = match runs {
+                OnPublish::Pin => "stay on their versions",
+                OnPublish::Migrate => "move to the new one",
+                OnPublish::Drain => "leave",
+            };
+            writeln!(out, "  when a version is published, contacts on their way {runs}")?;
         }
         for (what, goals) in [("won by", goals), ("left by", exits)] {
             if !goals.is_empty() {

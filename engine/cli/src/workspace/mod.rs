@@ -26,7 +26,7 @@ pub(crate) use check::{CheckedWorkspace, summarise};
 pub(crate) use experience::Experience;
 pub(crate) use plugins::{LoadedPlugin, Lock, LockedPlugin, Origin, load_file};
 pub(crate) use samples::schema as samples_schema;
-pub(crate) use settings::{FILE as SETTINGS_FILE, Settings, SmtpSettings};
+pub(crate) use settings::{FILE as SETTINGS_FILE, PublishSetting, Settings, SmtpSettings};
 pub(crate) use tests::CheckedTests;
 
 /// A workspace on disk.

@@ -52,6 +52,20 @@ pub(crate) struct Settings {
     /// How many emails a contact gets at most, from all campaigns together.
     #[serde(default)]
     pub(crate) caps: Vec<CapSettings>,
+    /// When the files are published: by `dripline run` at its start, or only by `dripline publish`.
+    #[serde(default)]
+    pub(crate) publish: PublishSetting,
+}
+
+/// When the files are published.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PublishSetting {
+    /// When `dripline run` starts.
+    #[default]
+    AtStart,
+    /// By `dripline publish` alone.
+    ByHand,
 }
 
 /// From whom mails come.
@@ -295,6 +309,7 @@ impl Settings {
             mail: MailSettings::default(),
             retention: RetentionSettings::default(),
             caps: Vec::new(),
+            publish: PublishSetting::default(),
         }
     }
 

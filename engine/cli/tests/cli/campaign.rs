@@ -46,7 +46,7 @@ fn enrolling_follows_the_rules_of_the_workflow() {
     assert_snapshot!(workspace.run(&["enroll", "welcome", "c-001"]).shown(), @"
     [exit 1]
     error: no workflow `welcome` is published
-    help: `dripline run` publishes the files in workflows/
+    help: `dripline publish` publishes the files in workflows/
     ");
     assert_eq!(workspace.run(&["run"]).code, 0);
     assert_snapshot!(workspace.run(&["enroll", "welcme", "c-001"]).shown(), @"
@@ -191,7 +191,7 @@ fn workflows_show_how_many_stand_where() {
     [exit 0]
     workflow  version  starts on        active  won  completed  failed  cancelled  state
     greet     1        dripline enroll  4       0    0          0       0          published
-    draft                                                                          not published: dripline run
+    draft                                                                          not published: dripline publish
     ");
     let shown = workspace.run(&["workflows", "show", "greet"]);
     assert_snapshot!(shown.shown(), @r#"

@@ -76,6 +76,7 @@ fn a_new_workspace_is_well() {
     ok       mail       mails stay in the built-in mailbox: dripline.yaml names no server
     ok       plugins    5 plugins can be used
     ok       workflows  1 workflow checked, nothing is wrong
+    ok       published  the files are what is published
     ");
     let json = workspace.json(&["doctor"]);
     assert_eq!((&json["errors"], &json["warnings"]), (&0.into(), &0.into()));
@@ -214,6 +215,7 @@ fn processes_on_a_server_are_seen_and_their_clocks_compared() {
     ok       mail       mails stay in the built-in mailbox: dripline.yaml names no server
     ok       plugins    5 plugins can be used
     ok       workflows  1 workflow checked, nothing is wrong
+    ok       published  nothing is published yet: dripline run publishes the files
     ");
 
     signal(&first, "-TERM");
@@ -251,6 +253,7 @@ fn processes_on_a_server_are_seen_and_their_clocks_compared() {
     ok       mail       mails stay in the built-in mailbox: dripline.yaml names no server
     ok       plugins    5 plugins can be used
     ok       workflows  1 workflow checked, nothing is wrong
+    ok       published  nothing is published yet: dripline run publishes the files
     "#);
 }
 

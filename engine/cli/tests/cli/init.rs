@@ -146,7 +146,17 @@ fn help_names_every_command_and_exit_code() {
       test       Run the tests of campaigns, workflows/*.test.yaml, on a simulated clock
       import     Import contacts from a CSV file
       events     Import what contacts did
-      run        Run the workflows: publish what changed in the files, then do everything that is due
+      plan       See what publishing the files would change, and what would become of the contacts that
+                 are on their way
+      publish    Publish the files: workflows, segments, teams and templates, and what becomes of
+                 contacts that are on their way
+      versions   See what was published, when, by whom and why; of one workflow with the contacts that
+                 stand on each version
+      diff       See what is different between two versions of a workflow, or between a version and the
+                 file
+      rollback   Publish an older version of a workflow again, as a new version
+      run        Run the workflows: publish what changed in the files, unless `publish: by_hand` is set,
+                 then do everything that is due
       worker     Keep running what is published in the store, beside any number of other workers
       enroll     Send contacts on their way through a workflow that has a `manual` trigger
       contacts   See who is known, and everything that happened to one contact
@@ -176,6 +186,7 @@ fn help_names_every_command_and_exit_code() {
       dripline init campaigns      make a workspace with a small campaign that works
       dripline check               find what is wrong in it
       dripline test                run the tests of the campaigns
+      dripline plan                see what publishing the files would change
       dripline simulate            see what the campaigns would do over the next 60 days
       dripline doctor              find what is wrong around it: store, mail servers, processes, plugins
 
@@ -186,6 +197,7 @@ fn help_names_every_command_and_exit_code() {
       0   done
       1   what was given has problems: a workflow, a CSV file, the name of something that is not there
       2   wrong usage
+      3   dripline plan: there is something to publish
       70  a bug in dripline
       74  a file or the store cannot be read or written
     ");

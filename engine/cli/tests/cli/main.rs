@@ -12,6 +12,7 @@ mod init;
 mod mail;
 mod plugin;
 mod prune;
+mod publishing;
 mod segment;
 mod simulate;
 mod support;

@@ -16,9 +16,9 @@ use dripline_model::{
     team::{Representative, Team},
 };
 use dripline_store::{
-    Abandoned, Catalog, Claimant, Decision, Delivery, DeliveryResult, DueMessage, Error, ErrorKind,
-    NewVersion, OnUncertain, Outbox, Outgoing, Pause, Published, Result, StoredProgram, UncertainRule,
-    Undecided,
+    Abandoned, Catalog, Claimant, Decision, Delivery, DeliveryResult, DueMessage, Error, ErrorKind, History,
+    NewVersion, OnUncertain, Outbox, Outgoing, Pause, Publication, Published, Release, Released, Result,
+    StoredProgram, UncertainRule, Undecided,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -269,6 +269,18 @@ impl Catalog for MemoryOutbox {
     }
 
     async fn publish(&self, _: &NewVersion<'_>, _: Timestamp) -> Result<Published> {
+        unreachable!("delivery only reads templates")
+    }
+
+    async fn release(&self, _: &Release<'_>, _: Timestamp) -> Result<Released> {
+        unreachable!("delivery only reads templates")
+    }
+
+    async fn history(&self, _: &str) -> Result<Option<History>> {
+        unreachable!("delivery only reads templates")
+    }
+
+    async fn publications(&self, _: usize) -> Result<Vec<Publication>> {
         unreachable!("delivery only reads templates")
     }
 

@@ -113,6 +113,9 @@ pass! { Catalog {
     teams() -> Result<Vec<Team>>;
     representatives() -> Result<Vec<Representative>>;
     publish(version: &NewVersion<'_>, now: Timestamp) -> Result<Published>;
+    release(release: &Release<'_>, now: Timestamp) -> Result<Released>;
+    history(workflow: &str) -> Result<Option<History>>;
+    publications(limit: usize) -> Result<Vec<Publication>>;
     retire_all_but(names: &BTreeSet<&str>, now: Timestamp) -> Result<Vec<String>>;
     program(version: VersionId) -> Result<Option<StoredProgram>>;
     current_programs() -> Result<Vec<StoredProgram>>;

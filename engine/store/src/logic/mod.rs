@@ -3,6 +3,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod attributes;
+pub(crate) mod catalog;
 pub(crate) mod changes;
 pub(crate) mod enroll;
 pub(crate) mod events;

@@ -10,12 +10,14 @@ use sqlx::{query, query_as, query_scalar};
 use super::{
     PostgresStore,
     rows::{bind_columns, small},
+    writer::Writer,
 };
 use crate::{
     RunMove,
     backend::{Backend as _, Commit as _},
     error::Raw,
     logic::{
+        catalog,
         enroll::{self, StandingRun},
         kin, ms,
     },
@@ -65,7 +67,7 @@ const DRAIN: &str = "
 WITH ended AS (
     UPDATE runs SET status = $3, due_at = NULL, ended_at = $4,
         waits_for = NULL, waits_since = NULL, waits_until = NULL
-    WHERE workflow_id = $1 AND due_at IS NOT NULL AND version_id <> $2
+    WHERE workflow_id = $1 AND due_at IS NOT NULL AND version_id IS DISTINCT FROM $2
     RETURNING id, version_id, contact_id, node, turn)
 INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason)
 SELECT id, version_id, contact_id, node, turn, $4, $5, $6 FROM ended";
@@ -135,17 +137,8 @@ impl PostgresStore {
         now: Timestamp,
     ) -> Raw<u64> {
         let mut writer = self.writer().await?;
-        writer.intern(vec![reason]).await?;
-        let reason = writer.word(reason)?;
-        let migrate = bind_columns!(
-            query(MIGRATE),
-            moves,
-            |one| one.from.0,
-            small(one.node.into()),
-            small(one.to.into()),
-        );
-        let kind = small(DecisionKind::Moved.code());
-        let moved = writer.run(migrate.bind(to.0).bind(ms(now)).bind(kind).bind(reason)).await?;
+        let reason = catalog::word(&mut writer, reason).await?;
+        let moved = writer.migrate(to.0, moves, reason, ms(now)).await?;
         writer.commit().await?;
         Ok(moved)
     }
@@ -158,11 +151,8 @@ impl PostgresStore {
         now: Timestamp,
     ) -> Raw<u64> {
         let mut writer = self.writer().await?;
-        writer.intern(vec![reason]).await?;
-        let reason = writer.word(reason)?;
-        let drain = query(DRAIN).bind(workflow.0).bind(current.0).bind(small(RunStatus::Cancelled.code()));
-        let drain = drain.bind(ms(now)).bind(small(DecisionKind::Cancelled.code())).bind(reason);
-        let ended = writer.run(drain).await?;
+        let reason = catalog::word(&mut writer, reason).await?;
+        let ended = writer.end_older(workflow.0, Some(current.0), reason, ms(now)).await?;
         kin::settle_ended(&mut writer, now).await?;
         writer.commit().await?;
         Ok(ended)
@@ -180,5 +170,33 @@ impl PostgresStore {
         kin::settle_ended(&mut writer, now).await?;
         writer.commit().await?;
         Ok(true)
+    }
+}
+
+impl Writer {
+    /// Moves active runs to steps of the version `to`. Answers how many.
+    pub(super) async fn migrate(&mut self, to: i64, moves: &[RunMove], reason: i64, now_ms: i64) -> Raw<u64> {
+        let migrate = bind_columns!(
+            query(MIGRATE),
+            moves,
+            |one| one.from.0,
+            small(one.node.into()),
+            small(one.to.into()),
+        );
+        let kind = small(DecisionKind::Moved.code());
+        self.run(migrate.bind(to).bind(now_ms).bind(kind).bind(reason)).await
+    }
+
+    /// Ends the active runs of a workflow on all versions, `except` on one. Answers how many.
+    pub(super) async fn end_older(
+        &mut self,
+        workflow: i64,
+        except: Option<i64>,
+        reason: i64,
+        now_ms: i64,
+    ) -> Raw<u64> {
+        let drain = query(DRAIN).bind(workflow).bind(except).bind(small(RunStatus::Cancelled.code()));
+        let drain = drain.bind(now_ms).bind(small(DecisionKind::Cancelled.code())).bind(reason);
+        self.run(drain).await
     }
 }

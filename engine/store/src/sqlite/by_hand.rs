@@ -7,12 +7,13 @@ use dripline_model::{
 use jiff::Timestamp;
 use sqlx::{query, query_as, query_scalar};
 
-use super::{SqliteStore, rows::json_rows};
+use super::{SqliteStore, rows::json_rows, writer::Writer};
 use crate::{
     RunMove,
     backend::{Backend as _, Commit as _},
     error::{Raw, to_json},
     logic::{
+        catalog,
         enroll::{self, StandingRun},
         kin, ms,
     },
@@ -62,11 +63,11 @@ WHERE runs.due_at IS NOT NULL AND runs.version_id = moves.version AND runs.node 
 const DRAINED: &str = "
 INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason)
 SELECT id, version_id, contact_id, node, turn, ?3, ?4, ?5
-FROM runs WHERE workflow_id = ?1 AND due_at IS NOT NULL AND version_id <> ?2";
+FROM runs WHERE workflow_id = ?1 AND due_at IS NOT NULL AND version_id IS NOT ?2";
 
 const DRAIN: &str = "
 UPDATE runs SET status = ?4, due_at = NULL, ended_at = ?3, waits_for = NULL, waits_since = NULL, waits_until = NULL
-WHERE workflow_id = ?1 AND due_at IS NOT NULL AND version_id <> ?2";
+WHERE workflow_id = ?1 AND due_at IS NOT NULL AND version_id IS NOT ?2";
 
 const ACTIVE_RUN: &str =
     "SELECT id, version_id, contact_id, node, turn FROM runs WHERE id = ?1 AND status = 0";
@@ -124,14 +125,8 @@ impl SqliteStore {
         now: Timestamp,
     ) -> Raw<u64> {
         let mut writer = self.writer().await?;
-        let moves: Vec<(i64, u32, u32)> = moves.iter().map(|one| (one.from.0, one.node, one.to)).collect();
-        let moves = to_json("moves", &moves)?;
-        writer.intern(vec![reason]).await?;
-        let reason = writer.word(reason)?;
-        let kind = DecisionKind::Moved.code();
-        let decide = query(MIGRATED).bind(moves.clone()).bind(to.0).bind(ms(now)).bind(kind).bind(reason);
-        writer.run(decide).await?;
-        let moved = writer.run(query(MIGRATE).bind(moves).bind(to.0)).await?;
+        let reason = catalog::word(&mut writer, reason).await?;
+        let moved = writer.migrate(to.0, moves, reason, ms(now)).await?;
         writer.commit().await?;
         Ok(moved)
     }
@@ -144,11 +139,8 @@ impl SqliteStore {
         now: Timestamp,
     ) -> Raw<u64> {
         let mut writer = self.writer().await?;
-        writer.intern(vec![reason]).await?;
-        let reason = writer.word(reason)?;
-        let whose = |sql| query(sql).bind(workflow.0).bind(current.0).bind(ms(now));
-        writer.run(whose(DRAINED).bind(DecisionKind::Cancelled.code()).bind(reason)).await?;
-        let ended = writer.run(whose(DRAIN).bind(RunStatus::Cancelled.code())).await?;
+        let reason = catalog::word(&mut writer, reason).await?;
+        let ended = writer.end_older(workflow.0, Some(current.0), reason, ms(now)).await?;
         kin::settle_ended(&mut writer, now).await?;
         writer.commit().await?;
         Ok(ended)
@@ -166,5 +158,30 @@ impl SqliteStore {
         kin::settle_ended(&mut writer, now).await?;
         writer.commit().await?;
         Ok(true)
+    }
+}
+
+impl Writer {
+    /// Moves active runs to steps of the version `to`. Answers how many.
+    pub(super) async fn migrate(&mut self, to: i64, moves: &[RunMove], reason: i64, now_ms: i64) -> Raw<u64> {
+        let moves: Vec<(i64, u32, u32)> = moves.iter().map(|one| (one.from.0, one.node, one.to)).collect();
+        let moves = to_json("moves", &moves)?;
+        let kind = DecisionKind::Moved.code();
+        let decide = query(MIGRATED).bind(moves.clone()).bind(to).bind(now_ms).bind(kind).bind(reason);
+        self.run(decide).await?;
+        self.run(query(MIGRATE).bind(moves).bind(to)).await
+    }
+
+    /// Ends the active runs of a workflow on all versions, `except` on one. Answers how many.
+    pub(super) async fn end_older(
+        &mut self,
+        workflow: i64,
+        except: Option<i64>,
+        reason: i64,
+        now_ms: i64,
+    ) -> Raw<u64> {
+        let whose = |sql| query(sql).bind(workflow).bind(except).bind(now_ms);
+        self.run(whose(DRAINED).bind(DecisionKind::Cancelled.code()).bind(reason)).await?;
+        self.run(whose(DRAIN).bind(RunStatus::Cancelled.code())).await
     }
 }

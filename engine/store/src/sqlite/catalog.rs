@@ -13,16 +13,19 @@ use dripline_model::{
 use jiff::Timestamp;
 use sqlx::{FromRow, SqliteConnection, query, query_as, query_scalar};
 
-use super::SqliteStore;
+use super::{SqliteStore, writer::Writer};
 use crate::{
-    Catalog, NewVersion, Pause, Published, Result, StoredProgram,
+    Catalog, History, NewVersion, Pause, PluginCode, Publication, Published, Release, Released, Result,
+    RunMove, StoredProgram,
     backend::{Backend as _, Commit as _},
-    error::{Doing as _, Raw, damaged, from_json, to_json},
+    error::{Doing as _, Raw, damaged, from_json},
     logic::{
-        maybe_at, ms,
+        catalog::{self, Origin},
+        limit, maybe_at, ms,
         teams::{self, TeamRow},
     },
-    sets::Sets as _,
+    publishing::{Publishing, VersionFields},
+    release::{PublicationRow, VersionRow as HistoryRow},
 };
 
 const TEAMS: &str = "
@@ -49,8 +52,31 @@ const CURRENT: &str = "
 SELECT id, number, digest FROM workflow_versions WHERE workflow_id = ?1 ORDER BY number DESC LIMIT 1";
 
 const INSERT_VERSION: &str = "
-INSERT INTO workflow_versions (workflow_id, number, digest, program, source, published_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id";
+INSERT INTO workflow_versions (workflow_id, number, digest, program, source, published_at, publication_id, restores)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id";
+
+const CURRENT_VERSIONS: &str = "
+SELECT w.name, v.number, v.digest
+FROM workflows w JOIN workflow_versions v ON v.workflow_id = w.id
+    AND v.number = (SELECT max(number) FROM workflow_versions WHERE workflow_id = w.id)
+WHERE w.retired_at IS NULL";
+
+const NAMED: &str = "SELECT id, retired_at FROM workflows WHERE name = ?1";
+
+const HISTORY: &str = "
+SELECT v.id, v.number, v.digest, v.published_at, p.author, p.note, v.restores
+FROM workflow_versions v LEFT JOIN publications p ON p.id = v.publication_id
+WHERE v.workflow_id = ?1 ORDER BY v.number DESC";
+
+const PUBLICATIONS: &str =
+    "SELECT id, at, author, note, changes, fields FROM publications ORDER BY id DESC LIMIT ?1";
+
+const FIELDS: &str = "SELECT fields FROM publications ORDER BY id DESC LIMIT 1";
+
+const INSERT_PUBLICATION: &str =
+    "INSERT INTO publications (at, author, note, changes) VALUES (?1, ?2, ?3, '{}') RETURNING id";
+
+const FINISH_PUBLICATION: &str = "UPDATE publications SET changes = ?2, fields = ?3 WHERE id = ?1";
 
 const PUT_PLUGIN: &str = "
 INSERT INTO plugins (digest, name, version, wasm) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (digest) DO NOTHING";
@@ -153,8 +179,20 @@ impl Catalog for SqliteStore {
         self.put_version(version, now).await.doing(format!("publish `{}`", version.program.name))
     }
 
+    async fn release(&self, release: &Release<'_>, now: Timestamp) -> Result<Released> {
+        self.put_release(release, now).await.doing("publish")
+    }
+
     async fn retire_all_but(&self, names: &BTreeSet<&str>, now: Timestamp) -> Result<Vec<String>> {
         self.retire(names, now).await.doing("retire workflows")
+    }
+
+    async fn history(&self, workflow: &str) -> Result<Option<History>> {
+        self.load_history(workflow).await.doing(format!("list the versions of `{workflow}`"))
+    }
+
+    async fn publications(&self, limit: usize) -> Result<Vec<Publication>> {
+        self.load_publications(limit).await.doing("list what was published")
     }
 
     async fn program(&self, version: VersionId) -> Result<Option<StoredProgram>> {
@@ -240,14 +278,7 @@ impl SqliteStore {
 impl SqliteStore {
     async fn replace_teams(&self, reps: &[Representative], teams: &[Team]) -> Raw<()> {
         let mut writer = self.writer().await?;
-        if representatives(writer.conn().await?).await? == reps
-            && all_teams(writer.conn().await?).await? == teams
-        {
-            return Ok(());
-        }
-        writer.run(query(NEXT_REVISION)).await?;
-        teams::replace(&mut writer, reps, teams).await?;
-        writer.commit().await
+        if catalog::put_teams(&mut writer, reps, teams).await? { writer.commit().await } else { Ok(()) }
     }
 
     async fn load_teams(&self) -> Raw<Vec<Team>> {
@@ -260,57 +291,44 @@ impl SqliteStore {
 
     async fn put_version(&self, new: &NewVersion<'_>, now: Timestamp) -> Raw<Published> {
         let mut writer = self.writer().await?;
-        let digest = new.program.digest();
-        // Brought back, it counts as published anew, so that no schedule makes up for the time in between.
-        let appears = writer.run(query(PUT_WORKFLOW).bind(&new.program.name).bind(ms(now))).await? > 0;
-        let workflow: i64 =
-            query_scalar(WORKFLOW).bind(&new.program.name).fetch_one(writer.conn().await?).await?;
-        let current: Option<(i64, i64, String)> =
-            query_as(CURRENT).bind(workflow).fetch_optional(writer.conn().await?).await?;
-        if let Some((id, number, current)) = &current
-            && current == digest.as_str()
-            && !appears
-        {
-            writer.commit().await?;
-            let workflow = WorkflowId(workflow);
-            return Ok(Published { workflow, version: VersionId(*id), number: *number, is_new: false });
-        }
-        for plugin in &new.plugins {
-            let put = query(PUT_PLUGIN).bind(plugin.digest.as_str()).bind(plugin.name).bind(plugin.version);
-            writer.run(put.bind(plugin.wasm)).await?;
-        }
-        for (digest, source) in &new.templates {
-            writer.run(query(PUT_TEMPLATE).bind(digest.as_str()).bind(*source)).await?;
-        }
-        writer.watch_attributes(workflow, &new.program.watched_attributes()).await?;
-        let number = current.map_or(1, |(_, number, _)| number + 1);
-        let id: i64 = query_scalar(INSERT_VERSION)
-            .bind(workflow)
-            .bind(number)
-            .bind(digest.as_str())
-            .bind(to_json("program", new.program)?)
-            .bind(new.source)
-            .bind(ms(now))
-            .fetch_one(writer.conn().await?)
-            .await?;
-        writer.run(query(NEXT_REVISION)).await?;
+        let published = catalog::put_version(&mut writer, new, Origin::default(), now).await?;
         writer.commit().await?;
-        Ok(Published { workflow: WorkflowId(workflow), version: VersionId(id), number, is_new: true })
+        Ok(published)
+    }
+
+    async fn put_release(&self, release: &Release<'_>, now: Timestamp) -> Raw<Released> {
+        // No import goes on beside it that knows nothing of a new rule.
+        let mut writer = self.importer().await?;
+        let released = catalog::release(&mut writer, release, now).await?;
+        if !released.is_empty() {
+            writer.commit().await?;
+        }
+        Ok(released)
+    }
+
+    async fn load_history(&self, name: &str) -> Raw<Option<History>> {
+        let named: Option<(i64, Option<i64>)> =
+            query_as(NAMED).bind(name).fetch_optional(&self.shared.readers).await?;
+        let Some((workflow, retired_at)) = named else { return Ok(None) };
+        let rows: Vec<HistoryRow> = query_as(HISTORY).bind(workflow).fetch_all(&self.shared.readers).await?;
+        Ok(Some(History {
+            workflow: WorkflowId(workflow),
+            retired_at: maybe_at(retired_at),
+            versions: rows.into_iter().map(HistoryRow::into_summary).collect(),
+        }))
+    }
+
+    async fn load_publications(&self, most: usize) -> Raw<Vec<Publication>> {
+        let rows: Vec<PublicationRow> =
+            query_as(PUBLICATIONS).bind(limit(most)).fetch_all(&self.shared.readers).await?;
+        rows.into_iter().map(PublicationRow::into_publication).collect()
     }
 
     async fn retire(&self, names: &BTreeSet<&str>, now: Timestamp) -> Raw<Vec<String>> {
         let mut writer = self.writer().await?;
-        let mut workflows: Vec<(i64, String)> = query_as(IN_USE).fetch_all(writer.conn().await?).await?;
-        workflows.retain(|(_, name)| !names.contains(name.as_str()));
-        for (id, _) in &workflows {
-            writer.run(query(RETIRE).bind(*id).bind(ms(now))).await?;
-            writer.watch_attributes(*id, &BTreeSet::new()).await?;
-        }
-        if !workflows.is_empty() {
-            writer.run(query(NEXT_REVISION)).await?;
-        }
+        let retired = catalog::retire(&mut writer, |name| !names.contains(name), now).await?;
         writer.commit().await?;
-        Ok(workflows.into_iter().map(|(_, name)| name).collect())
+        Ok(retired.into_iter().map(|(_, name)| name).collect())
     }
 
     async fn load_program(&self, version: VersionId) -> Raw<Option<StoredProgram>> {
@@ -332,4 +350,88 @@ async fn all_teams(conn: &mut SqliteConnection) -> Raw<Vec<Team>> {
 
 async fn representatives(conn: &mut SqliteConnection) -> Raw<Vec<Representative>> {
     Ok(teams::representatives(query_as(REPRESENTATIVES).fetch_all(conn).await?))
+}
+
+#[async_trait]
+impl Publishing for Writer {
+    async fn put_workflow(&mut self, name: &str, now_ms: i64) -> Raw<(i64, bool)> {
+        let appears = self.run(query(PUT_WORKFLOW).bind(name).bind(now_ms)).await? > 0;
+        let id = query_scalar(WORKFLOW).bind(name).fetch_one(self.conn().await?).await?;
+        Ok((id, appears))
+    }
+
+    async fn workflows_in_use(&mut self) -> Raw<Vec<(i64, String)>> {
+        Ok(query_as(IN_USE).fetch_all(self.conn().await?).await?)
+    }
+
+    async fn retire_workflow(&mut self, workflow: i64, now_ms: i64) -> Raw<()> {
+        self.run(query(RETIRE).bind(workflow).bind(now_ms)).await.map(drop)
+    }
+
+    async fn newest_version(&mut self, workflow: i64) -> Raw<Option<(i64, i64, String)>> {
+        Ok(query_as(CURRENT).bind(workflow).fetch_optional(self.conn().await?).await?)
+    }
+
+    async fn current_versions(&mut self) -> Raw<Vec<(String, i64, String)>> {
+        Ok(query_as(CURRENT_VERSIONS).fetch_all(self.conn().await?).await?)
+    }
+
+    async fn put_plugin(&mut self, plugin: &PluginCode<'_>) -> Raw<()> {
+        let put = query(PUT_PLUGIN).bind(plugin.digest.as_str()).bind(plugin.name).bind(plugin.version);
+        self.run(put.bind(plugin.wasm)).await.map(drop)
+    }
+
+    async fn put_template(&mut self, digest: &Digest, source: &str) -> Raw<()> {
+        self.run(query(PUT_TEMPLATE).bind(digest.as_str()).bind(source)).await.map(drop)
+    }
+
+    async fn insert_version(&mut self, version: &VersionFields<'_>) -> Raw<i64> {
+        let insert = query_scalar(INSERT_VERSION)
+            .bind(version.workflow)
+            .bind(version.number)
+            .bind(version.digest.as_str())
+            .bind(version.program)
+            .bind(version.source)
+            .bind(version.published_ms)
+            .bind(version.publication)
+            .bind(version.restores);
+        Ok(insert.fetch_one(self.conn().await?).await?)
+    }
+
+    async fn stored_teams(&mut self) -> Raw<Vec<TeamRow>> {
+        Ok(query_as(TEAMS).fetch_all(self.conn().await?).await?)
+    }
+
+    async fn stored_representatives(&mut self) -> Raw<Vec<(String, String, Option<String>)>> {
+        Ok(query_as(REPRESENTATIVES).fetch_all(self.conn().await?).await?)
+    }
+
+    async fn stored_fields(&mut self) -> Raw<Option<Option<String>>> {
+        Ok(query_scalar(FIELDS).fetch_optional(self.conn().await?).await?)
+    }
+
+    async fn insert_publication(&mut self, author: &str, note: Option<&str>, now_ms: i64) -> Raw<i64> {
+        let insert = query_scalar(INSERT_PUBLICATION).bind(now_ms).bind(author).bind(note);
+        Ok(insert.fetch_one(self.conn().await?).await?)
+    }
+
+    async fn finish_publication(&mut self, publication: i64, changes: &str, fields: Option<&str>) -> Raw<()> {
+        self.run(query(FINISH_PUBLICATION).bind(publication).bind(changes).bind(fields)).await.map(drop)
+    }
+
+    async fn move_runs_over(&mut self, to: i64, moves: &[RunMove], reason: i64, now_ms: i64) -> Raw<u64> {
+        self.migrate(to, moves, reason, now_ms).await
+    }
+
+    async fn end_runs_of(
+        &mut self,
+        workflow: i64,
+        except: Option<i64>,
+        reason: i64,
+        now_ms: i64,
+    ) -> Raw<u64> {
+        let ended = self.end_older(workflow, except, reason, now_ms).await?;
+        crate::logic::kin::settle_ended(self, dripline_model::clock::from_ms(now_ms)).await?;
+        Ok(ended)
+    }
 }

@@ -99,7 +99,7 @@ async fn plan(store: &SqliteStore, sql: String) -> Vec<String> {
 /// Contacts of whom nearly all sleep in a workflow, and what SQLite knows of that.
 const MANY: &str = "
 INSERT INTO workflows (id, name, created_at) VALUES (1, 'w', 0);
-INSERT INTO workflow_versions VALUES (1, 1, 1, '', '', '', 0);
+INSERT INTO workflow_versions VALUES (1, 1, 1, '', '', '', 0, NULL, NULL);
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
 INSERT INTO contacts (id, uid, external_id, attributes, created_at, updated_at)
 SELECT i, x'00', i, jsonb('{}'), 0, 0 FROM n;

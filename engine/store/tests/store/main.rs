@@ -12,6 +12,7 @@ mod outbox;
 mod postgres;
 mod presence;
 mod prune;
+mod release;
 mod report;
 mod runs;
 mod segments;

@@ -189,6 +189,10 @@ fn top_key(key: &str) -> Option<Value> {
                     "description": "What becomes of what fell due while the workflow was paused.",
                     "enum": ["catch_up", "spread", "skip"]
                 },
+                "on_publish": {
+                    "description": "What becomes of contacts that are on their way when a new version is published.",
+                    "enum": ["pin", "migrate", "drain"]
+                },
                 "on_error": step_key("on_error"),
                 "retry": step_key("retry")
             }

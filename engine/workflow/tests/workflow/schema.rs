@@ -26,6 +26,7 @@ const OF_BUILD: &[Code] = &[
     Code::Priority,
     Code::OnError,
     Code::AfterPause,
+    Code::OnPublish,
     Code::NoSteps,
     Code::NoVerb,
     Code::TwoVerbs,

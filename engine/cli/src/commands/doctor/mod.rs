@@ -67,10 +67,14 @@ async fn examine(workspace: &Workspace, findings: &mut Findings) {
     mail::check(workspace, store.as_ref(), findings).await;
     let loaded = plugins::installed(workspace, findings).await;
     if let (Some(store), Some(loaded)) = (&store, &loaded) {
-        plugins::published(store.as_ref(), loaded, findings).await;
+        plugins::published(workspace, store.as_ref(), loaded, findings).await;
     }
     if let Some(loaded) = &loaded {
-        workflows::check(workspace, loaded, experience(store.as_deref()).await, findings).await;
+        let experience = experience(store.as_deref()).await;
+        let files = workflows::check(workspace, loaded, experience, findings).await;
+        if let (Some(store), Some(files)) = (&store, &files) {
+            workflows::drift(workspace, store.as_ref(), files, findings).await;
+        }
     }
 }
 

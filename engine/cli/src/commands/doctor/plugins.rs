@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dripline_model::{Digest, manifest::Grant};
+use dripline_model::{Digest, decision::RunStatus, id::VersionId, manifest::Grant};
 use dripline_plugin_host::Host;
-use dripline_store::Store;
+use dripline_store::{Store, StoredProgram};
 
 use super::finding::Findings;
 use crate::{
@@ -81,25 +81,22 @@ fn stray(workspace: &Workspace, findings: &mut Findings) -> Result<(), Problem> 
     Ok(())
 }
 
-/// Compares what the published workflows need with what the store keeps and with what is installed.
+/// Compares what the published workflows, and the versions on which somebody stands, need with what the store keeps and
+/// with what is installed.
 pub(super) async fn published(
+    workspace: &Workspace,
     store: &dyn Store,
     loaded: &BTreeMap<String, LoadedPlugin>,
     findings: &mut Findings,
 ) {
-    let programs = match store.current_programs().await {
+    let (current, older) = match in_use(store).await {
         Ok(programs) => programs,
         Err(error) => return findings.problem(PLUGINS, error.into()),
     };
-    let needed: BTreeSet<(&str, &Digest)> = programs
-        .iter()
-        .flat_map(|stored| &stored.program.nodes)
-        .filter_map(|node| node.plugin_step())
-        .map(|step| (step.plugin.as_str(), &step.digest))
-        .collect();
-    for (name, digest) in needed {
+    let needed = needs(&current);
+    for (name, digest) in needs(&older).union(&needed) {
         match store.plugin(digest).await {
-            Ok(Some(wasm)) if Digest::of(&wasm) == *digest => {}
+            Ok(Some(wasm)) if Digest::of(&wasm) == **digest => {}
             Ok(kept) => {
                 let how = if kept.is_some() { "is damaged" } else { "is missing" };
                 findings.error(
@@ -113,7 +110,8 @@ pub(super) async fn published(
             }
             Err(error) => findings.problem(PLUGINS, error.into()),
         }
-        match loaded.get(name) {
+        let is_current = needed.contains(&(*name, *digest));
+        match loaded.get(*name) {
             None => findings.error(
                 PLUGINS,
                 format!(
@@ -121,12 +119,40 @@ pub(super) async fn published(
                 ),
                 "dripline plugin add FILE",
             ),
-            Some(here) if here.plugin.digest() != digest => findings.warning(
+            Some(here) if here.plugin.digest() != *digest && is_current => {
+                let command = workspace.settings().publish.command();
+                findings.warning(
+                    PLUGINS,
+                    format!("published workflows use another `{name}` than the one that is installed"),
+                    format!("{command} publishes them with the installed one"),
+                );
+            }
+            Some(here) if here.plugin.digest() != *digest => findings.warning(
                 PLUGINS,
-                format!("published workflows use another `{name}` than the one that is installed"),
-                "dripline run publishes them with the installed one",
+                format!(
+                    "contacts stand on versions that use another `{name}` than the one that is installed"
+                ),
+                "they keep it to their end; dripline workflows migrate moves them to the current versions",
             ),
             Some(_) => {}
         }
     }
+}
+
+/// The current versions, and the older ones on which somebody stands.
+async fn in_use(store: &dyn Store) -> dripline_store::Result<(Vec<StoredProgram>, Vec<StoredProgram>)> {
+    let current = store.current_programs().await?;
+    let standing = store.standing().await?.into_iter().filter(|place| place.status == RunStatus::Active);
+    let versions: BTreeSet<VersionId> = standing.map(|place| place.version).collect();
+    let mut older = Vec::new();
+    for version in versions.into_iter().filter(|version| current.iter().all(|one| one.version != *version)) {
+        older.extend(store.program(version).await?);
+    }
+    Ok((current, older))
+}
+
+fn needs(programs: &[StoredProgram]) -> BTreeSet<(&str, &Digest)> {
+    let steps =
+        programs.iter().flat_map(|stored| &stored.program.nodes).filter_map(|node| node.plugin_step());
+    steps.map(|step| (step.plugin.as_str(), &step.digest)).collect()
 }

@@ -117,7 +117,7 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
     let store = Arc::clone(&cast.store);
     store.put_teams(&checked.representatives, &checked.teams).await?;
     assembly::publish_segments(store.as_ref(), &checked, clock.as_ref()).await?;
-    assembly::publish(store.as_ref(), &checked, plugins.values(), clock.as_ref(), |_| true).await?;
+    assembly::publish(store.as_ref(), &checked, &plugins, clock.as_ref(), |_| true).await?;
     if args.store && args.files.is_empty() {
         let names = checked.programs().map(|(_, program)| program.name.as_str()).collect();
         store.retire_all_but(&names, from).await?;

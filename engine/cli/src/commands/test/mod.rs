@@ -146,7 +146,7 @@ impl Setting<'_> {
         let ids = case::prepare(store.as_ref(), test).await.map_err(failed)?;
         let is_tested = |name: &str| file.workflows.iter().any(|workflow| workflow == name);
         assembly::publish_segments(store.as_ref(), checked, clock.as_ref()).await?;
-        assembly::publish(store.as_ref(), checked, self.plugins.values(), clock.as_ref(), is_tested).await?;
+        assembly::publish(store.as_ref(), checked, self.plugins, clock.as_ref(), is_tested).await?;
         let options = assembly::options(self.workspace, self.plugins, Work::Run)?;
         let store: Arc<dyn Store> = store;
         let delivery = self.workspace.delivery_config()?;
