@@ -48,8 +48,9 @@ SELECT json_group_array(json_array(r.id, r.contact_id, r.workflow_id, r.version_
 FROM runs ended CROSS JOIN runs r INDEXED BY runs_children ON r.parent_id = ended.id
 WHERE ended.ended_at = ?1 AND ended.status = 3 AND r.status = 0";
 
+/// The `+` keeps it from walking through all runs that wait.
 pub(super) const WAKE_BEREFT: &str = "
-UPDATE runs SET due_at = ?1 WHERE waits_for = 2 AND due_at > ?1 AND id IN (
+UPDATE runs SET due_at = ?1 WHERE +waits_for = 2 AND due_at > ?1 AND id IN (
     SELECT ended.parent_id FROM runs ended WHERE ended.ended_at = ?1 AND ended.status = 3)";
 
 pub(super) const PUT_CALLS: RowsSql = RowsSql {
