@@ -76,6 +76,9 @@ pub(crate) fn check(
                 Some("compare it with something, or ask for its size".to_owned())
             }
             (ColumnType::Boolean, _) => Some("compare it with something: … >= 30".to_owned()),
+            (ColumnType::Text, Type::Boolean) => {
+                Some("for yes or no there is `if` with `then` and `else`".to_owned())
+            }
             _ => None,
         };
         let message = format!("this gives {}, but {} is wanted here", gives.noun(), wanted.noun());

@@ -168,6 +168,15 @@ impl Complaints<'_, '_, '_> {
                     && !error.instance().is_null()
                 {
                     help = Some(format!("put it in quotes: \"{written}\""));
+                } else if wanted.contains("number")
+                    && let Some(written) =
+                        error.instance().as_str().filter(|text| text.parse::<f64>().is_ok())
+                {
+                    help = Some(format!("write it without quotes: {written}"));
+                } else if wanted == what(&Value::Object(serde_json::Map::new())) {
+                    let known = self.beside(error, "properties");
+                    help = one_of(known.iter().map(String::as_str))
+                        .map(|keys| format!("write {{key: value}}; the keys are {keys}"));
                 }
                 let diagnostic = self.report.error(
                     self.codes.wrong_type,

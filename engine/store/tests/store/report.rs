@@ -140,6 +140,9 @@ stores! {
         assert_eq!(failed, all[1..2]);
         let of_first: Vec<String> = list(RunFilter { contact: Some(ids[0]), ..RunFilter::default() }).await;
         assert_eq!(of_first, ["b 0@example.com active", "a 0@example.com active"]);
+        let versions: Vec<_> = store.list_runs(&RunFilter::default(), 10).await.unwrap();
+        let versions: Vec<_> = versions.iter().map(|run| run.version_id).collect();
+        assert_eq!(versions, [b.version, a.version, a.version]);
         let none: Vec<String> = list(RunFilter { workflow: Some("none".into()), ..RunFilter::default() }).await;
         assert!(none.is_empty());
         let standing = store.standing().await.unwrap();
