@@ -138,7 +138,7 @@ fn campaigns<'a>(catalog: &'a Catalog, changes: &Changes<'a>) -> Vec<Campaign<'a
         ends_runs,
         program,
         enroll_if: program.enroll_if.as_ref().and_then(|source| {
-            let scope = Scope { attributes: None, event: true };
+            let scope = Scope { attributes: None, event: true, inputs: None };
             Expression::compile(source, ColumnType::Boolean, &scope).ok()
         }),
     };
