@@ -8,7 +8,8 @@ CREATE TABLE publications (
     fields  TEXT                          -- fields.yaml as it was then, if there was one
 ) STRICT;
 
-ALTER TABLE workflow_versions ADD COLUMN publication_id INTEGER REFERENCES publications;
+-- Without a reference: a release that does not know the column goes on beside this one.
+ALTER TABLE workflow_versions ADD COLUMN publication_id INTEGER;
 
 -- The number of the older version whose program this one has again.
 ALTER TABLE workflow_versions ADD COLUMN restores INTEGER;
