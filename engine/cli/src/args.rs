@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     check, contacts, demo, diff, doctor, enroll, events, experiments, explain, import, init, leads, mail,
-    migrate, plan, plugin, prune, publish, rollback, run, runs, schema, segment, simulate, test, versions,
-    why, worker, workflows,
+    migrate, plan, plugin, prune, publish, rollback, run, runs, schema, score, segment, simulate, test,
+    versions, why, worker, workflows,
 };
 
 /// Marketing automation from YAML files: campaigns whose steps are sandboxed plugins, in one database file.
@@ -76,6 +76,7 @@ pub(crate) enum Command {
     Runs(runs::Args),
     Segment(segment::Args),
     Experiments(experiments::Args),
+    Score(score::Args),
     Mail(mail::Args),
     Plugin(plugin::Args),
     Prune(prune::Args),

@@ -1,8 +1,11 @@
 //! When an expression's value may change although nothing happens to the contact.
 //!
-//! Time comes in by three ways. A comparison of something that moves with `now` changes where its sides meet. A part of
+//! Time comes in by four ways. A comparison of something that moves with `now` changes where its sides meet. A part of
 //! the calendar (`now.getMonth()`) changes at the latest with the next quarter of an hour, by which all time zones are
-//! apart. An event leaves a window. Another use of `now` is refused where the instant has to be known.
+//! apart. An event leaves a window. A score fades past a number with which it is compared, or by a point where the
+//! rule does otherwise with it. Another use of `now` is refused where the instant has to be known.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use cel::{
     Context, IdedExpr, Value,
@@ -12,10 +15,15 @@ use cel::{
         value::CowVal,
     },
 };
+use dripline_model::{
+    clock::from_ms,
+    filter::{Order, Scalar},
+    score::{Cuts, cuts_of_grades},
+};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Subject,
+    Subject, narrow,
     source::{self, Occurrence, Path, Source},
 };
 
@@ -27,6 +35,21 @@ pub(crate) struct Clock {
     every_ms: Option<i64>,
     /// Uses of `now` of which nothing is known.
     pub(crate) unclear: Vec<IdedExpr>,
+    /// The scores that it reads, each with what of it counts: they may fade.
+    scores: BTreeMap<String, Reading>,
+    /// Whether it reads all scores, whatever they are called.
+    all_scores: bool,
+}
+
+/// What of a score an expression looks at.
+#[derive(Debug, Default)]
+struct Reading {
+    /// Its value, otherwise than by comparing it with a number that is written out.
+    value: bool,
+    /// Whether it is at least one of these.
+    cuts: BTreeSet<i64>,
+    /// Its grade.
+    grade: bool,
 }
 
 /// Two sides that meet at some instant.
@@ -62,7 +85,62 @@ impl Clock {
     pub(crate) fn of(tree: &IdedExpr, sources: &[Source]) -> Self {
         let mut clock = Self::default();
         clock.visit(tree, sources);
+        clock.look_for_scores(tree, sources);
         clock
+    }
+
+    /// Looks for scores: whether one fades is only known of a contact.
+    fn look_for_scores(&mut self, node: &IdedExpr, sources: &[Source]) {
+        if let Expr::Call(call) = &node.expr
+            && let ([left, right], None, Some(order)) =
+                (call.args.as_slice(), &call.target, narrow::order(&call.func_name))
+        {
+            for (score, other, order) in [(left, right, order), (right, left, order.turned())] {
+                if let Some(name) = score_of(score, sources)
+                    && let Some(Scalar::Number(number)) = narrow::literal(other)
+                {
+                    let reading = self.scores.entry(name.to_owned()).or_default();
+                    reading.cuts.extend(cuts(order, number));
+                    return;
+                }
+            }
+        }
+        if let Expr::Ident(name) = &node.expr
+            && let Some(source @ (Source::Path(path) | Source::Has(path, _) | Source::Optional(path))) =
+                source::named(sources, name)
+        {
+            match path {
+                // Whether it was ever given does not fade.
+                Path::Score(_) if matches!(source, Source::Has(..)) => {}
+                Path::Score(name) => self.scores.entry(name.clone()).or_default().value = true,
+                Path::Grade(name) => self.scores.entry(name.clone()).or_default().grade = true,
+                Path::Scores | Path::Grades | Path::Contact => self.all_scores = true,
+                _ => {}
+            }
+        }
+        let mut children = Vec::new();
+        children_of(node, &mut children);
+        children.into_iter().for_each(|child| self.look_for_scores(child, sources));
+    }
+
+    /// When next a score fades so far that it counts.
+    fn fades(&self, subject: &Subject<'_>) -> Option<Timestamp> {
+        let Subject { contact, now, .. } = subject;
+        let next = contact.fading.iter().filter_map(|(name, curve)| {
+            let reading = self.scores.get(name);
+            let cuts = if self.all_scores || reading.is_some_and(|reading| reading.value) {
+                Cuts::Every
+            } else {
+                let reading = reading?;
+                let mut cuts = reading.cuts.clone();
+                if reading.grade {
+                    cuts.extend(cuts_of_grades(contact.graded.as_ref(), name));
+                }
+                Cuts::At(cuts)
+            };
+            curve.next_change(now.as_millisecond(), &cuts)
+        });
+        next.min().map(from_ms)
     }
 
     fn visit(&mut self, node: &IdedExpr, sources: &[Source]) {
@@ -127,7 +205,7 @@ impl Clock {
             _ => None,
         });
         NextChange {
-            once: crossings.chain(windows).min(),
+            once: crossings.chain(windows).chain(self.fades(subject)).min(),
             repeating: self.every_ms.and_then(|every| {
                 let now = subject.now.as_millisecond();
                 Timestamp::from_millisecond(now.checked_add(every - now.rem_euclid(every))?).ok()
@@ -171,6 +249,27 @@ fn moves(node: &IdedExpr, sources: &[Source]) -> bool {
     let mut children = Vec::new();
     children_of(node, &mut children);
     is_now(node, sources) || children.into_iter().any(|child| moves(child, sources))
+}
+
+/// The score that a variable is.
+fn score_of<'s>(node: &IdedExpr, sources: &'s [Source]) -> Option<&'s str> {
+    match &node.expr {
+        Expr::Ident(name) => match source::named(sources, name)? {
+            Source::Path(Path::Score(name)) => Some(name),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// From which whole numbers on a comparison with `number` has another answer.
+fn cuts(order: Order, number: f64) -> Vec<i64> {
+    let (reached, passed) = (number.ceil() as i64, (number.floor() as i64).saturating_add(1));
+    match order {
+        Order::GreaterOrEqual | Order::Less => vec![reached],
+        Order::Greater | Order::LessOrEqual => vec![passed],
+        Order::Equal | Order::NotEqual => vec![reached, passed],
+    }
 }
 
 /// The nodes right below.

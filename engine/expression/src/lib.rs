@@ -41,6 +41,7 @@ use dripline_model::{
     contact::{EventView, Needs},
     field::Fields,
     filter::Narrowing,
+    score::Scores,
 };
 use jiff::Timestamp;
 
@@ -77,6 +78,10 @@ pub enum ProblemKind {
     Topic,
     /// A segment that nobody is put into.
     Segment,
+    /// A score that is not declared.
+    Score,
+    /// A grade that a score never has.
+    Grade,
     /// Conditions that are never true together.
     Contradiction,
 }
@@ -177,9 +182,9 @@ impl Expression {
         explain::clauses(&checked.tree, source, &checked.parts, &checked.sources, &context)
     }
 
-    /// What a store can look for by itself to find those for whom a condition holds at `now`.
-    pub fn narrow(&self, now: Timestamp) -> Narrowing {
-        narrow::narrow(&self.0.checked.tree, &self.0.checked.sources, now)
+    /// What a store can look for by itself to find those for whom a condition holds at `now`, where `scores` are declared.
+    pub fn narrow(&self, now: Timestamp, scores: &Scores) -> Narrowing {
+        narrow::narrow(&self.0.checked.tree, &self.0.checked.sources, scores, now)
     }
 
     /// Whether it reads the time, so that its value may change although nothing happens to the contact.

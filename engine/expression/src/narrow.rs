@@ -15,6 +15,7 @@ use cel::{
 use dripline_model::{
     field::is_identifier,
     filter::{Filter, Is, Narrowing, Order, Scalar, Test},
+    score::Scores,
 };
 use jiff::Timestamp;
 
@@ -48,13 +49,15 @@ impl Bounds {
 }
 
 /// Narrows a condition as of `now`.
-pub(crate) fn narrow(tree: &IdedExpr, sources: &[Source], now: Timestamp) -> Narrowing {
-    let Bounds { yes, is_exact, .. } = Narrower { sources, now }.bounds(tree).unwrap_or_else(Bounds::unknown);
+pub(crate) fn narrow(tree: &IdedExpr, sources: &[Source], scores: &Scores, now: Timestamp) -> Narrowing {
+    let Bounds { yes, is_exact, .. } =
+        Narrower { sources, scores, now }.bounds(tree).unwrap_or_else(Bounds::unknown);
     Narrowing { filter: yes, is_exact }
 }
 
 struct Narrower<'n> {
     sources: &'n [Source],
+    scores: &'n Scores,
     now: Timestamp,
 }
 
@@ -197,7 +200,10 @@ impl Narrower<'_> {
             }
             Source::Path(Path::Score(name)) => {
                 let Scalar::Number(points) = literal(with)? else { return None };
-                both(&|order| Test::Score(name.clone(), order, points))
+                // Of one that fades the store knows between which values it lies, and nothing of where.
+                let is_exact = self.scores.law(name).is_none();
+                let test = |order| Filter::Is(Test::Score(name.clone(), order, points));
+                Some(Bounds { yes: test(order), no: test(order.opposite()), is_exact })
             }
             Source::Path(Path::CreatedAt) => {
                 let Source::Constant(at, _) = self.source(with)? else { return None };
@@ -281,7 +287,7 @@ fn plain(path: &[String]) -> Option<&str> {
     (is_identifier(name) && name.len() <= LONGEST).then_some(name)
 }
 
-fn order(sign: &str) -> Option<Order> {
+pub(crate) fn order(sign: &str) -> Option<Order> {
     Some(match sign {
         operators::EQUALS => Order::Equal,
         operators::NOT_EQUALS => Order::NotEqual,
@@ -294,7 +300,7 @@ fn order(sign: &str) -> Option<Order> {
 }
 
 /// A value that is written out, and that both sides compare alike.
-fn literal(node: &IdedExpr) -> Option<Scalar> {
+pub(crate) fn literal(node: &IdedExpr) -> Option<Scalar> {
     match &node.expr {
         Expr::Literal(value) => scalar(value.to_val().as_ref()),
         Expr::Call(CallExpr { func_name, target: None, args }) if func_name == operators::NEGATE => {

@@ -58,6 +58,8 @@ pub(crate) enum Path {
     Segments,
     Scores,
     Score(String),
+    Grades,
+    Grade(String),
     Consents,
     Consent(String),
     /// An attribute, and the way on inside of it.
@@ -106,6 +108,8 @@ impl Path {
             Self::Segments => "contact.segments".into(),
             Self::Scores => "contact.scores".into(),
             Self::Score(name) => format!("contact.scores.{name}"),
+            Self::Grades => "contact.grades".into(),
+            Self::Grade(name) => format!("contact.grades.{name}"),
             Self::Consents => "contact.consent".into(),
             Self::Consent(topic) => format!("contact.consent.{topic}"),
             Self::Attribute(path) => format!("contact.{}", path.join(".")),
@@ -132,10 +136,12 @@ impl Path {
     pub(crate) fn gives(&self) -> Type {
         match self {
             Self::Id | Self::Score(_) => Type::Number,
-            Self::ExternalId | Self::Email | Self::Owner | Self::EventName => Type::Text,
+            Self::ExternalId | Self::Email | Self::Owner | Self::EventName | Self::Grade(_) => Type::Text,
             Self::CreatedAt | Self::EventAt | Self::Now => Type::Timestamp,
             Self::Tags | Self::Segments => Type::List,
-            Self::Contact | Self::Scores | Self::Consents | Self::Event | Self::Properties => Type::Map,
+            Self::Contact | Self::Scores | Self::Grades | Self::Consents | Self::Event | Self::Properties => {
+                Type::Map
+            }
             Self::Consent(_) => Type::Boolean,
             Self::Attribute(_) | Self::Property(_) => Type::Json,
             Self::Input(_, column) => Type::of_column(*column),
@@ -157,7 +163,7 @@ impl Path {
             Self::Owner => needs.owner = true,
             Self::Tags => needs.tags = true,
             Self::Segments => needs.segments = true,
-            Self::Scores | Self::Score(_) => needs.scores = true,
+            Self::Scores | Self::Score(_) | Self::Grades | Self::Grade(_) => needs.scores = true,
             Self::Consents | Self::Consent(_) => needs.consents = true,
             Self::Attribute(path) => needs.attributes.extend(path.first().cloned()),
             Self::Occurrence(occurrence, field) => {
@@ -192,9 +198,16 @@ impl Path {
             Self::CreatedAt => Box::new(time::to_cel(contact.created_at)?),
             Self::Tags => list(&contact.tags),
             Self::Segments => list(&contact.segments),
-            Self::Scores => map(contact.scores.iter().map(|(name, points)| (name, number(*points)))),
-            Self::Score(name) => number(contact.scores.get(name).copied().unwrap_or(0)),
-            Self::Consents => map(contact.consents.iter().map(|(topic, given)| (topic, boolean(*given)))),
+            Self::Scores => map(contact
+                .scores
+                .keys()
+                .map(|name| (name.as_str(), number(contact.score(name, subject.now))))),
+            Self::Score(name) => number(contact.score(name, subject.now)),
+            Self::Grades => map(contact.grades(subject.now).map(|(name, grade)| (name, text(grade)))),
+            Self::Grade(name) => text(contact.grade(name, subject.now)?),
+            Self::Consents => {
+                map(contact.consents.iter().map(|(topic, given)| (topic.as_str(), boolean(*given))))
+            }
             Self::Consent(topic) => boolean(contact.consents.get(topic).copied().unwrap_or(false)),
             Self::Attribute(path) => json(within(&contact.attributes, path)?),
             Self::Event => {
@@ -355,15 +368,15 @@ fn list(names: &BTreeSet<String>) -> Box<dyn Val + '_> {
     Box::new(CelList::from(names.iter().map(|name| text(name)).collect::<Vec<_>>()))
 }
 
-fn map<'v>(entries: impl Iterator<Item = (&'v String, Box<dyn Val + 'v>)>) -> Box<dyn Val + 'v> {
+fn map<'v>(entries: impl Iterator<Item = (&'v str, Box<dyn Val + 'v>)>) -> Box<dyn Val + 'v> {
     let entries: HashMap<CelMapKey<'v>, Box<dyn Val + 'v>> =
-        entries.map(|(name, value)| (CelMapKey::from(name.as_str()), value)).collect();
+        entries.map(|(name, value)| (CelMapKey::from(name), value)).collect();
     Box::new(CelMap::from(entries))
 }
 
 /// Fields that are null are left out: for an expression they are missing.
 fn object(fields: &serde_json::Map<String, Json>) -> Box<dyn Val + '_> {
-    map(fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name, json(value))))
+    map(fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.as_str(), json(value))))
 }
 
 fn json(value: &Json) -> Box<dyn Val + '_> {
@@ -390,6 +403,7 @@ fn whole_contact<'v>(subject: &Subject<'v>) -> Box<dyn Val + 'v> {
         ("tags", Path::Tags),
         ("segments", Path::Segments),
         ("scores", Path::Scores),
+        ("grades", Path::Grades),
         ("consent", Path::Consents),
     ];
     let attributes = subject.contact.attributes.iter().filter(|(_, value)| !value.is_null());

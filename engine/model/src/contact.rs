@@ -1,12 +1,18 @@
 //! A contact as expressions, templates and plugins see it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::id::ContactId;
+use crate::{
+    id::ContactId,
+    score::{Curve, Scores},
+};
 
 /// What is known of one person at one moment. What was not asked for (see [`Needs`]) is empty.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,8 +25,13 @@ pub struct Contact {
     pub email: Option<String>,
     /// Everything else that was imported or set, by name.
     pub attributes: Map<String, Value>,
-    /// Points by score name. A score that nobody gave is 0.
+    /// Points by score name; a score that nobody gave is 0. Of one that fades, what it was when it last changed, or at the
+    /// moment of [`Contact::as_of`].
     pub scores: BTreeMap<String, i64>,
+    /// Of the scores that fade, what their values follow from.
+    pub fading: BTreeMap<String, Curve>,
+    /// The declared scores, where any of them has grades.
+    pub graded: Option<Arc<Scores>>,
     /// Tags.
     pub tags: BTreeSet<String>,
     /// Consent by topic: `true` given, `false` withdrawn or refused; a topic that is absent was never asked.
@@ -55,6 +66,8 @@ impl Contact {
             email: None,
             attributes: Map::new(),
             scores: BTreeMap::new(),
+            fading: BTreeMap::new(),
+            graded: None,
             tags: BTreeSet::new(),
             consents: BTreeMap::new(),
             segments: BTreeSet::new(),
@@ -62,6 +75,34 @@ impl Contact {
             created_at: Timestamp::UNIX_EPOCH,
             events: BTreeMap::new(),
             inputs: Map::new(),
+        }
+    }
+
+    /// The points of a score at `now`; 0 where nobody gave any.
+    pub fn score(&self, name: &str, now: Timestamp) -> i64 {
+        match self.fading.get(name) {
+            Some(curve) => curve.at(now.as_millisecond()),
+            None => self.scores.get(name).copied().unwrap_or(0),
+        }
+    }
+
+    /// The grade of a score at `now`, where the score has grades and reaches one.
+    pub fn grade(&self, name: &str, now: Timestamp) -> Option<&str> {
+        self.graded.as_ref()?.get(name)?.grade(self.score(name, now))
+    }
+
+    /// The grades of all scores at `now`.
+    pub fn grades(&self, now: Timestamp) -> impl Iterator<Item = (&str, &str)> {
+        let names = self.graded.iter().flat_map(|scores| scores.names());
+        names.filter_map(move |name| Some((name, self.grade(name, now)?)))
+    }
+
+    /// Makes the scores what they are at `now`.
+    pub fn as_of(&mut self, now: Timestamp) {
+        for (name, curve) in &self.fading {
+            if let Some(value) = self.scores.get_mut(name) {
+                *value = curve.at(now.as_millisecond());
+            }
         }
     }
 
@@ -191,7 +232,7 @@ pub fn is_made(event: &str) -> bool {
 
 /// Field names of a contact that are not attributes, so that no attribute may take them.
 pub const RESERVED_FIELDS: &[&str] =
-    &["id", "external_id", "email", "scores", "tags", "consent", "segments", "owner", "created_at"];
+    &["id", "external_id", "email", "scores", "grades", "tags", "consent", "segments", "owner", "created_at"];
 
 #[cfg(test)]
 mod tests {

@@ -123,6 +123,8 @@ pub enum Effect {
         min: Option<i64>,
         /// Highest value the score may take.
         max: Option<i64>,
+        /// How many of the points that this step of this workflow gave for the same reason may count at a time.
+        at_most: Option<i64>,
     },
     /// Forget the points that this step of this workflow gave to the contact's score before, so that a step which
     /// works out a score anew does not count the same fact twice.

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{Timestamp, civil};
 use serde_json::Value;
 
+use crate::score::Scores;
+
 /// What the values of an attribute are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldType {
@@ -99,6 +101,9 @@ pub struct Fields {
     closed: bool,
     topics: Option<BTreeSet<String>>,
     segments: Option<BTreeSet<String>>,
+    scores: Option<Scores>,
+    /// Whether nothing is known of attributes, so that any name may be one.
+    any: bool,
 }
 
 impl Fields {
@@ -109,7 +114,7 @@ impl Fields {
             attributes: attributes.into_iter().map(declare).collect(),
             closed: true,
             topics,
-            segments: None,
+            ..Self::default()
         }
     }
 
@@ -131,6 +136,18 @@ impl Fields {
         self
     }
 
+    /// What is known where nobody said anything of attributes and there is no contact: any name may be one.
+    pub fn anything() -> Self {
+        Self { any: true, ..Self::default() }
+    }
+
+    /// Adds the scores that `scores.yaml` declares.
+    #[must_use]
+    pub fn with_scores(mut self, scores: Scores) -> Self {
+        self.scores = Some(scores);
+        self
+    }
+
     /// The same, where only what is declared has a type.
     #[must_use]
     pub fn declared_types(&self) -> Self {
@@ -146,9 +163,9 @@ impl Fields {
         self.attributes.get(name)
     }
 
-    /// Whether there is an attribute `name`.
+    /// Whether there is, or may be, an attribute `name`.
     pub fn contains(&self, name: &str) -> bool {
-        self.attributes.contains_key(name)
+        self.any || self.attributes.contains_key(name)
     }
 
     /// The attributes, by name.
@@ -174,6 +191,11 @@ impl Fields {
     /// The topics of consent; none where nobody said which there are, and then any goes.
     pub fn topics(&self) -> Option<&BTreeSet<String>> {
         self.topics.as_ref()
+    }
+
+    /// The scores; none where nobody said which there are, and then any goes.
+    pub fn scores(&self) -> Option<&Scores> {
+        self.scores.as_ref()
     }
 
     /// The segments; none where they are not known, and then any goes.

@@ -30,7 +30,7 @@ pub enum Test {
     Owner(Is),
     /// When the contact came to be, in milliseconds since the epoch.
     CreatedAt(Order, i64),
-    /// A score, which is 0 where it was never given.
+    /// A score, which is 0 where it was never given. Of one that fades, whether it can be so from when it last changed on.
     Score(String, Order, f64),
     /// Whether a score was ever given.
     Scored(String, bool),

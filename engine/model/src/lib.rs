@@ -25,6 +25,7 @@ pub mod policy;
 pub mod pretend;
 pub mod program;
 pub mod random;
+pub mod score;
 pub mod segment;
 pub mod statistics;
 pub mod suggest;

@@ -105,6 +105,7 @@ impl Grant {
 /// | `email-template` | a template's name | the name |
 /// | `duration` | `3d`, `2h 30m` | the text, checked |
 /// | `topic` | a topic of consent | the text, checked where topics are declared |
+/// | `score` | a score's name | the name, checked where scores are declared |
 /// | `local-time` | `2026-12-24T09:00` | the text; one that has passed everywhere is warned of |
 /// | `time-zone` | an IANA name | the name, checked; where the configuration has none, that of the workspace |
 ///

@@ -97,6 +97,7 @@ fn score(batch: &Batch) -> Answer {
                     because: because.clone(),
                     min: None,
                     max: None,
+                    at_most: None,
                 });
             }
         }

@@ -185,12 +185,16 @@ impl Lift<'_> {
                 {
                     return Err(bad(format!("the score `{score}` is to lie between {min} and {max}")));
                 }
+                if let Some(at_most) = change.at_most.filter(|at_most| *at_most < 1) {
+                    return Err(bad(format!("at most {at_most} points of the score `{score}` are to count")));
+                }
                 Effect::AddScore {
                     score,
                     points: change.points,
                     because: texts.get(change.because)?,
                     min: change.min,
                     max: change.max,
+                    at_most: change.at_most,
                 }
             }
             wit::Effect::ClearScore(score) => Effect::ClearScore(texts.named("score", score)?),
@@ -284,6 +288,7 @@ mod tests {
                 because: 0,
                 min: Some(0),
                 max: None,
+                at_most: Some(20),
             }),
             wit::Effect::AssignOwner(wit::Assignment { representative: 1, team: Some(2), because: 0 }),
         ];
@@ -314,6 +319,9 @@ mod tests {
                                 0,
                             ),
                             max: None,
+                            at_most: Some(
+                                20,
+                            ),
                         },
                         AssignOwner {
                             rep: "a",
@@ -371,6 +379,15 @@ mod tests {
                 because: 1,
                 min: Some(2),
                 max: Some(1),
+                at_most: None,
+            })),
+            with_effect(wit::Effect::AddScore(wit::ScoreChange {
+                score: 1,
+                points: 1,
+                because: 1,
+                min: None,
+                max: None,
+                at_most: Some(0),
             })),
             with_effect(wit::Effect::JoinSegment(1)),
         ]

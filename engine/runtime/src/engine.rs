@@ -179,11 +179,12 @@ impl Engine {
         let reps = self.store.representatives().await.while_doing("read the representatives")?;
         let names: BTreeMap<_, _> = reps.into_iter().map(|rep| (rep.key, rep.name)).collect();
         let segments = self.store.segments().await.while_doing("read the segments")?;
+        let scores = self.store.declared_scores().await.while_doing("read the declared scores")?;
         let pauses = self.store.pauses().await.while_doing("read the pauses")?;
         let mut published = Published {
             pauses: pauses.into_iter().map(|pause| (pause.workflow, pause)).collect(),
             revision: Some(revision),
-            rules: Rules::new(segments.into_iter().filter_map(|segment| segment.definition))?,
+            rules: Rules::new(segments.into_iter().filter_map(|segment| segment.definition), scores)?,
             has_goals: self.store.any_goals().await.while_doing("look for goals")?,
             has_experiments: self.store.any_experiments().await.while_doing("look for experiments")?,
             has_watched_experiments: false,

@@ -59,7 +59,7 @@ impl People {
         if !partly.is_empty() {
             for part in tx.load_parts(&partly, &missing).await.while_doing("load contacts")? {
                 if let Some(known) = self.known.get_mut(&part.id) {
-                    known.take_in(part, &missing);
+                    known.take_in(part, &missing, now);
                 }
             }
         }
@@ -73,11 +73,16 @@ impl People {
 
     /// Takes in what turns have changed: the scores as they are now, and what their effects say.
     pub(crate) fn follow(&mut self, turns: &[AppliedTurn], scores: Vec<ScoreValue>) {
-        for ScoreValue { contact, score, value } in scores {
+        for ScoreValue { contact, score, value, curve } in scores {
             let Some(known) = self.known.get_mut(&contact) else { continue };
             match known.contact.scores.get_mut(&*score) {
                 Some(known) => *known = value,
                 None => drop(known.contact.scores.insert(score.to_string(), value)),
+            }
+            match curve {
+                Some(curve) => drop(known.contact.fading.insert(score.to_string(), curve)),
+                None if known.contact.fading.is_empty() => {}
+                None => drop(known.contact.fading.remove(&*score)),
             }
         }
         for turn in
@@ -136,9 +141,12 @@ impl Known {
         })
     }
 
-    fn take_in(&mut self, part: Contact, loaded: &Needs) {
+    fn take_in(&mut self, part: Contact, loaded: &Needs, now: Timestamp) {
         if loaded.scores {
             self.contact.scores = part.scores;
+            self.contact.fading = part.fading;
+            self.contact.graded = part.graded;
+            self.contact.as_of(now);
         }
         if loaded.tags {
             self.contact.tags = part.tags;

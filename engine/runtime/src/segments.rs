@@ -5,7 +5,7 @@
 //! its events, and the next instant is noted at which it may be different again. A new rule goes over all contacts in the
 //! same way, slice by slice, and remembers how far it has come.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use dripline_expression::{Expression, NextChange, Scope, Subject};
 use dripline_model::{
@@ -13,6 +13,7 @@ use dripline_model::{
     contact::Needs,
     filter::Narrowing,
     id::ContactId,
+    score::Scores,
     segment::{self, Segment},
 };
 use dripline_store::{Membership, Store, Timer, Transaction};
@@ -33,6 +34,7 @@ const SLICE: usize = 1_000;
 pub struct Rules {
     all: Vec<Rule>,
     needs: Needs,
+    scores: Arc<Scores>,
 }
 
 #[derive(Debug)]
@@ -55,11 +57,11 @@ pub struct Explanation {
 }
 
 impl Rules {
-    /// The rules among these definitions.
+    /// The rules among these definitions, where these scores are declared.
     ///
     /// # Errors
     /// When this program cannot evaluate one of them.
-    pub fn new(definitions: impl IntoIterator<Item = Segment>) -> Result<Self> {
+    pub fn new(definitions: impl IntoIterator<Item = Segment>, scores: Arc<Scores>) -> Result<Self> {
         let unusable = |segment: String, reason| Error {
             doing: "prepare a segment",
             kind: ErrorKind::UnusableSegment { segment, reason },
@@ -68,7 +70,7 @@ impl Rules {
         let ordered = segment::in_order(dynamic).map_err(|circle| {
             unusable(circle.first().cloned().unwrap_or_default(), "it depends on itself".into())
         })?;
-        let mut rules = Self { all: Vec::with_capacity(ordered.len()), needs: Needs::default() };
+        let mut rules = Self { all: Vec::with_capacity(ordered.len()), needs: Needs::default(), scores };
         for Segment { name, rule, format, .. } in ordered {
             if format != segment::FORMAT {
                 return Err(unusable(name, format!("its format {format} is not {}", segment::FORMAT)));
@@ -98,12 +100,12 @@ impl Rules {
 
     /// What a store can look for by itself, for each rule.
     pub fn narrowings(&self, now: Timestamp) -> Vec<Narrowing> {
-        self.all.iter().map(|rule| rule.rule.narrow(now)).collect()
+        self.all.iter().map(|rule| rule.rule.narrow(now, &self.scores)).collect()
     }
 
     /// What a store can look for by itself to find the members of a segment; none where it has no rule.
     pub fn narrowing(&self, segment: &str, now: Timestamp) -> Option<Narrowing> {
-        self.all.iter().find(|rule| rule.name == segment).map(|rule| rule.rule.narrow(now))
+        self.all.iter().find(|rule| rule.name == segment).map(|rule| rule.rule.narrow(now, &self.scores))
     }
 
     /// Whether a contact is a member of a segment by its rule, given that of the others it is what it should be.

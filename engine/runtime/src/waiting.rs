@@ -145,14 +145,21 @@ impl CompiledWait {
         let what = if self.event.is_some() { Awaited::Event } else { Awaited::Condition };
         let waiting = Waiting { what, since: now, until };
         let reason = format!("waits for {}, until {until}", self.what());
-        let advance = Advance::Wait { waiting, due: self.next_look(until, now) };
+        let advance = Advance::Wait { waiting, due: self.next_look(contact, until, now) };
         plain(run, DecisionKind::Waiting, reason, advance)
     }
 
     /// When a run is looked at without anything having happened.
-    fn next_look(&self, until: Timestamp, now: Timestamp) -> Timestamp {
-        let reads_now = self.event.is_none() && self.condition.as_ref().is_some_and(Expression::reads_now);
-        if reads_now { now.saturating_add(LOOK_EVERY).unwrap_or(until).min(until) } else { until }
+    fn next_look(&self, contact: &Contact, until: Timestamp, now: Timestamp) -> Timestamp {
+        let Some(condition) = self.condition.as_ref().filter(|_| self.event.is_none()) else { return until };
+        let every = condition.reads_now().then(|| now.saturating_add(LOOK_EVERY).unwrap_or(until));
+        // A score that fades makes it true, or false, at an instant that is known.
+        let fades = if condition.needs().scores && !contact.fading.is_empty() {
+            condition.next_change(&Subject::new(contact, None, now)).once
+        } else {
+            None
+        };
+        [every, fades].into_iter().flatten().fold(until, Timestamp::min)
     }
 }
 
@@ -182,7 +189,7 @@ pub(crate) async fn take(
             }
             None if now >= waiting.until => over.push((run, waiting.until)),
             None => {
-                let due = wait.next_look(waiting.until, now);
+                let due = wait.next_look(contact, waiting.until, now);
                 put_back.push((run, due));
             }
         }

@@ -3,11 +3,12 @@
 //! It is the engine itself that runs (`dripline-runtime`), over a store that goes when the simulation ends, with mails that
 //! are rendered and not sent. [`Stage`] sets it up, [`Stage::play`] drives it and lets contacts react as a
 //! [`Behaviour`](dripline_workflow::behaviour::Behaviour) says, [`Report::of`] sums up what happened, and [`case::run`]
-//! holds a test of a campaign against it.
+//! holds a test of a campaign against it. [`backtest`] holds scores against what became of people.
 //!
 //! Whatever is left to chance follows from the seed, the contact's own key and the mail: never from the order in which
 //! contacts were imported or taken, nor from the size of batches.
 
+pub mod backtest;
 pub mod case;
 mod chance;
 mod error;

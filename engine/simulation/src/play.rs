@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dripline_delivery::Rehearsed;
 use dripline_model::id::{ContactId, MessageId};
-use dripline_runtime::{Entrance, Settled};
+use dripline_runtime::{Answer, Entrance, Settled};
 use dripline_store::{ContactRow, EventRow, FiringCause, NewFiring, RowResult, StoredProgram};
 use dripline_workflow::behaviour::Behaviour;
 use jiff::{SignedDuration, Timestamp};
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How far time goes on where something is due that cannot be done.
-const STUCK: SignedDuration = SignedDuration::from_mins(1);
+pub(crate) const STUCK: SignedDuration = SignedDuration::from_mins(1);
 
 /// What a simulation is told.
 #[derive(Debug, Clone)]
@@ -181,7 +181,9 @@ impl Stage {
             for act in entry.remove() {
                 match act {
                     Act::Withdraw(row) => rows.push(row),
-                    Act::Enroll { contact, workflow } => self.enroll(contact, &workflow, now).await?,
+                    Act::Enroll { contact, workflow } => {
+                        self.enroll(&[contact], &workflow, now).await?;
+                    }
                 }
             }
             if !rows.is_empty() {
@@ -207,13 +209,19 @@ impl Stage {
         Ok(results.iter().filter(|result| matches!(result, RowResult::Inserted(_))).count() as u64)
     }
 
-    async fn enroll(&self, contact: ContactId, workflow: &str, now: Timestamp) -> Result<()> {
+    /// Enrols contacts, none twice, by hand.
+    pub(crate) async fn enroll(
+        &self,
+        contacts: &[ContactId],
+        workflow: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Answer>> {
         const DOING: &str = "enrol a contact";
         let stored = self.published(workflow).await?;
         let entrance = Entrance::new(&stored.program, stored.workflow, stored.version, &self.zone);
         let entrance = entrance.while_doing(DOING)?;
-        let answers = entrance.enroll_by_hand(self.store.as_ref(), &[contact], None, now).await;
-        answers.while_doing(DOING).map(drop)
+        let answers = entrance.enroll_by_hand(self.store.as_ref(), contacts, None, now).await;
+        answers.while_doing(DOING)
     }
 
     async fn offer_to_all(&self, workflow: &str, now: Timestamp) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dripline_model::{Contact, contact::Needs, id::VersionId};
+use dripline_model::{Contact, contact::Needs, id::VersionId, score::Scores};
 use sqlx::FromRow;
 
 use crate::{ContactFilter, MessageFilter, Prunable, RunFilter, error::Raw, versions::Version};
@@ -82,6 +82,12 @@ pub(crate) trait Answers: Send {
     async fn parents(&mut self, contact: i64) -> Raw<Vec<(i64, i64)>>;
     /// What was decided about a run, in order.
     async fn run_decisions(&mut self, run: i64) -> Raw<Vec<DecisionLine>>;
+    /// The declared scores, as this process knows them.
+    fn declared_scores(&self) -> Arc<Scores>;
+    /// The declared scores as they are stored: name, definition as JSON.
+    async fn score_definitions(&mut self) -> Raw<Vec<(String, String)>>;
+    /// What bounds kept back of a contact's points.
+    async fn score_holds(&mut self, contact: i64) -> Raw<Vec<HoldLine>>;
     /// Points that a contact got.
     async fn score_entries(&mut self, contact: i64) -> Raw<Vec<ScoreLine>>;
     /// Messages to a contact.
@@ -90,6 +96,19 @@ pub(crate) trait Answers: Send {
     async fn assignments(&mut self, contact: i64) -> Raw<Vec<AssignmentLine>>;
     /// What a contact answered: topic's id, when, topic, given.
     async fn consents(&mut self, contact: i64) -> Raw<Vec<(i64, i64, String, bool)>>;
+}
+
+/// Points that bounds kept back, as stored.
+#[derive(Debug, FromRow)]
+pub(crate) struct HoldLine {
+    pub(crate) score: String,
+    pub(crate) workflow: String,
+    pub(crate) step: String,
+    pub(crate) because: String,
+    pub(crate) held_by: i64,
+    pub(crate) times: i64,
+    pub(crate) points: i64,
+    pub(crate) last_at: i64,
 }
 
 /// A segment as stored.
@@ -187,6 +206,8 @@ pub(crate) struct ScoreLine {
     pub(crate) total: i64,
     pub(crate) because: String,
     pub(crate) cleared_at: Option<i64>,
+    pub(crate) workflow: String,
+    pub(crate) step: String,
 }
 
 /// A message of a timeline.

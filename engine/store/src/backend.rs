@@ -1,22 +1,26 @@
 //! A backend's two doors, and the verbs that need no more than these.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use dripline_model::{
     Contact,
     field::ValueTypes,
     filter::{Filter, Narrowing},
     id::{ContactId, MessageId, RunId},
+    score::Scores,
 };
 use jiff::{Timestamp, civil::Date};
 
 use crate::{
-    Activity, ContactFilter, ContactRow, Counts, EventRow, Import, Ingest, Lead, MessageFilter, MessageRow,
-    NewSegment, Prunable, Pruned, Pruning, Reports, Result, RowResult, RunFilter, RunRow, Segments,
-    SegmentsPublished, Standing, StoredSegment, TimelineEntry,
+    Activity, ContactFilter, ContactRow, Counts, EventRow, HeldPoints, Import, Ingest, Lead, MessageFilter,
+    MessageRow, NewSegment, Prunable, Pruned, Pruning, Reports, Result, RowResult, RunFilter, RunRow,
+    Scoring, Segments, SegmentsPublished, Standing, StandingPoints, StoredSegment, TimelineEntry,
     answers::Answers,
+    declared::Declared,
     error::{Doing as _, Raw},
     logic::{
-        import_contacts, import_events, maybe_at, ms,
+        declared_scores, import_contacts, import_events, maybe_at, ms,
         prune::{self, Prune},
         report, segments, timeline, watch,
     },
@@ -37,6 +41,9 @@ pub(crate) trait Backend: Send + Sync {
     async fn writer(&self) -> Raw<Self::Writer>;
     /// Begins the write transaction of an import: one at a time.
     async fn importer(&self) -> Raw<Self::Writer>;
+
+    /// The declared scores, as this process knows them.
+    fn declared(&self) -> &Declared;
 
     /// How many contacts a filter selects.
     async fn count_selected(&self, filter: &Filter) -> Raw<u64>;
@@ -164,6 +171,45 @@ impl<B: Backend> Segments for B {
     async fn next_calendar_change(&self) -> Result<Option<Timestamp>> {
         let next = async { self.reader().await?.next_calendar_change().await };
         next.await.map(maybe_at).doing("find out when the calendar changes a segment")
+    }
+}
+
+#[async_trait]
+impl<B: Backend> Scoring for B {
+    async fn publish_scores(&self, scores: &Scores, now: Timestamp) -> Result<Vec<String>> {
+        let published: Raw<Vec<String>> = async {
+            let mut writer = self.writer().await?;
+            let changed = declared_scores::publish(&mut writer, scores, now).await?;
+            writer.commit().await?;
+            self.declared().set(Arc::new(scores.clone()));
+            // Each slice for itself, so that nobody waits for all of them.
+            loop {
+                let mut writer = self.writer().await?;
+                if !declared_scores::rework(&mut writer, now).await? {
+                    return Ok(changed);
+                }
+                writer.commit().await?;
+            }
+        }
+        .await;
+        published.doing("publish scores")
+    }
+
+    async fn declared_scores(&self) -> Result<Arc<Scores>> {
+        let read = async { declared_scores::read(self.reader().await?.score_definitions().await?) };
+        let scores = Arc::new(read.await.doing("read the declared scores")?);
+        self.declared().set(Arc::clone(&scores));
+        Ok(scores)
+    }
+
+    async fn standing_points(&self, contacts: &[ContactId]) -> Result<Vec<StandingPoints>> {
+        let points = async { declared_scores::standing(&mut self.reader().await?, contacts).await };
+        points.await.doing("load for what contacts have points")
+    }
+
+    async fn held_points(&self, contact: ContactId) -> Result<Vec<HeldPoints>> {
+        let held = async { declared_scores::held(&mut self.reader().await?, contact.0).await };
+        held.await.doing(format!("load the points of contact {contact} that bounds kept back"))
     }
 }
 

@@ -10,6 +10,7 @@ mod behind;
 mod catalog;
 mod changes;
 mod claimant;
+mod declared;
 mod error;
 mod experiments;
 mod health;
@@ -23,6 +24,7 @@ mod publishing;
 mod release;
 mod report;
 mod retention;
+mod scoring;
 mod segments;
 mod sets;
 pub mod sqlite;
@@ -46,6 +48,7 @@ pub use release::{
 };
 pub use report::*;
 pub use retention::*;
+pub use scoring::{HeldBy, HeldPoints, Scoring, StandingPoints};
 pub use segments::{Membership, NewSegment, Segments, SegmentsPublished, StoredSegment, Timer};
 pub use transaction::*;
 
@@ -60,11 +63,11 @@ pub struct Migrated {
 
 /// Everything that a backend offers.
 pub trait Store:
-    Catalog + Segments + Ingest + Scheduling + Outbox + Reports + Pruning + Presence + Health
+    Catalog + Segments + Scoring + Ingest + Scheduling + Outbox + Reports + Pruning + Presence + Health
 {
 }
 
-impl<T: Catalog + Segments + Ingest + Scheduling + Outbox + Reports + Pruning + Presence + Health> Store
-    for T
+impl<T> Store for T where
+    T: Catalog + Segments + Scoring + Ingest + Scheduling + Outbox + Reports + Pruning + Presence + Health
 {
 }

@@ -290,6 +290,12 @@ pub enum TimelineWhat {
         because: String,
         /// When the step that gave the points took them back, to work the score out anew.
         taken_back: Option<Timestamp>,
+        /// The workflow's name.
+        workflow: String,
+        /// The step's id.
+        step: String,
+        /// What is left of the points, where they fade and stand ([`TimelineEntry::as_of`]).
+        left: Option<i64>,
     },
     /// A message was queued, sent or failed.
     Message {

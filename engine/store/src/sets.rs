@@ -9,9 +9,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dripline_model::{Contact, contact::Needs, field::ValueTypes, id::VersionId};
+use dripline_model::{Contact, contact::Needs, field::ValueTypes, id::VersionId, score::Scores};
 
-use crate::{error::Raw, versions::Version};
+use crate::{HeldBy, error::Raw, versions::Version};
 
 /// One write transaction of a backend. Instants are milliseconds since the epoch, words are ids of the dictionary.
 #[async_trait]
@@ -54,14 +54,41 @@ pub(crate) trait Sets: Send {
     /// Removes tags: contact, tag.
     async fn remove_tags(&mut self, rows: &[(i64, i64)]) -> Raw<()>;
 
-    /// The scores of these contacts: contact, score, value.
-    async fn scores(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64, i64)>>;
+    /// The declared scores, as this process knows them.
+    fn declared_scores(&self) -> Arc<Scores>;
+    /// The scores of these contacts: contact, score, value, curve as JSON.
+    async fn scores(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64, i64, Option<String>)>>;
     /// The entries of one step that stand: id, contact, points.
     async fn standing_entries(&mut self, contacts: &[i64], of: StepScore) -> Raw<Vec<(i64, i64, i64)>>;
+    /// The same, with when and why they were given; each contact's in the order of their times.
+    async fn standing_gifts(&mut self, contacts: &[i64], of: StepScore) -> Raw<Vec<Gift>>;
+    /// The entries of a score that stand, from whatever step: contact, points, when; each contact's in the order of their
+    /// times.
+    async fn gifts_in_order(&mut self, contacts: &[i64], score: i64) -> Raw<Vec<(i64, i64, i64)>>;
     /// Takes entries back: contact, id.
     async fn clear_entries(&mut self, entries: &[(i64, i64)], now_ms: i64) -> Raw<()>;
     /// Writes values: contact, score, value.
     async fn put_scores(&mut self, rows: &[(i64, i64, i64)]) -> Raw<()>;
+    /// Writes values with what they follow from.
+    async fn put_curves(&mut self, rows: &[CurveRow]) -> Raw<()>;
+    /// Counts points that were not given.
+    async fn put_holds(&mut self, rows: &[Hold], now_ms: i64) -> Raw<()>;
+    /// What the file says of scores, and of which of them contacts are still to be gone through.
+    async fn score_definitions(&mut self) -> Raw<Vec<ScoreDefinition>>;
+    /// Writes what the file says of a score, and up to which contact its points were worked out anew.
+    async fn put_score_definition(
+        &mut self,
+        score: i64,
+        json: Option<&str>,
+        last: Option<i64>,
+        now_ms: i64,
+    ) -> Raw<()>;
+    /// Forgets what the file said of a score.
+    async fn drop_score_definition(&mut self, score: i64) -> Raw<()>;
+    /// Up to `limit` contacts behind `after` that have a score, in the order of their ids.
+    async fn scored_after(&mut self, score: i64, after: i64, limit: usize) -> Raw<Vec<i64>>;
+    /// Lets rules of segments look at all contacts once more.
+    async fn renew_rules(&mut self, segments: &[i64]) -> Raw<()>;
     /// Records points given.
     async fn insert_entries(&mut self, rows: &[ScoreEntry], now_ms: i64) -> Raw<()>;
 
@@ -204,6 +231,59 @@ pub(crate) struct ScoreEntry {
     pub(crate) turn: i64,
     /// Taken back in the same batch.
     pub(crate) is_cleared: bool,
+}
+
+/// Points that stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gift {
+    pub(crate) id: i64,
+    pub(crate) contact: i64,
+    pub(crate) points: i64,
+    pub(crate) at_ms: i64,
+    /// Word.
+    pub(crate) because: i64,
+}
+
+/// A value with what it follows from.
+#[derive(Debug, Clone)]
+pub(crate) struct CurveRow {
+    pub(crate) contact: i64,
+    pub(crate) score: i64,
+    /// The sum of the entries that stand.
+    pub(crate) value: i64,
+    /// JSON; none where the score does not fade.
+    pub(crate) curve: Option<String>,
+    pub(crate) least: Option<i64>,
+    pub(crate) most: Option<i64>,
+}
+
+impl CurveRow {
+    /// The row of a score that does not fade.
+    pub(crate) fn plain(contact: i64, score: i64, value: i64) -> Self {
+        Self { contact, score, value, curve: None, least: None, most: None }
+    }
+}
+
+/// Points that bounds kept back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hold {
+    pub(crate) contact: i64,
+    pub(crate) of: StepScore,
+    /// Word.
+    pub(crate) because: i64,
+    pub(crate) by: HeldBy,
+    pub(crate) points: i64,
+}
+
+/// What the file says of a score.
+#[derive(Debug, Clone)]
+pub(crate) struct ScoreDefinition {
+    pub(crate) score: i64,
+    pub(crate) name: String,
+    /// None where it says nothing any more.
+    pub(crate) json: Option<String>,
+    /// The last contact whose points were worked out anew; none where all were.
+    pub(crate) last: Option<i64>,
 }
 
 /// An event to insert.

@@ -1,10 +1,21 @@
 //! What happened to a contact, in words.
 
+use dripline_model::score::Scores;
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{TimelineEntry, TimelineWhat};
 
 impl TimelineEntry {
+    /// Says of points that fade what is left of them at `now`.
+    pub fn as_of(&mut self, scores: &Scores, now: Timestamp) {
+        if let TimelineWhat::Score { score, points, taken_back: None, left, .. } = &mut self.what
+            && let Some(law) = scores.law(score)
+        {
+            *left = Some(law.left(*points, self.at.as_millisecond(), now.as_millisecond()));
+        }
+    }
+
     /// What it says, as a word for what it is and a sentence. What came from outside stands in it as it came.
     pub fn line(&self) -> (&'static str, String) {
         match &self.what {
@@ -17,9 +28,11 @@ impl TimelineEntry {
                 let step = step.as_ref().map(|step| format!(", {step}{path}")).unwrap_or_default();
                 (kind.words(), format!("{reason} [{workflow}{step}]"))
             }
-            TimelineWhat::Score { score, points, total, because, taken_back } => {
+            TimelineWhat::Score { score, points, total, because, taken_back, left, .. } => {
                 let until = taken_back.map(|at| format!(" (worked out anew on {})", at.strftime("%Y-%m-%d")));
-                ("score", format!("{score} {points:+} = {total}: {because}{}", until.unwrap_or_default()))
+                let left = left.map(|left| format!(" ({left} of {points} left)"));
+                let remark = until.or(left).unwrap_or_default();
+                ("score", format!("{score} {points:+} = {total}: {because}{remark}"))
             }
             TimelineWhat::Message { id, subject, template, status, detail } => {
                 let detail = detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();

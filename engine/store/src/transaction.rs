@@ -9,6 +9,7 @@ use dripline_model::{
     decision::{Awaited, DecisionKind, RunStatus},
     id::{ContactId, EventId, FiringId, RunId, VersionId, WorkflowId},
     program::NodeIndex,
+    score::Curve,
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -123,7 +124,7 @@ pub trait Transaction: Experiments + Kin + Send {
     ) -> Result<Vec<Contact>>;
 
     /// Of these contacts, which are there, only the parts beside their attributes: scores, tags, consents, segments, owner.
-    /// In no particular order; `ids` has each once.
+    /// In no particular order; `ids` has each once. Scores that fade are as they were when they last changed.
     async fn load_parts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>>;
 
     /// The active run of each of these contacts in a workflow, else the latest, where there is one.
@@ -394,7 +395,7 @@ pub struct AppliedTurn {
 }
 
 /// What a contact's score is now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ScoreValue {
     /// Whose.
     pub contact: ContactId,
@@ -402,6 +403,8 @@ pub struct ScoreValue {
     pub score: Arc<str>,
     /// Its value.
     pub value: i64,
+    /// What that follows from, where it fades.
+    pub curve: Option<Curve>,
 }
 
 impl AppliedTurn {

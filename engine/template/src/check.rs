@@ -12,7 +12,7 @@ use handlebars::{
 };
 use serde_json::Value as Json;
 
-use crate::{FieldUse, Problem, helpers, scan};
+use crate::{FieldKind, FieldUse, Problem, helpers, scan};
 
 /// How often partials may be included in all, counted where they are used; this bounds what rendering costs.
 const MAX_INCLUDES: usize = 200;
@@ -28,7 +28,7 @@ pub(crate) struct Reads {
     pub(crate) scores: BTreeSet<String>,
     /// Consents by topic, so that one which was never asked can be false.
     pub(crate) consents: BTreeSet<String>,
-    /// Where each attribute and each topic is read.
+    /// Where each attribute, topic and score is read.
     pub(crate) uses: BTreeSet<FieldUse>,
     /// Where it is read with what the run was called.
     pub(crate) inputs: BTreeSet<FieldUse>,
@@ -374,7 +374,7 @@ impl<'s> Walker<'s> {
                 let help = "write for example input.product".to_owned();
                 return self.problem("`input` has to be followed by a name", Some(help));
             };
-            let used = self.used(name, false);
+            let used = self.used(name);
             self.reads.inputs.insert(used);
             return;
         }
@@ -390,16 +390,16 @@ impl<'s> Walker<'s> {
     }
 
     /// A use at the place looked at.
-    fn used(&self, name: &str, is_topic: bool) -> FieldUse {
+    fn used(&self, name: &str) -> FieldUse {
         let (line, column) = self.position;
         let path = self.including.last().cloned().unwrap_or_default();
-        FieldUse { path, line, column, name: name.to_owned(), is_topic }
+        FieldUse { path, line, column, name: name.to_owned(), kind: FieldKind::Attribute }
     }
 
     /// Notes that a field of the contact is read, or, without names, the contact as a whole.
     fn read_contact(&mut self, names: &[&str]) {
-        let of = self.used("", false);
-        let used = |field: &str, is_topic: bool| FieldUse { name: field.to_owned(), is_topic, ..of.clone() };
+        let of = self.used("");
+        let used = |field: &str, kind: FieldKind| FieldUse { name: field.to_owned(), kind, ..of.clone() };
         let Reads { needs, scores, consents, uses, .. } = &mut self.reads;
         match names {
             [] => {
@@ -417,15 +417,20 @@ impl<'s> Walker<'s> {
             ["scores", rest @ ..] => {
                 needs.scores = true;
                 scores.extend(rest.first().map(|name| (*name).to_owned()));
+                uses.extend(rest.first().map(|name| used(name, FieldKind::Score)));
+            }
+            ["grades", rest @ ..] => {
+                needs.scores = true;
+                uses.extend(rest.first().map(|name| used(name, FieldKind::Grade)));
             }
             ["consent", rest @ ..] => {
                 needs.consents = true;
                 consents.extend(rest.first().map(|topic| (*topic).to_owned()));
-                uses.extend(rest.first().map(|topic| used(topic, true)));
+                uses.extend(rest.first().map(|topic| used(topic, FieldKind::Topic)));
             }
             [attribute, ..] => {
                 needs.attributes.insert((*attribute).to_owned());
-                uses.insert(used(attribute, false));
+                uses.insert(used(attribute, FieldKind::Attribute));
             }
         }
     }

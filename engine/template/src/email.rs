@@ -211,6 +211,12 @@ fn contact_json(contact: &Contact, reads: &Reads) -> Json {
         let given = contact.scores.iter().map(|(name, points)| (name.clone(), Json::from(*points)));
         let asked = reads.scores.iter().map(|name| (name.clone(), Json::from(0)));
         set("scores", Json::Object(asked.chain(given).collect()));
+        let names = contact.graded.iter().flat_map(|scores| scores.iter());
+        let grades = names.filter_map(|(name, score)| {
+            let value = contact.scores.get(name).copied().unwrap_or(0);
+            Some((name.to_owned(), Json::from(score.grade(value)?)))
+        });
+        set("grades", Json::Object(grades.collect()));
     }
     if needs.consents {
         let given = contact.consents.iter().map(|(topic, given)| (topic.clone(), Json::from(*given)));

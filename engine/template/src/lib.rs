@@ -43,10 +43,35 @@ pub struct FieldUse {
     pub line: u32,
     /// Column of the tag, from 1.
     pub column: u32,
-    /// The attribute, or the topic of `contact.consent`.
+    /// The attribute, the topic, or the score.
     pub name: String,
-    /// Whether it is a topic.
-    pub is_topic: bool,
+    /// Which of these it is.
+    pub kind: FieldKind,
+}
+
+/// What a template names of a contact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FieldKind {
+    /// `contact.NAME`
+    Attribute,
+    /// `contact.consent.NAME`
+    Topic,
+    /// `contact.scores.NAME`
+    Score,
+    /// `contact.grades.NAME`
+    Grade,
+}
+
+impl FieldKind {
+    /// What stands before the name.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Attribute => "contact.",
+            Self::Topic => "contact.consent.",
+            Self::Score => "contact.scores.",
+            Self::Grade => "contact.grades.",
+        }
+    }
 }
 
 /// Why a template could not be rendered for a contact.

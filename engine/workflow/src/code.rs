@@ -470,6 +470,45 @@ Its rule alone decides who is in it. Set what the rule looks at (a tag, a score)
 
     - segment: {join: called}       # segments/called.yaml: `name: called`, `static: true`
 ";
+    NoScore = "E0850", "A condition or a text names a score that is not declared.", r"
+Where there is a scores.yaml, it has all the scores. Mostly a spelling mistake; a new one is declared there:
+
+    scores:
+      fit: {max: 100}
+      visits:                     # nothing more to say of it
+";
+    PointsForNoScore = "E0851", "A step gives points to a score that is not declared.", r"
+Where there is a scores.yaml, it has all the scores. Mostly a spelling mistake; a new one is declared there:
+
+    scores:
+      fit: {max: 100}
+      visits:                     # nothing more to say of it
+";
+    NoGrade = "E0852", "A score has no grades, or not this one.", r#"
+    scores:
+      intent: {grades: {hot: 60, warm: 30, cold: 0}}
+
+Then `contact.grades.intent` is "hot" from 60 points on, "warm" from 30 on, and "cold" from 0 on.
+"#;
+    ScoreName = "E0853", "A score is called as no score can be called.", r"
+Conditions say contact.scores.NAME, so a name is made of letters (a to z), digits and `_`, does not begin with a digit, and
+is no word of CEL (`in`, `for`, `true`, …).
+";
+    ScoreBounds = "E0854", "A score's `min` is above its `max`.", r"
+    fit: {min: 0, max: 100}
+";
+    ScoreDecay = "E0855", "It cannot be understood how the points of a score fade.", r"
+    intent: {decay: {half_life: 14d}}      # half of the points are left after 14 days, a quarter after 28
+    engagement: {decay: {linear: 30d}}     # they become less evenly, and after 30 days nothing is left
+    trial: {expires: 90d}                  # each point counts in full for 90 days, and then is gone
+
+A day has 24 hours here. `expires` may stand beside `half_life`.
+";
+    Grades = "E0856", "The grades of a score do not fit together.", r"
+Each has its lowest value, the highest grade first; it goes up to the one before:
+
+    fit: {max: 100, grades: {A: 80, B: 60, C: 40, D: 0}}
+";
     NoSuchSegment = "W0801", "A segment's rule asks for a segment that no file defines.", r"
 Steps may fill it all the same. A file says so, and the warning is gone:
 

@@ -179,6 +179,10 @@ impl Configs {
                     topic(&text, node, environment, report);
                     continue;
                 }
+                Mark::Score => {
+                    score(&text, node, environment, report);
+                    continue;
+                }
                 Mark::LocalTime => {
                     passed(&text, node, environment, report);
                     continue;
@@ -395,6 +399,19 @@ fn team(key: &str, node: &Node, environment: &Environment<'_>, report: &mut Repo
         } else {
             diagnostic.suggest(key, environment.teams.iter().map(String::as_str));
         }
+    }
+}
+
+/// Complains of a score that is not declared, where scores are.
+fn score(name: &str, node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) {
+    let Some(scores) = environment.attributes.and_then(|known| known.scores()) else { return };
+    if scores.get(name).is_none() {
+        let message = format!("there is no score `{name}`");
+        let diagnostic = report.error(Code::PointsForNoScore, &node.span, message);
+        match dripline_model::suggest::closest(name, scores.names()) {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None => diagnostic.help(format!("declare the score `{name}` in scores.yaml")),
+        };
     }
 }
 

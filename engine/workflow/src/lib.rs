@@ -3,7 +3,7 @@
 //!
 //! [`check`] reads a workflow. It never panics and never overflows the stack, whatever the text: nesting, size and
 //! aliases are limited before anything is built. [`segments`] reads segments, [`teams`] reads `teams.yaml`, [`schedule`] is five-field cron as
-//! people expect it; [`fields`] reads `fields.yaml`, [`samples`] renders what a workflow sends for sample contacts,
+//! people expect it; [`fields`] reads `fields.yaml`, [`scores`] `scores.yaml`, [`samples`] renders what a workflow sends for sample contacts,
 //! [`behaviour`] reads what contacts are assumed to do in a simulation, [`campaign_test`] the tests of campaigns,
 //! [`pace`] warns of what time makes of a workflow, [`document`] fits any other file to a schema, and [`json_schema`] describes all of them for editors. Nothing here does
 //! I/O; what a workflow may refer to comes in with the [`Environment`].
@@ -28,6 +28,7 @@ pub mod samples;
 mod scalar;
 pub mod schedule;
 mod schema;
+pub mod scores;
 pub mod segments;
 mod source;
 mod step_reader;

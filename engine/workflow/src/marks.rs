@@ -16,6 +16,7 @@ pub(crate) enum Mark {
     Topic,
     LocalTime,
     TimeZone,
+    Score,
     /// A mark that this version does not know.
     Unknown(String),
 }
@@ -146,6 +147,7 @@ fn read(mark: &Value) -> Mark {
         "email-template" => Mark::EmailTemplate,
         "duration" => Mark::Duration,
         "topic" => Mark::Topic,
+        "score" => Mark::Score,
         "local-time" => Mark::LocalTime,
         "time-zone" => Mark::TimeZone,
         other => Mark::Unknown(other.to_owned()),

@@ -183,6 +183,8 @@ fn code(kind: ProblemKind) -> Code {
         ProblemKind::Value => Code::FieldValue,
         ProblemKind::Function => Code::Function,
         ProblemKind::Topic => Code::NoTopic,
+        ProblemKind::Score => Code::NoScore,
+        ProblemKind::Grade => Code::NoGrade,
         _ => Code::Expression,
     }
 }

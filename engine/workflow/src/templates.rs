@@ -5,7 +5,7 @@ use dripline_model::{
     field::Fields,
     suggest,
 };
-use dripline_template::FieldUse;
+use dripline_template::{FieldKind, FieldUse};
 
 use crate::{Code, Severity};
 
@@ -20,16 +20,28 @@ pub(crate) enum Unknown {
     NotYet,
     /// A topic that is not declared, and what is most like it.
     Topic(Option<String>),
+    /// A score that is not declared, and what is most like it.
+    Score(Option<String>),
+    /// A score that has no grades.
+    Ungraded,
 }
 
 impl Unknown {
     /// What is wrong with `used`, if anything.
     pub(crate) fn find(fields: &Fields, used: &FieldUse) -> Option<Self> {
         let name = used.name.as_str();
-        if used.is_topic {
+        if used.kind == FieldKind::Topic {
             let topics = fields.topics()?;
             let near = || suggest::closest(name, topics.iter().map(String::as_str)).map(str::to_owned);
             return (name != CHANNEL_EMAIL && !topics.contains(name)).then(|| Self::Topic(near()));
+        }
+        if matches!(used.kind, FieldKind::Score | FieldKind::Grade) {
+            let is_graded = used.kind == FieldKind::Grade;
+            let Some(scores) = fields.scores() else { return is_graded.then_some(Self::Ungraded) };
+            return match scores.get(name) {
+                None => Some(Self::Score(suggest::closest(name, scores.names()).map(str::to_owned))),
+                Some(score) => (is_graded && score.grades.is_empty()).then_some(Self::Ungraded),
+            };
         }
         if fields.contains(name) {
             return None;
@@ -47,6 +59,8 @@ impl Unknown {
             Self::Slip(_) | Self::Undeclared => Code::TemplateField,
             Self::NotYet => Code::TemplateAttribute,
             Self::Topic(_) => Code::NoTopic,
+            Self::Score(_) => Code::NoScore,
+            Self::Ungraded => Code::NoGrade,
         }
     }
 
@@ -57,6 +71,8 @@ impl Unknown {
     pub(crate) fn message(&self, used: &FieldUse) -> String {
         match self {
             Self::Topic(_) => format!("there is no topic `{}` to consent to", used.name),
+            Self::Score(_) => format!("there is no score `{}`", used.name),
+            Self::Ungraded => format!("the score `{}` has no grades", used.name),
             _ => format!("no contact has `{}`", used.name),
         }
     }
@@ -71,6 +87,11 @@ impl Unknown {
             ),
             Self::Topic(Some(near)) => format!("did you mean `contact.consent.{near}`?"),
             Self::Topic(None) => format!("declare the topic `{name}` in fields.yaml"),
+            Self::Score(Some(near)) => format!("did you mean `{near}`?"),
+            Self::Score(None) => format!("declare the score `{name}` in scores.yaml"),
+            Self::Ungraded => {
+                format!("give it some in scores.yaml: {name}: {{grades: {{hot: 60, warm: 30, cold: 0}}}}")
+            }
         }
     }
 }
@@ -81,8 +102,7 @@ pub(crate) fn written(text: &str, used: &FieldUse) -> (u32, u32, u32) {
     let found = || {
         let start = offset(text, used.line, used.column);
         let behind = text.get(start..)?;
-        let prefix = if used.is_topic { "contact.consent." } else { "contact." };
-        let wanted = format!("{prefix}{}", used.name);
+        let wanted = format!("{}{}", used.kind.prefix(), used.name);
         let at = start
             + behind.match_indices(&wanted).map(|(at, _)| at).find(|at| {
                 let next = behind.get(at + wanted.len()..).and_then(|rest| rest.chars().next());
@@ -118,7 +138,7 @@ mod tests {
             line,
             column,
             name: name.into(),
-            is_topic: false,
+            kind: FieldKind::Attribute,
         };
         let text = "Ä {{contact.first_name}}\n{{#if contact.first}}x{{/if}}";
         assert_eq!(written(text, &used(1, 3, "first_name")), (1, 5, 18));

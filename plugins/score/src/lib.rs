@@ -12,7 +12,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub struct Score {
     /// The score's name; expressions read it as `contact.scores.NAME`.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("x-dripline" = {"kind": "score"}))]
     name: String,
     /// Each rule that holds gives its points. The points that this step gave before are forgotten first, so that a
     /// contact which comes by again is not counted twice.
@@ -22,6 +22,9 @@ pub struct Score {
     add: Option<i64>,
     /// Why the points are added, in words that a sales representative understands. Goes with `add`.
     because: Option<String>,
+    /// How many of the points that this step gave may count at a time. Goes with `add`.
+    #[schemars(range(min = 1))]
+    at_most: Option<i64>,
     /// The lowest value that the score may take.
     min: Option<i64>,
     /// The highest value that the score may take.
@@ -63,7 +66,17 @@ impl Step for Score {
                 Problem::at("/because", "`because` goes with `add`")
                     .help("write a `because` in each rule instead"),
             ),
+            (Some(_), None) if self.at_most.is_some() => problems.push(
+                Problem::at("/at_most", "`at_most` goes with `add`")
+                    .help("each rule gives its points once, however often a contact comes by; leave it out"),
+            ),
             _ => {}
+        }
+        if let (Some(points), Some(at_most)) = (self.add, self.at_most)
+            && points.unsigned_abs() > at_most.unsigned_abs()
+        {
+            let message = format!("`add` {points} is more than `at_most` {at_most} lets count");
+            problems.push(Problem::at("/at_most", message).help("raise `at_most`, or leave it out"));
         }
         if let (Some(min), Some(max)) = (self.min, self.max)
             && min > max
@@ -114,13 +127,14 @@ impl Score {
             None => out.text(format_args!("{} {points:+}", self.name)),
         };
         for turn in batch.turns() {
-            out.add_score(turn, score, points, self.bounds(), because);
+            let bounds = Bounds { at_most: self.at_most, ..self.bounds() };
+            out.add_score(turn, score, points, bounds, because);
             out.proceed(turn, reason);
         }
     }
 
     fn bounds(&self) -> Bounds {
-        Bounds { min: self.min, max: self.max }
+        Bounds { min: self.min, max: self.max, at_most: None }
     }
 
     /// The score within its bounds, and the remark that they changed it.

@@ -81,7 +81,7 @@ fn what_the_schema_cannot_say_is_checked() {
     assert_snapshot!(check(json!({"name": "fit", "add": 1, "rules": [{"if": "true", "add": 1}]})), @"/add: both `rules` and `add` are given; write only one of the two");
     assert_snapshot!(check(json!({"name": "fit", "because": "x", "rules": [{"if": "true", "add": 1}]})), @"/because: `because` goes with `add`; write a `because` in each rule instead");
     assert_snapshot!(check(json!({"name": "fit", "add": 1, "min": 5, "max": 4})), @"/min: `min` 5 is above `max` 4");
-    assert_snapshot!(check(json!({"name": "fit", "add": 1, "points": 4})), @": unknown field `points`, expected one of `name`, `rules`, `add`, `because`, `min`, `max` at line 1 column 30");
+    assert_snapshot!(check(json!({"name": "fit", "add": 1, "points": 4})), @": unknown field `points`, expected one of `name`, `rules`, `add`, `because`, `at_most`, `min`, `max` at line 1 column 30");
     assert_snapshot!(check(json!({"name": "fit", "rules": [{"if": "true", "add": 1}], "min": 0, "max": 0})), @"");
 }
 
@@ -115,7 +115,10 @@ fn the_manifest_changes_only_on_purpose() {
           "name": {
             "type": "string",
             "description": "The score's name; expressions read it as `contact.scores.NAME`.",
-            "minLength": 1
+            "minLength": 1,
+            "x-dripline": {
+              "kind": "score"
+            }
           },
           "rules": {
             "type": "array",
@@ -159,6 +162,12 @@ fn the_manifest_changes_only_on_purpose() {
           "because": {
             "type": "string",
             "description": "Why the points are added, in words that a sales representative understands. Goes with `add`."
+          },
+          "at_most": {
+            "type": "integer",
+            "format": "int64",
+            "description": "How many of the points that this step gave may count at a time. Goes with `add`.",
+            "minimum": 1
           },
           "min": {
             "type": "integer",

@@ -42,13 +42,15 @@ pub trait IntoText {
     fn into_text(self, out: &mut Outcomes) -> TextRef;
 }
 
-/// The lowest and the highest value that a score may take.
+/// The lowest and the highest value that a score may take, and how much of it may come from one reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bounds {
     /// The lowest; `None` sets no limit.
     pub min: Option<i64>,
     /// The highest; `None` sets no limit.
     pub max: Option<i64>,
+    /// How many of the points that this step gave for the same reason may count at a time; `None` sets no limit.
+    pub at_most: Option<i64>,
 }
 
 /// An email to send.
@@ -171,7 +173,8 @@ impl Outcomes {
         because: impl IntoText,
     ) {
         let (score, because) = (self.index(score), self.index(because));
-        let change = types::ScoreChange { score, points, because, min: bounds.min, max: bounds.max };
+        let Bounds { min, max, at_most } = bounds;
+        let change = types::ScoreChange { score, points, because, min, max, at_most };
         self.effect(turn, Effect::AddScore(change));
     }
 

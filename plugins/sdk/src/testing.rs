@@ -162,6 +162,9 @@ impl Answer {
                 if let Some(max) = change.max {
                     write!(f, ", at most {max}")?;
                 }
+                if let Some(at_most) = change.at_most {
+                    write!(f, ", at most {at_most} of this")?;
+                }
                 writeln!(f, " ({})", self.text(change.because))
             }
             Effect::ClearScore(score) => writeln!(f, "  clears {}", self.text(*score)),

@@ -154,7 +154,7 @@ async fn publish(store: &dyn Store, now: Timestamp) -> Result<Rules> {
     }
     let new: Vec<_> = segments.iter().map(|segment| NewSegment { segment, source: "" }).collect();
     store.publish_segments(&new, now).await?;
-    Ok(Rules::new(segments)?)
+    Ok(Rules::new(segments, Default::default())?)
 }
 
 /// Events by SQL: through an import, five million would take longer than all that is measured.

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, io::Write};
 
-use dripline_model::Contact;
+use dripline_model::{Clock as _, Contact, SystemClock};
 use dripline_store::{ContactFilter, Store, TimelineEntry, TimelineWhat};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::history::History;
@@ -60,6 +61,7 @@ async fn list(
     listing: Listing,
     out: &mut Out,
 ) -> Result<Exit, Problem> {
+    let now = SystemClock.now();
     let mut filter = ContactFilter { segment: segment.cloned(), ..ContactFilter::default() };
     if listing.format.json {
         let mut array = JsonList::begin(out)?;
@@ -69,7 +71,7 @@ async fn list(
             let Some(last) = page.last() else { break };
             filter.after = Some(last.id);
             left -= page.len();
-            page.iter().try_for_each(|contact| array.push(&contact_json(contact)))?;
+            page.iter().try_for_each(|contact| array.push(&contact_json(contact, now)))?;
         }
         array.end()?;
         return Ok(Exit::Success);
@@ -82,7 +84,7 @@ async fn list(
         [
             cell(contact.id),
             cell(name(contact)),
-            cell(score_list(&contact.scores)),
+            cell(score_list(contact, now)),
             cell(contact.owner.as_deref().unwrap_or_default()),
             cell(join(&contact.segments)),
             cell(join(&contact.tags)),
@@ -93,21 +95,27 @@ async fn list(
 }
 
 async fn show(store: &dyn Store, key: &str, format: Format, out: &mut Out) -> Result<Exit, Problem> {
-    let History { contact, timeline, mails } = History::of(store, key).await?;
+    let now = SystemClock.now();
+    let History { contact, timeline, mails } = History::of(store, key, now).await?;
     if format.json {
-        let mut value = contact_json(&contact);
+        let mut value = contact_json(&contact, now);
         if let Value::Object(fields) = &mut value {
             fields.insert("mails".into(), mails.iter().map(message_json).collect());
             fields.insert("timeline".into(), timeline.iter().map(timeline_json).collect());
         }
         json(out, &value)?;
     } else {
-        print(&contact, &timeline, out)?;
+        print(&contact, &timeline, now, out)?;
     }
     Ok(Exit::Success)
 }
 
-fn print(contact: &Contact, timeline: &[TimelineEntry], out: &mut Out) -> Result<(), Problem> {
+fn print(
+    contact: &Contact,
+    timeline: &[TimelineEntry],
+    now: Timestamp,
+    out: &mut Out,
+) -> Result<(), Problem> {
     writeln!(out, "{HEADING}{}{HEADING:#}", clean(name(contact)))?;
     let consents: Vec<_> = contact
         .consents
@@ -137,8 +145,10 @@ fn print(contact: &Contact, timeline: &[TimelineEntry], out: &mut Out) -> Result
     }
     if !contact.scores.is_empty() {
         writeln!(out, "\n{HEADING}Scores{HEADING:#}")?;
-        for (score, points) in &contact.scores {
-            writeln!(out, "  {} {points}{}", clean(score), clean(&reasons(score, timeline)))?;
+        for score in contact.scores.keys() {
+            let grade = contact.grade(score, now).map(|grade| format!(" ({})", clean(grade)));
+            let (points, grade) = (contact.score(score, now), grade.unwrap_or_default());
+            writeln!(out, "  {} {points}{grade}{}", clean(score), clean(&reasons(score, timeline)))?;
         }
     }
     writeln!(out, "\n{HEADING}What happened (UTC){HEADING:#}")?;
@@ -152,14 +162,14 @@ fn print(contact: &Contact, timeline: &[TimelineEntry], out: &mut Out) -> Result
     Ok(())
 }
 
-/// `: +20 senior title, +10 clicked`: where the points come from, what was taken back left out.
+/// `: +20 senior title, +10 clicked`: where the points come from, what was taken back or has faded left out.
 fn reasons(score: &str, timeline: &[TimelineEntry]) -> String {
     let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
     for entry in timeline {
-        if let TimelineWhat::Score { score: name, points, because, taken_back: None, .. } = &entry.what
+        if let TimelineWhat::Score { score: name, points, because, taken_back: None, left, .. } = &entry.what
             && name == score
         {
-            *sums.entry(because).or_default() += points;
+            *sums.entry(because).or_default() += left.unwrap_or(*points);
         }
     }
     let mut sums: Vec<_> = sums.into_iter().filter(|(_, points)| *points != 0).collect();

@@ -154,6 +154,7 @@ fn hot_leads(leads: &[Lead], out: &mut Out) -> Result<(), Problem> {
     for lead in leads {
         by_rep.entry(&lead.rep).or_default().push(lead);
     }
+    let now = SystemClock.now();
     let mut rows = table(["representative", "team", "leads", "hottest", "scores", "because"]);
     for mut leads in by_rep.into_values() {
         leads.sort_by_key(|lead| std::cmp::Reverse(lead.contact.scores.values().sum::<i64>()));
@@ -164,7 +165,7 @@ fn hot_leads(leads: &[Lead], out: &mut Out) -> Result<(), Problem> {
             cell(hottest.team.as_deref().unwrap_or("-")),
             cell(count(leads.len() as u64)),
             cell(name(&hottest.contact)),
-            cell(score_list(&hottest.contact.scores)),
+            cell(score_list(&hottest.contact, now)),
             cell(reasons.join(", ")),
         ]);
     }

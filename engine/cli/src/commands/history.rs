@@ -2,6 +2,7 @@
 
 use dripline_model::Contact;
 use dripline_store::{ContactFilter, MessageFilter, MessageRow, Store, TimelineEntry};
+use jiff::Timestamp;
 
 use super::find_contact;
 use crate::problem::Problem;
@@ -17,14 +18,17 @@ pub(super) struct History {
 }
 
 impl History {
-    /// The history of whom somebody means by an id, an external id or an address.
-    pub(super) async fn of(store: &dyn Store, key: &str) -> Result<Self, Problem> {
+    /// The history of whom somebody means by an id, an external id or an address, with what is left of points at `now`.
+    pub(super) async fn of(store: &dyn Store, key: &str, now: Timestamp) -> Result<Self, Problem> {
         let id = find_contact(store, key).await?;
         let filter = ContactFilter { id: Some(id), ..ContactFilter::default() };
         let contact = store.list_contacts(&filter, 1).await?.pop();
-        let contact = contact
+        let mut contact = contact
             .ok_or_else(|| Problem::internal(format!("contact {id} was found, but cannot be read")))?;
-        let timeline = store.timeline(id).await?;
+        contact.as_of(now);
+        let scores = store.declared_scores().await?;
+        let mut timeline = store.timeline(id).await?;
+        timeline.iter_mut().for_each(|entry| entry.as_of(&scores, now));
         let filter = MessageFilter { contact: Some(id), ..MessageFilter::default() };
         let mut mails = store.list_messages(&filter, u32::MAX as usize).await?;
         mails.reverse();

@@ -24,6 +24,7 @@ pub(crate) mod rollback;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod schema;
+pub(crate) mod score;
 pub(crate) mod segment;
 pub(crate) mod simulate;
 pub(crate) mod test;
@@ -66,6 +67,7 @@ pub(crate) async fn execute(Cli { global, command }: Cli, out: &mut Out) -> Resu
         Command::Leads(args) => leads::execute(&args, &global, out).await,
         Command::Workflows(args) => workflows::execute(&args, &global, out).await,
         Command::Runs(args) => runs::execute(&args, &global, out).await,
+        Command::Score(args) => score::execute(&args, &global, out).await,
         Command::Segment(args) => segment::execute(&args, &global, out).await,
         Command::Experiments(args) => experiments::execute(&args, &global, out).await,
         Command::Mail(args) => mail::execute(&args, &global, out).await,

@@ -18,7 +18,7 @@ Write it down, and name it in the first line of a workflow:
   dripline schema workflow > workflow.schema.json
   # yaml-language-server: $schema=../workflow.schema.json")]
 pub(crate) struct Args {
-    /// Which file: a workflow (with the configuration of every installed plugin), fields.yaml, teams.yaml,
+    /// Which file: a workflow (with the configuration of every installed plugin), fields.yaml, scores.yaml, teams.yaml,
     /// dripline.yaml or samples.yaml
     #[arg(value_enum, default_value_t = File::Workflow, value_name = "FILE")]
     file: File,
@@ -29,6 +29,7 @@ pub(crate) struct Args {
 enum File {
     Workflow,
     Fields,
+    Scores,
     Teams,
     Settings,
     Samples,
@@ -37,6 +38,7 @@ enum File {
 pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Problem> {
     let schema = match args.file {
         File::Fields => json_schema::fields(),
+        File::Scores => json_schema::scores(),
         File::Teams => json_schema::teams(),
         File::Settings => Settings::schema(),
         File::Samples => samples_schema(),

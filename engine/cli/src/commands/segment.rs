@@ -157,7 +157,8 @@ async fn find(store: &dyn Store, name: &str) -> Result<StoredSegment, Problem> {
 
 async fn rules(store: &dyn Store) -> Result<Rules, Problem> {
     let definitions = store.segments().await?.into_iter().filter_map(|segment| segment.definition);
-    Rules::new(definitions).map_err(Problem::unavailable)
+    let scores = store.declared_scores().await?;
+    Rules::new(definitions, scores).map_err(Problem::unavailable)
 }
 
 /// Whom a segment admits now; of a static one, its members.

@@ -78,6 +78,13 @@ impl Fields for ContactField {
     }
 }
 
+impl Meaning<ContactField> {
+    /// Whether it says when the contact came to be.
+    pub(crate) fn is_created_at(&self) -> bool {
+        matches!(self, Self::Field(ContactField::CreatedAt))
+    }
+}
+
 impl ContactField {
     /// Nothing for a consent whose topic is not a name.
     fn filter_topic(self) -> Option<Self> {

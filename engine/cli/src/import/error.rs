@@ -78,6 +78,14 @@ pub(crate) enum Structure {
         /// The headers.
         found: Vec<String>,
     },
+    /// A row of another length than the headers'.
+    #[error("line {line}: {why}")]
+    Row {
+        /// From 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Two columns for one thing.
     #[error("the columns `{first}` and `{second}` both mean `{meaning}`")]
     SameMeaning {
@@ -184,6 +192,7 @@ impl Structure {
                     targets.iter().map(|target| format!("`{target}`")).collect::<Vec<_>>().join(" or "),
                 )
             }
+            Self::Row { .. } => "a cell with a comma in it stands in quotes".into(),
             Self::SameMeaning { second, .. } => format!("ignore one of them: --map \"{second}=-\""),
             Self::ReservedHeader { header, .. } => {
                 format!("give it another name: --map \"{header}=NAME\", or ignore it: --map \"{header}=-\"")

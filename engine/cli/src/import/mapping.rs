@@ -22,8 +22,13 @@ pub(crate) struct MapRule {
 
 impl MapRule {
     /// The rule that ignores a column.
-    pub(super) fn ignore(header: &str) -> Self {
+    pub(crate) fn ignore(header: &str) -> Self {
         Self { header: header.into(), target: "-".into(), value_type: None }
+    }
+
+    /// The rule that takes a column for a field.
+    pub(crate) fn to(header: &str, target: &str) -> Self {
+        Self { header: header.into(), target: target.into(), value_type: None }
     }
 }
 

@@ -33,6 +33,7 @@ use mapping::{Column, Mapping};
 pub(crate) use mapping::{Fields, MapRule, Meaning};
 use reading::{MAX_FIELD, Reader, Record};
 use rejected::RejectedRows;
+pub(crate) use typing::{read_boolean, read_time};
 
 /// Rows put into the store at once; fewer, where they hold more than [`SLICE_BYTES`].
 const SLICE: usize = 1_000;
@@ -299,6 +300,39 @@ fn open(file: &Path, progress: &ProgressBar, doing: &'static str) -> Result<Read
     progress.set_position(0);
     progress.set_message(doing);
     Ok(Reader::new(opened)?)
+}
+
+/// A file as it is: its headers, and its rows with their lines.
+pub(crate) struct Table {
+    pub(crate) headers: Vec<String>,
+    pub(crate) rows: Vec<(u64, Vec<String>)>,
+}
+
+/// Reads a file as a table; a row of another length than the headers' makes it unusable.
+pub(crate) fn read_table(file: &Path) -> Result<Table, ImportError> {
+    read_rows(file, usize::MAX).map_err(|kind| ImportError { file: file.to_owned(), kind })
+}
+
+/// The headers of a file.
+pub(crate) fn read_headers(file: &Path) -> Result<Vec<String>, ImportError> {
+    let table = read_rows(file, 0).map_err(|kind| ImportError { file: file.to_owned(), kind });
+    table.map(|table| table.headers)
+}
+
+fn read_rows(file: &Path, most: usize) -> Result<Table, ImportErrorKind> {
+    let mut reader = open(file, &ProgressBar::hidden(), "reading")?;
+    let mut record = Record::default();
+    if !reader.read(&mut record)? {
+        return Err(Structure::Empty.into());
+    }
+    let cells = |record: &Record| record.fields().map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let mut table = Table { headers: cells(&record), rows: Vec::new() };
+    while table.rows.len() < most && reader.read(&mut record)? {
+        check_shape(&record, table.headers.len())
+            .map_err(|why| Structure::Row { line: record.line(), why })?;
+        table.rows.push((record.line(), cells(&record)));
+    }
+    Ok(table)
 }
 
 /// What rejects a row before its cells are looked at.

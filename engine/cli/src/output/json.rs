@@ -1,9 +1,13 @@
 //! JSON for programs. The names are part of Dripline's interface: they change only with a major version.
 
-use std::io::{self, Write};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
 
 use dripline_model::Contact;
 use dripline_store::{MessageRow, RunRow, TimelineEntry, TimelineWhat};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -53,14 +57,17 @@ impl<'a> JsonList<'a> {
     }
 }
 
-/// A contact.
-pub(crate) fn contact_json(contact: &Contact) -> Value {
+/// A contact at `now`.
+pub(crate) fn contact_json(contact: &Contact, now: Timestamp) -> Value {
+    let scores: BTreeMap<&str, i64> =
+        contact.scores.keys().map(|name| (name.as_str(), contact.score(name, now))).collect();
     json!({
         "id": contact.id,
         "external_id": contact.external_id,
         "email": contact.email,
         "attributes": contact.attributes,
-        "scores": contact.scores,
+        "scores": scores,
+        "grades": contact.grades(now).collect::<BTreeMap<_, _>>(),
         "tags": contact.tags,
         "consents": contact.consents,
         "segments": contact.segments,
@@ -120,9 +127,9 @@ pub(crate) fn timeline_json(entry: &TimelineEntry) -> Value {
             "at": at, "kind": "decision", "decision": kind.name(), "reason": reason,
             "workflow": workflow, "step": step, "path": path, "run": run,
         }),
-        TimelineWhat::Score { score, points, total, because, taken_back } => json!({
+        TimelineWhat::Score { score, points, total, because, taken_back, workflow, step, left } => json!({
             "at": at, "kind": "score", "score": score, "points": points, "total": total, "because": because,
-            "taken_back": taken_back,
+            "taken_back": taken_back, "workflow": workflow, "step": step, "left": left,
         }),
         TimelineWhat::Message { id, subject, template, status, detail } => json!({
             "at": at, "kind": "mail", "mail": id, "subject": subject, "template": template,

@@ -1,7 +1,8 @@
 //! Numbers, times and texts as people read them.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
+use dripline_model::Contact;
 use jiff::Timestamp;
 
 /// Text that came from outside, on one line and without anything that a terminal would obey.
@@ -36,9 +37,16 @@ pub(crate) fn plural(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
-/// `fit 40, intent 20`
-pub(crate) fn score_list(scores: &BTreeMap<String, i64>) -> String {
-    let each: Vec<_> = scores.iter().map(|(name, points)| format!("{} {points}", clean(name))).collect();
+/// `fit 40 (B), intent 20`
+pub(crate) fn score_list(contact: &Contact, now: Timestamp) -> String {
+    let each: Vec<_> = contact
+        .scores
+        .keys()
+        .map(|name| {
+            let grade = contact.grade(name, now).map(|grade| format!(" ({})", clean(grade)));
+            format!("{} {}{}", clean(name), contact.score(name, now), grade.unwrap_or_default())
+        })
+        .collect();
     each.join(", ")
 }
 

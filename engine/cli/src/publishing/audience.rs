@@ -53,7 +53,8 @@ pub(super) async fn admitted(
         (Err(_), Ok(condition)) => (condition, true),
         (Err(_), Err(_)) => return Ok(None),
     };
-    let narrowing = condition.narrow(now);
+    let scores = store.declared_scores().await?;
+    let narrowing = condition.narrow(now, &scores);
     if needs_event || narrowing.is_exact {
         let how = if needs_event { Precision::AtMost } else { Precision::Exact };
         return Ok(Some(Audience { contacts: store.count_narrowed(&narrowing.filter).await?, how }));

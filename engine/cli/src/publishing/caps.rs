@@ -332,6 +332,9 @@ fn ways(node: &Node) -> Vec<NodeIndex> {
             cases.iter().map(|(_, next)| *next).chain([*otherwise]).collect()
         }
         Action::Split { arms } => arms.iter().map(|arm| arm.next).collect(),
+        Action::Experiment(experiment) => experiment.arms.iter().map(|arm| arm.next).collect(),
+        Action::Parallel(parallel) => parallel.paths.iter().map(|path| Some(path.first)).collect(),
+        Action::Run(call) => call.ways.values().copied().collect(),
         Action::WaitFor(wait) => vec![wait.then, wait.otherwise],
         Action::Exit { .. } => return Vec::new(),
         Action::Goto => Vec::new(),

@@ -1,6 +1,6 @@
 //! What publishing would do, for people, for programs, and to be done exactly so later.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use dripline_model::{
     Digest,
@@ -133,7 +133,8 @@ impl Plan {
         let standings = Standings::read(store, catalog).await?;
         check_map(changes, &standings, choice)?;
         let definitions = files.checked.segments.iter().filter_map(|file| file.segment.clone());
-        let rules = Rules::new(definitions).map_err(Problem::input)?;
+        let rules =
+            Rules::new(definitions, Arc::new(files.checked.scores.clone())).map_err(Problem::input)?;
         let around = Around { store, files, standings: &standings, rules: &rules, changes, choice, now };
         let mut workflows = Vec::with_capacity(changes.workflows.len());
         for change in &changes.workflows {

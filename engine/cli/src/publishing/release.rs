@@ -1,6 +1,9 @@
 //! The change itself, in one transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use dripline_model::{Clock, Digest, policy::OnPublish, program::Program};
 use dripline_runtime::Rules;
@@ -135,6 +138,9 @@ pub(crate) async fn publish(
         note: intent.note.as_deref(),
     };
     let attempt = put(store, &release, clock).await?;
+    if matches!(attempt, Attempt::Done(_)) {
+        store.publish_scores(&files.checked.scores, clock.now()).await?;
+    }
     index(store, &files.checked, clock).await?;
     Ok(attempt)
 }
@@ -190,7 +196,7 @@ pub(crate) async fn index(
     clock: &dyn Clock,
 ) -> Result<(), Problem> {
     let definitions = checked.segments.iter().filter_map(|file| file.segment.clone());
-    let rules = Rules::new(definitions).map_err(Problem::input)?;
+    let rules = Rules::new(definitions, Arc::new(checked.scores.clone())).map_err(Problem::input)?;
     store.index_for(&rules.narrowings(clock.now())).await.map_err(Problem::from)
 }
 

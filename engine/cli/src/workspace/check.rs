@@ -11,6 +11,7 @@ use dripline_model::{
     field::{Fields, ValueTypes},
     policy::Cap,
     program::Program,
+    score::Scores,
     team::{Representative, Team},
 };
 use dripline_store::NewSegment;
@@ -19,7 +20,7 @@ use dripline_workflow::{
     Code, Diagnostic, Environment, PluginConfig, PluginInfo, Severity, Source,
     calls::{self, Signature},
     document::Document,
-    fields, pace,
+    fields, pace, scores,
     segments::{self, SegmentFile},
     teams,
 };
@@ -44,6 +45,8 @@ pub(crate) struct CheckedWorkspace {
     pub(crate) tests: Vec<CheckedTests>,
     /// The segments, in the order of their files' names.
     pub(crate) segments: Vec<SegmentFile>,
+    /// The declared scores.
+    pub(crate) scores: Scores,
     /// Complaints about all of that.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -113,7 +116,8 @@ impl Workspace {
         let templates = self.read_templates()?;
         let infos: BTreeMap<String, PluginInfo> =
             plugins.iter().map(|(name, loaded)| (name.clone(), loaded.info())).collect();
-        let fields = self.known_fields(experience.attributes, &infos, &mut diagnostics)?;
+        let scores = self.declared_scores(&mut diagnostics)?;
+        let fields = self.known_fields(experience.attributes, scores.as_ref(), &infos, &mut diagnostics)?;
         let (segments, complaints) = segments::check(self.read_segments()?, fields.as_ref());
         diagnostics.extend(complaints);
         let dynamic =
@@ -177,6 +181,7 @@ impl Workspace {
             fields: fields.clone(),
             teams,
             segments,
+            scores: scores.unwrap_or_default(),
             tests: Vec::new(),
             diagnostics,
         };
@@ -198,6 +203,7 @@ impl Workspace {
     fn known_fields(
         &self,
         seen: Vec<(String, ValueTypes)>,
+        scores: Option<&Scores>,
         plugins: &BTreeMap<String, PluginInfo>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<Option<Fields>, Problem> {
@@ -209,8 +215,12 @@ impl Workspace {
                 return Ok(None);
             }
         };
+        let with_scores = |fields: Fields| match scores {
+            Some(scores) => fields.with_scores(scores.clone()),
+            None => fields,
+        };
         if declared.is_none() && seen.is_empty() {
-            return Ok(None);
+            return Ok(scores.map(|_| with_scores(Fields::anything())));
         }
         let mut segments = BTreeSet::new();
         for file in self.workflow_files()? {
@@ -227,7 +237,22 @@ impl Workspace {
             let named = named.and_then(|value| value.get("name")?.as_str().map(str::to_owned));
             segments.extend(named.or_else(|| Some(file.file_stem()?.to_str()?.to_owned())));
         }
-        Ok(Some(declared.unwrap_or_default().learning(seen).with_segments(segments)))
+        Ok(Some(with_scores(declared.unwrap_or_default().learning(seen).with_segments(segments))))
+    }
+
+    /// What `scores.yaml` declares, if there is one. Where it has mistakes, nothing is known of scores.
+    fn declared_scores(&self, diagnostics: &mut Vec<Diagnostic>) -> Result<Option<Scores>, Problem> {
+        let path = self.path(scores::FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        Ok(match scores::parse(&self.read_source(&path)?) {
+            Ok(scores) => Some(scores),
+            Err(complaints) => {
+                diagnostics.extend(complaints);
+                None
+            }
+        })
     }
 
     /// What `fields.yaml` declares, if there is one; or what is wrong with it.

@@ -34,6 +34,7 @@ fn a_good_file_is_imported_with_types() {
             "email": "mia@harbour.example",
             "attributes": {"country": "DE", "employees": 450, "first_name": "Mia", "title": "Head of Marketing"},
             "scores": {},
+            "grades": {},
             "tags": ["newsletter"],
             "consents": {"email": true},
             "segments": [],

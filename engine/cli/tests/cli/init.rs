@@ -167,6 +167,8 @@ fn help_names_every_command_and_exit_code() {
       runs       See where contacts stand in workflows; set failed runs going again or skip what failed,
                  end others
       segment    See the segments, who is in them and why
+      score      See the scores, what a contact's points are made of, and whether a score tells who
+                 converts
       mail       See the mails of campaigns; decide about those that got stuck
       plugin     See the plugins, what they may do, and install more
       prune      Delete what is older than `retention` in dripline.yaml says

@@ -13,6 +13,7 @@ mod mail;
 mod plugin;
 mod prune;
 mod publishing;
+mod scores;
 mod segment;
 mod simulate;
 mod support;

@@ -76,8 +76,13 @@ impl Checker<'_> {
             },
             _ => return,
         };
-        let Written { root, fields, optional: false, .. } = field else { return };
-        let ([name], "contact") = (fields.as_slice(), root.as_str()) else { return };
+        let Written { root, fields, optional, .. } = field;
+        if let ([grades, name], "contact") = (fields.as_slice(), root.as_str())
+            && grades == "grades"
+        {
+            return self.known_grades(name, others);
+        }
+        let ([name], "contact", false) = (fields.as_slice(), root.as_str(), optional) else { return };
         let Some(known) = self.scope.attributes.and_then(|known| known.attribute(name)) else { return };
         for other in others {
             let Expr::Literal(literal) = &other.expr else { continue };
@@ -112,6 +117,59 @@ impl Checker<'_> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Complains of a score that is not declared, where scores are.
+    pub(super) fn known_score(&mut self, node: &IdedExpr, name: &str) -> bool {
+        let Some(scores) = self.scope.attributes.and_then(|known| known.scores()) else { return true };
+        if scores.get(name).is_some() {
+            return true;
+        }
+        let help = match suggest::closest(name, scores.names()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("declare the score `{name}` in scores.yaml"),
+        };
+        let message = format!("there is no score `{name}`");
+        self.problem_of(ProblemKind::Score, self.places.whole(node), message, Some(help));
+        false
+    }
+
+    /// Complains of a score that has no grades, where that is known.
+    pub(super) fn has_grades(&mut self, node: &IdedExpr, name: &str) {
+        let Some(known) = self.scope.attributes else { return };
+        if !self.known_score(node, name) {
+            return;
+        }
+        if known.scores().and_then(|scores| scores.get(name)).is_none_or(|score| score.grades.is_empty()) {
+            let help =
+                format!("give it some in scores.yaml: {name}: {{grades: {{hot: 60, warm: 30, cold: 0}}}}");
+            let message = format!("the score `{name}` has no grades");
+            self.problem_of(ProblemKind::Grade, self.places.whole(node), message, Some(help));
+        }
+    }
+
+    /// Complains where a grade is compared with what is none of the score's.
+    fn known_grades(&mut self, name: &str, others: &[IdedExpr]) {
+        let scores = self.scope.attributes.and_then(|known| known.scores());
+        let Some(score) = scores.and_then(|scores| scores.get(name)) else { return };
+        if score.grades.is_empty() {
+            return;
+        }
+        let grades: Vec<&str> = score.grades.iter().map(|grade| grade.name.as_str()).collect();
+        for other in others {
+            let Expr::Literal(LiteralValue::String(text)) = &other.expr else { continue };
+            if grades.contains(&text.inner()) {
+                continue;
+            }
+            // Of single letters any is near to any other.
+            let near = suggest::closest(text.inner(), grades.iter().copied());
+            let help = match near.filter(|_| text.inner().chars().count() > 2) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => format!("its grades are {}", grades.join(", ")),
+            };
+            let message = format!("the grade of `{name}` is never \"{}\"", text.inner());
+            self.problem_of(ProblemKind::Grade, self.places.whole(other), message, Some(help));
         }
     }
 

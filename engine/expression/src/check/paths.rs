@@ -108,8 +108,18 @@ impl Checker<'_> {
             "tags" => (Path::Tags, rest),
             "segments" => (Path::Segments, rest),
             "scores" => match rest.split_first() {
-                Some((name, rest)) => (Path::Score(name.clone()), rest),
+                Some((name, rest)) => {
+                    self.known_score(node, name);
+                    (Path::Score(name.clone()), rest)
+                }
                 None => (Path::Scores, rest),
+            },
+            "grades" => match rest.split_first() {
+                Some((name, rest)) => {
+                    self.has_grades(node, name);
+                    (Path::Grade(name.clone()), rest)
+                }
+                None => (Path::Grades, rest),
             },
             "consent" => match rest.split_first() {
                 Some((topic, rest)) => {

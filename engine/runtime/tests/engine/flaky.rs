@@ -15,6 +15,7 @@ use dripline_model::{
     Clock, Contact, Digest,
     filter::{Filter, Narrowing},
     id::{ContactId, FiringId, MessageId, RunId, VersionId, WorkflowId},
+    score::Scores,
     team::{Representative, Team},
 };
 use dripline_store::*;
@@ -106,6 +107,13 @@ pass! { Segments {
     narrowed(filter: &Filter) -> Result<Vec<ContactId>>;
     index_for(rules: &[Narrowing]) -> Result<()>;
     next_calendar_change() -> Result<Option<Timestamp>>;
+} }
+
+pass! { Scoring {
+    publish_scores(scores: &Scores, now: Timestamp) -> Result<Vec<String>>;
+    declared_scores() -> Result<std::sync::Arc<Scores>>;
+    standing_points(contacts: &[ContactId]) -> Result<Vec<StandingPoints>>;
+    held_points(contact: ContactId) -> Result<Vec<HeldPoints>>;
 } }
 
 pass! { Catalog {

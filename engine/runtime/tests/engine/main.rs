@@ -10,6 +10,7 @@ mod openings;
 mod parallel;
 mod pause;
 mod prune;
+mod scores;
 mod segments;
 mod set_clock;
 mod support;

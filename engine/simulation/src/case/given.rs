@@ -89,6 +89,7 @@ fn effects(contact: &GivenContact) -> Vec<Effect> {
         because: because.to_owned(),
         min: None,
         max: None,
+        at_most: None,
     });
     let segments = contact.segments.iter().cloned().map(Effect::JoinSegment);
     let owner = contact.owner.iter().map(|rep| Effect::AssignOwner {

@@ -132,9 +132,12 @@ async fn facts_of<'a>(
     let filter = ContactFilter { id: Some(id), ..ContactFilter::default() };
     let contact = store.list_contacts(&filter, 1).await.while_doing(DOING)?.pop();
     let gone = || Error { doing: DOING, kind: ErrorKind::Given(format!("contact {id} is gone")) };
-    let contact = contact.ok_or_else(gone)?;
+    let mut contact = contact.ok_or_else(gone)?;
+    contact.as_of(test.until);
+    let scores = store.declared_scores().await.while_doing(DOING)?;
     let mut timeline = store.timeline(id).await.while_doing(DOING)?;
     timeline.retain(|entry| entry.at >= test.from);
+    timeline.iter_mut().for_each(|entry| entry.as_of(&scores, test.until));
     let filter = RunFilter { contact: Some(id), ..RunFilter::default() };
     let mut runs = store.list_runs(&filter, MOST_RUNS).await.while_doing(DOING)?;
     runs.retain(|run| file.workflows.contains(&run.workflow));

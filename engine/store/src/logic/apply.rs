@@ -75,8 +75,9 @@ impl<'a> Effects<'a> {
             Effect::SetField { field, value } => self.fields.push((contact, field, value)),
             Effect::AddTag(tag) => self.tags.push((contact, tag, true)),
             Effect::RemoveTag(tag) => self.tags.push((contact, tag, false)),
-            Effect::AddScore { score, points, because, min, max } => {
-                let what = scores::Change::Add { score, points: *points, because, min: *min, max: *max };
+            Effect::AddScore { score, points, because, min, max, at_most } => {
+                let bounds = scores::Bounds { min: *min, max: *max, at_most: *at_most };
+                let what = scores::Change::Add { score, points: *points, because, bounds };
                 self.scores.push(Wanted { turn, what });
             }
             Effect::ClearScore(score) => {

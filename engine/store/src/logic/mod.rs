@@ -5,6 +5,7 @@ pub(crate) mod apply;
 pub(crate) mod attributes;
 pub(crate) mod catalog;
 pub(crate) mod changes;
+pub(crate) mod declared_scores;
 pub(crate) mod enroll;
 pub(crate) mod events;
 pub(crate) mod experiments;
@@ -74,7 +75,20 @@ pub(crate) async fn load_contacts(
     let distinct = distinct(ids);
     let mut loaded = sets.contacts(&distinct, needs).await?;
     events::add(sets, &distinct, needs, now, &mut loaded).await?;
+    if needs.scores {
+        loaded.iter_mut().for_each(|contact| contact.as_of(now));
+        declared_scores::grade(&mut loaded, &sets.declared_scores());
+    }
     Ok(in_order(ids, loaded))
+}
+
+/// Loads parts of contacts within a transaction; their scores are as they were when they last changed.
+pub(crate) async fn load_parts(sets: &mut impl Sets, ids: &[ContactId], needs: &Needs) -> Raw<Vec<Contact>> {
+    let mut loaded = sets.contact_parts(&distinct(ids), needs).await?;
+    if needs.scores {
+        declared_scores::grade(&mut loaded, &sets.declared_scores());
+    }
+    Ok(loaded)
 }
 
 /// Contacts have changed outside of a batch: their runs that wait for a condition are looked at again. The contacts are

@@ -93,9 +93,24 @@ fn question(test: &Test, dialect: &impl Dialect, binds: &mut Binds<'_>, is_few: 
             let word = dialect.word(name, binds);
             let points = binds.add(Bind::Float(*points));
             let value = format!(
-                "(SELECT s.value FROM contact_scores s WHERE s.contact_id = c.id AND s.score = {word})"
+                "(SELECT {} FROM contact_scores s WHERE s.contact_id = c.id AND s.score = {word})",
+                match order {
+                    Order::Greater | Order::GreaterOrEqual => "coalesce(s.most, s.value)",
+                    Order::Less | Order::LessOrEqual => "coalesce(s.least, s.value)",
+                    // Both ends have to be asked for.
+                    Order::Equal | Order::NotEqual => "s.value",
+                }
             );
-            format!("coalesce({value}, 0) {} {points}", order.sql())
+            match order {
+                Order::Greater | Order::GreaterOrEqual | Order::Less | Order::LessOrEqual => {
+                    format!("coalesce({value}, 0) {} {points}", order.sql())
+                }
+                Order::Equal | Order::NotEqual => {
+                    let fades = "contact_scores s WHERE s.contact_id = c.id AND s.curve IS NOT NULL";
+                    let fades = exists(true, format!("{fades} AND s.score = {word}"));
+                    format!("(coalesce({value}, 0) {} {points} OR {fades})", order.sql())
+                }
+            }
         }
         Test::Scored(name, is) => {
             let word = dialect.word(name, binds);

@@ -11,7 +11,7 @@ use dripline_model::{
 use jiff::Timestamp;
 use sqlx::FromRow;
 
-use super::{distinct, everything, ms};
+use super::{declared_scores, distinct, everything, ms};
 use crate::{
     Delivery, DeliveryResult, DueMessage, OnUncertain,
     answers::Answers,
@@ -38,9 +38,15 @@ pub(crate) struct DueRow {
 }
 
 /// Messages with what rendering needs.
-pub(crate) async fn due_messages(answers: &mut impl Answers, rows: Vec<DueRow>) -> Raw<Vec<DueMessage>> {
+pub(crate) async fn due_messages(
+    answers: &mut impl Answers,
+    rows: Vec<DueRow>,
+    now: Timestamp,
+) -> Raw<Vec<DueMessage>> {
     let ids: Vec<ContactId> = rows.iter().map(|row| ContactId(row.contact_id)).collect();
-    let loaded = answers.contacts(&distinct(&ids), &everything()).await?;
+    let mut loaded = answers.contacts(&distinct(&ids), &everything()).await?;
+    loaded.iter_mut().for_each(|contact| contact.as_of(now));
+    declared_scores::grade(&mut loaded, &answers.declared_scores());
     let receivers: HashMap<i64, Contact> =
         loaded.into_iter().map(|contact| (contact.id.0, contact)).collect();
     let mut called = Vec::new();

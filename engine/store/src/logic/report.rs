@@ -13,7 +13,7 @@ use dripline_model::{
 };
 use jiff::{Timestamp, civil::Date, tz::Offset};
 
-use super::{distinct, everything, in_order, limit, maybe_at, ms};
+use super::{declared_scores, distinct, everything, in_order, limit, maybe_at, ms};
 use crate::{
     Activity, AssignmentCount, ContactFilter, Counts, DecisionCount, Lead, LeadReason, MOST_REASONS,
     MessageFilter, MessageRow, ReasonCount, RunFilter, RunRow, Standing, VisitCount, Waiting,
@@ -32,7 +32,8 @@ pub(crate) async fn contacts(
 ) -> Raw<Vec<Contact>> {
     let ids = answers.contact_ids(filter, limit(count)).await?;
     let ids: Vec<ContactId> = ids.into_iter().map(ContactId).collect();
-    let loaded = answers.contacts(&distinct(&ids), &everything()).await?;
+    let mut loaded = answers.contacts(&distinct(&ids), &everything()).await?;
+    declared_scores::grade(&mut loaded, &answers.declared_scores());
     Ok(in_order(&ids, loaded))
 }
 
@@ -142,7 +143,8 @@ pub(crate) async fn leads(answers: &mut impl Answers, count: usize) -> Raw<Vec<L
     let ids: Vec<ContactId> = rows.iter().map(|row| ContactId(row.contact_id)).collect();
     let ids = distinct(&ids);
     let needs = Needs { segments: false, ..everything() };
-    let loaded = answers.contacts(&ids, &needs).await?;
+    let mut loaded = answers.contacts(&ids, &needs).await?;
+    declared_scores::grade(&mut loaded, &answers.declared_scores());
     let mut contacts: HashMap<i64, Contact> =
         loaded.into_iter().map(|contact| (contact.id.0, contact)).collect();
     let mut reasons_of: HashMap<i64, Vec<LeadReason>> = HashMap::new();

@@ -82,6 +82,9 @@ pub(crate) async fn timeline(answers: &mut impl Answers, contact: ContactId) -> 
             total: line.total,
             because: line.because,
             taken_back: line.cleared_at.map(from_ms),
+            workflow: line.workflow,
+            step: line.step,
+            left: None,
         };
         lines.add((line.at, Some(story.place(line.run_id, line.turn, None)), Rank::Score, line.id), what);
     }

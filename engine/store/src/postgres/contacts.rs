@@ -8,7 +8,7 @@ use sqlx::{PgConnection, query_as};
 
 use crate::{
     error::{Raw, damaged},
-    logic::{CONTACTS_AT_ONCE, attributes::SelectedAttributes},
+    logic::{CONTACTS_AT_ONCE, attributes::SelectedAttributes, scores::read_curve},
 };
 
 pub(super) const CONTACTS: &str = "
@@ -16,7 +16,7 @@ SELECT c.id, c.external_id, c.email, c.created_at, CASE WHEN $2 THEN c.attribute
 FROM unnest($1::int8[]) AS wanted(id) JOIN contacts c ON c.id = wanted.id";
 
 pub(super) const SCORES: &str = "
-SELECT s.contact_id, w.word, s.value
+SELECT s.contact_id, w.word, s.value, s.curve
 FROM unnest($1::int8[]) AS wanted(id) JOIN contact_scores s ON s.contact_id = wanted.id
 JOIN words w ON w.id = s.score";
 
@@ -87,10 +87,18 @@ async fn add_parts(
     contacts: &mut BTreeMap<i64, Contact>,
 ) -> Raw<()> {
     if needs.scores {
-        let rows: Vec<(i64, String, i64)> = query_as(SCORES).bind(ids).fetch_all(&mut *conn).await?;
-        for (id, score, value) in rows {
+        type Row = (i64, String, i64, Option<String>);
+        let rows: Vec<Row> = query_as(SCORES).bind(ids).fetch_all(&mut *conn).await?;
+        for (id, score, value, curve) in rows {
             if let Some(contact) = contacts.get_mut(&id) {
-                contact.scores.insert(score, value);
+                match curve {
+                    Some(json) => {
+                        let curve = read_curve(&json, value)?;
+                        contact.scores.insert(score.clone(), curve.latest());
+                        contact.fading.insert(score, curve);
+                    }
+                    None => _ = contact.scores.insert(score, value),
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, query_as
 
 use super::{PostgresConfig, PostgresStore, open};
 use crate::{
-    Result,
+    Result, Scoring as _,
     error::{Doing as _, Raw},
     sqlite::{SqliteStore, Table},
 };
@@ -32,6 +32,7 @@ impl PostgresStore {
     pub async fn copy_of(config: &PostgresConfig) -> Result<SqliteStore> {
         let target = SqliteStore::in_memory().await?;
         copy(config, &target).await.doing(open::doing("copy", config))?;
+        target.declared_scores().await?;
         Ok(target)
     }
 }

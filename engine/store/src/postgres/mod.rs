@@ -51,9 +51,10 @@ use sqlx::{PgConnection, PgPool, query, query_as};
 pub use self::open::is_url;
 use self::{changes::Listening, reader::Reader, writer::Writer};
 use crate::{
-    Migrated, Result,
+    Migrated, Result, Scoring as _,
     backend::Backend,
     changes::Changes,
+    declared::Declared,
     error::{Doing as _, Raw},
     versions::{Version, VersionRow, Versions},
     words::Dictionary,
@@ -127,6 +128,7 @@ struct Shared {
     /// Their ids by key: nobody who was named once is ever deleted.
     representatives: Dictionary,
     versions: Versions,
+    declared: Declared,
 }
 
 impl PostgresStore {
@@ -148,8 +150,11 @@ impl PostgresStore {
             dictionary: Dictionary::default(),
             representatives: Dictionary::default(),
             versions: Versions::default(),
+            declared: Declared::default(),
         };
-        Ok(Self { shared: Arc::new(shared), seen: AtomicU64::new(0) })
+        let store = Self { shared: Arc::new(shared), seen: AtomicU64::new(0) };
+        store.declared_scores().await?;
+        Ok(store)
     }
 
     /// Brings the schema up to date; one process at a time, the others wait and find it done. Processes of the release
@@ -180,6 +185,10 @@ impl Backend for PostgresStore {
 
     async fn writer(&self) -> Raw<Writer> {
         Writer::begin(&self.shared).await
+    }
+
+    fn declared(&self) -> &Declared {
+        &self.shared.declared
     }
 
     async fn count_selected(&self, filter: &Filter) -> Raw<u64> {

@@ -137,7 +137,7 @@ impl PostgresStore {
             return Ok(Vec::new());
         }
         writer.commit().await?;
-        outbox::due_messages(&mut self.reader().await?, rows).await
+        outbox::due_messages(&mut self.reader().await?, rows, now).await
     }
 
     /// All of the messages, or none: a message that somebody else took meanwhile must not be sent twice.

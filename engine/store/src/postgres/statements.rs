@@ -55,13 +55,56 @@ DELETE FROM contact_tags USING unnest($1::int8[], $2::int8[]) AS t(contact_id, t
 WHERE contact_tags.contact_id = t.contact_id AND contact_tags.tag = t.tag";
 
 pub(super) const SCORES: &str = "
-SELECT s.contact_id, s.score, s.value
+SELECT s.contact_id, s.score, s.value, s.curve
 FROM unnest($1::int8[]) AS wanted(id) JOIN contact_scores s ON s.contact_id = wanted.id";
 
 pub(super) const STANDING_ENTRIES: &str = "
 SELECT e.id, e.contact_id, e.points
 FROM unnest($1::int8[]) AS wanted(id) JOIN score_entries e ON e.contact_id = wanted.id AND e.score = $2
 WHERE e.workflow_id = $3 AND e.step = $4 AND e.cleared_at IS NULL";
+
+pub(super) const STANDING_GIFTS: &str = "
+SELECT e.id, e.contact_id, e.points, e.at, e.because
+FROM unnest($1::int8[]) AS wanted(id) JOIN score_entries e ON e.contact_id = wanted.id AND e.score = $2
+WHERE e.workflow_id = $3 AND e.step = $4 AND e.cleared_at IS NULL ORDER BY e.contact_id, e.at, e.id";
+
+pub(super) const GIFTS_IN_ORDER: &str = "
+SELECT e.contact_id, e.points, e.at
+FROM unnest($1::int8[]) AS wanted(id) JOIN score_entries e ON e.contact_id = wanted.id AND e.score = $2
+WHERE e.cleared_at IS NULL ORDER BY e.contact_id, e.at, e.id";
+
+pub(super) const PUT_CURVES: &str = "
+INSERT INTO contact_scores (contact_id, score, value, curve, least, most)
+SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::text[], $5::int8[], $6::int8[])
+ON CONFLICT (contact_id, score) DO UPDATE SET value = excluded.value, curve = excluded.curve,
+    least = excluded.least, most = excluded.most";
+
+/// What one batch keeps back of the same points is one row.
+pub(super) const PUT_HOLDS: &str = "
+INSERT INTO score_holds (contact_id, score, workflow_id, step, because, held_by, times, points, last_at)
+SELECT t.contact_id, t.score, t.workflow_id, t.step, t.because, t.held_by, count(*), sum(t.points)::int8, $8::int8
+FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::int8[])
+    AS t(contact_id, score, workflow_id, step, because, held_by, points)
+GROUP BY t.contact_id, t.score, t.workflow_id, t.step, t.because, t.held_by
+ON CONFLICT (contact_id, score, workflow_id, step, because, held_by) DO UPDATE SET
+    times = score_holds.times + excluded.times, points = score_holds.points + excluded.points,
+    last_at = excluded.last_at";
+
+pub(super) const SCORE_DEFINITIONS: &str = "
+SELECT d.score, w.word, d.definition, d.last FROM score_definitions d JOIN words w ON w.id = d.score ORDER BY d.score";
+
+pub(super) const PUT_SCORE_DEFINITION: &str = "
+INSERT INTO score_definitions (score, definition, last, published_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (score) DO UPDATE SET definition = excluded.definition, last = excluded.last,
+    published_at = excluded.published_at";
+
+pub(super) const DROP_SCORE_DEFINITION: &str = "DELETE FROM score_definitions WHERE score = $1";
+
+pub(super) const SCORED_AFTER: &str = "
+SELECT contact_id FROM contact_scores WHERE score = $1 AND contact_id > $2 ORDER BY contact_id LIMIT $3";
+
+pub(super) const RENEW_RULES: &str =
+    "UPDATE segment_rules SET last = 0, done = FALSE WHERE segment_id = ANY($1::int8[])";
 
 pub(super) const CLEAR_ENTRIES: &str = "
 UPDATE score_entries SET cleared_at = $3

@@ -26,11 +26,10 @@ use crate::{
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw, damaged, from_json},
     logic::{
-        self, apply, changes, distinct, enroll, limit, load_contacts, maybe_at, ms,
+        self, apply, changes, distinct, enroll, limit, load_contacts, load_parts, maybe_at, ms,
         pending::Pending,
         report::{run_status, waiting},
     },
-    sets::Sets as _,
 };
 
 const NEXT_ARRIVAL: &str = "SELECT min(at) FROM events WHERE state = 1";
@@ -262,8 +261,7 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn load_parts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>> {
-        let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-        let contacts = self.writer.contact_parts(&ids, needs).await.doing("load contacts")?;
+        let contacts = load_parts(&mut self.writer, ids, needs).await.doing("load contacts")?;
         self.pending.know(&contacts, needs);
         Ok(contacts)
     }

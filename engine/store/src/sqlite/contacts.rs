@@ -15,7 +15,7 @@ use sqlx::{SqliteConnection, query_scalar};
 use super::rows::{json_ids, json_rows};
 use crate::{
     error::{Raw, damaged},
-    logic::{CONTACTS_AT_ONCE, attributes::SelectedAttributes, limit},
+    logic::{CONTACTS_AT_ONCE, attributes::SelectedAttributes, limit, scores::read_curve},
 };
 
 pub(super) const CONTACTS: &str = "
@@ -24,7 +24,7 @@ SELECT json_group_array(json_array(
 FROM json_each(?1) wanted CROSS JOIN contacts c ON c.id = wanted.value";
 
 pub(super) const SCORES: &str = "
-SELECT json_group_array(json_array(s.contact_id, w.word, s.value))
+SELECT json_group_array(json_array(s.contact_id, w.word, s.value, s.curve))
 FROM json_each(?1) wanted CROSS JOIN contact_scores s ON s.contact_id = wanted.value
 CROSS JOIN words w ON w.id = s.score";
 
@@ -90,11 +90,17 @@ async fn add_parts(
     contacts: &mut BTreeMap<i64, Contact>,
 ) -> Raw<()> {
     if needs.scores {
-        for (id, score, value) in
-            json_rows::<(i64, String, i64)>(conn, query_scalar(SCORES).bind(ids)).await?
-        {
+        type Row = (i64, String, i64, Option<String>);
+        for (id, score, value, curve) in json_rows::<Row>(conn, query_scalar(SCORES).bind(ids)).await? {
             if let Some(contact) = contacts.get_mut(&id) {
-                contact.scores.insert(score, value);
+                match curve {
+                    Some(json) => {
+                        let curve = read_curve(&json, value)?;
+                        contact.scores.insert(score.clone(), curve.latest());
+                        contact.fading.insert(score, curve);
+                    }
+                    None => _ = contact.scores.insert(score, value),
+                }
             }
         }
     }

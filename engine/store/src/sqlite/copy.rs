@@ -44,7 +44,10 @@ impl SqliteStore {
         let directory = tempfile::tempdir().doing("make a temporary store")?;
         let copy = directory.path().join("dripline.db");
         copy_file(path, &copy).await.doing(doing())?;
-        Self::open_with(&copy, SqliteSynchronous::Off, &open::MIGRATIONS, Some(directory)).await
+        Self::open_with(&copy, SqliteSynchronous::Off, &open::MIGRATIONS, Some(directory))
+            .await?
+            .ready()
+            .await
     }
 
     /// The tables that a copy has.

@@ -48,9 +48,10 @@ use tempfile::TempDir;
 pub(crate) use self::copy::Table;
 use self::{reader::Reader, writer::Writer};
 use crate::{
-    Migrated, Result,
+    Migrated, Result, Scoring as _,
     backend::Backend,
     changes::Changes,
+    declared::Declared,
     error::{Doing as _, Raw},
     versions::{Version, VersionRow, Versions},
     words::Dictionary,
@@ -84,6 +85,7 @@ struct Shared {
     /// Their ids by key: nobody who was named once is ever deleted.
     representatives: Dictionary,
     versions: Versions,
+    declared: Declared,
     /// Goes with the store, if there is one.
     _directory: Option<TempDir>,
 }
@@ -96,7 +98,7 @@ impl SqliteStore {
     /// [`NotOurs`](crate::ErrorKind::NotOurs) or [`Damaged`](crate::ErrorKind::Damaged) for a file that is something
     /// else, [`Newer`](crate::ErrorKind::Newer) for one that a newer Dripline wrote; such a file is left as it is.
     pub async fn open(path: &Path) -> Result<Self> {
-        Self::open_with(path, SqliteSynchronous::Full, &open::MIGRATIONS, None).await
+        Self::open_with(path, SqliteSynchronous::Full, &open::MIGRATIONS, None).await?.ready().await
     }
 
     /// Brings the schema of the database at `path` up to date, which opening it does as well.
@@ -120,7 +122,16 @@ impl SqliteStore {
     pub async fn in_memory() -> Result<Self> {
         let directory = tempfile::tempdir().doing("make a temporary store")?;
         let path = directory.path().join("dripline.db");
-        Self::open_with(&path, SqliteSynchronous::Off, &open::MIGRATIONS, Some(directory)).await
+        Self::open_with(&path, SqliteSynchronous::Off, &open::MIGRATIONS, Some(directory))
+            .await?
+            .ready()
+            .await
+    }
+
+    /// Reads what has to be known of a store with today's schema before it is used.
+    async fn ready(self) -> Result<Self> {
+        self.declared_scores().await?;
+        Ok(self)
     }
 
     async fn open_with(
@@ -142,6 +153,7 @@ impl SqliteStore {
             dictionary: Dictionary::default(),
             representatives: Dictionary::default(),
             versions: Versions::default(),
+            declared: Declared::default(),
             _directory: directory,
         };
         Ok(Self { shared: Arc::new(shared), seen: AtomicU64::new(0) })
@@ -160,6 +172,10 @@ impl Backend for SqliteStore {
 
     async fn writer(&self) -> Raw<Writer> {
         Writer::begin(&self.shared).await
+    }
+
+    fn declared(&self) -> &Declared {
+        &self.shared.declared
     }
 
     async fn count_selected(&self, filter: &Filter) -> Raw<u64> {

@@ -148,7 +148,7 @@ impl SqliteStore {
         let ids = json_ids(rows.iter().map(|row| &row.id));
         writer.run(query(CLAIM).bind(ids).bind(ms(until)).bind(claimant.as_str())).await?;
         writer.commit().await?;
-        outbox::due_messages(&mut self.reader().await?, rows).await
+        outbox::due_messages(&mut self.reader().await?, rows, now).await
     }
 
     /// All of the messages, or none: a message that somebody else took meanwhile must not be sent twice.

@@ -106,7 +106,7 @@ SELECT i, x'00', i, jsonb('{}'), 0, 0 FROM n;
 INSERT INTO runs (workflow_id, version_id, contact_id, node, status, due_at, turn, attempts, hops, enrolled_at)
 SELECT 1, 1, id, 0, 0, CASE WHEN id % 1000 = 0 THEN 5 ELSE 1000000 + id END, 0, 0, 0, 0 FROM contacts;
 INSERT INTO events (contact_id, name, at, state) SELECT id, 1, id, id % 100 = 0 FROM contacts;
-INSERT INTO contact_scores SELECT id, 1, 5 FROM contacts;
+INSERT INTO contact_scores (contact_id, score, value) SELECT id, 1, 5 FROM contacts;
 INSERT INTO contact_tags SELECT id, 1 FROM contacts;
 ANALYZE";
 

@@ -7,6 +7,7 @@ use dripline_model::{
     Contact,
     contact::{Needs, SEGMENT_JOINED, SEGMENT_LEFT},
     id::VersionId,
+    score::Scores,
 };
 use sqlx::{QueryBuilder, Sqlite, pool::PoolConnection, query_as, query_scalar};
 
@@ -17,8 +18,8 @@ use super::{
 use crate::{
     ContactFilter, MessageFilter, Prunable, RunFilter,
     answers::{
-        Answers, AssignmentLine, DecisionLine, EventLine, LeadFields, MessageFields, MessageLine, RunFields,
-        ScoreLine, SegmentFields,
+        Answers, AssignmentLine, DecisionLine, EventLine, HoldLine, LeadFields, MessageFields, MessageLine,
+        RunFields, ScoreLine, SegmentFields,
     },
     error::Raw,
     versions::Version,
@@ -149,9 +150,20 @@ JOIN words w ON w.id = d.reason
 WHERE r.id = ?1 ORDER BY d.id";
 
 const SCORE_ENTRIES: &str = "
-SELECT e.id, e.at, e.run_id, e.turn, s.word AS score, e.points, e.total, b.word AS because, e.cleared_at
+SELECT e.id, e.at, e.run_id, e.turn, s.word AS score, e.points, e.total, b.word AS because, e.cleared_at,
+    w.name AS workflow, p.word AS step
 FROM score_entries e JOIN words s ON s.id = e.score JOIN words b ON b.id = e.because
+JOIN workflows w ON w.id = e.workflow_id JOIN words p ON p.id = e.step
 WHERE e.contact_id = ?1";
+
+const DECLARED_SCORES: &str = "
+SELECT w.word, d.definition FROM score_definitions d JOIN words w ON w.id = d.score WHERE d.definition IS NOT NULL";
+
+const SCORE_HOLDS: &str = "
+SELECT s.word AS score, w.name AS workflow, p.word AS step, b.word AS because, h.held_by, h.times, h.points, h.last_at
+FROM score_holds h JOIN words s ON s.id = h.score JOIN words b ON b.id = h.because
+JOIN workflows w ON w.id = h.workflow_id JOIN words p ON p.id = h.step
+WHERE h.contact_id = ?1 ORDER BY h.last_at";
 
 /// By way of the contact's runs, so that messages need no index on the contact.
 const MESSAGES_TO: &str = "
@@ -347,6 +359,18 @@ impl Answers for Reader {
 
     async fn run_decisions(&mut self, run: i64) -> Raw<Vec<DecisionLine>> {
         Ok(query_as(RUN_DECISIONS).bind(run).fetch_all(&mut *self.conn).await?)
+    }
+
+    fn declared_scores(&self) -> Arc<Scores> {
+        self.shared.declared.get()
+    }
+
+    async fn score_definitions(&mut self) -> Raw<Vec<(String, String)>> {
+        Ok(query_as(DECLARED_SCORES).fetch_all(&mut *self.conn).await?)
+    }
+
+    async fn score_holds(&mut self, contact: i64) -> Raw<Vec<HoldLine>> {
+        Ok(query_as(SCORE_HOLDS).bind(contact).fetch_all(&mut *self.conn).await?)
     }
 
     async fn score_entries(&mut self, contact: i64) -> Raw<Vec<ScoreLine>> {

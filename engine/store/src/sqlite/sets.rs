@@ -6,7 +6,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dripline_model::{Contact, clock::from_ms, contact::Needs, field::ValueTypes, id::VersionId};
+use dripline_model::{
+    Contact, clock::from_ms, contact::Needs, field::ValueTypes, id::VersionId, score::Scores,
+};
 use serde_json::value::RawValue;
 use sqlx::{query, query_as, query_scalar};
 use ulid::Ulid;
@@ -17,20 +19,23 @@ use super::{
     statements::{
         ADD_ATTRIBUTE_TYPES, ADD_REPRESENTATIVES, ADD_TAGS, ANY_WAITS, BY_EMAIL, BY_EXTERNAL_ID,
         CLEAR_ENTRIES, CLEAR_TIMERS, CREATE_SEGMENTS, DEACTIVATE, DEFINITIONS, DELETE_TEAMS, DROP_DEFINITION,
-        END_RUNS, FIND_REPRESENTATIVES, FIND_SEGMENTS, INSERT_ASSIGNMENTS, INSERT_CONTACTS, INSERT_DECISIONS,
-        INSERT_ENTRIES, INSERT_EVENTS, INSERT_MEMBERS, INSERT_RUNS, INSERT_TEAM, JOIN, KNOWN_EVENT_KEYS,
-        LAST_ASSIGNMENT, LAST_CONTACT, LEAVE, MEMBERSHIPS, MOVE_RUNS, MOVE_WAITING_RUNS, NOTE_CHANGED,
-        PAST_EVENTS, PUT_ATTRIBUTES, PUT_CONSENTS, PUT_DEFINITION, PUT_OWNERS, PUT_REPRESENTATIVES,
-        PUT_SCORES, PUT_TIMERS, QUEUE_MESSAGES, RELEASE_EMAILS, REMOVE_TAGS, RULES, SCORES, STANDING_ENTRIES,
-        UNWATCH_ATTRIBUTES, UPDATE_CONTACTS, WAKE_RUNS, WATCH_ATTRIBUTES, WATCHED_ATTRIBUTES,
+        DROP_SCORE_DEFINITION, END_RUNS, FIND_REPRESENTATIVES, FIND_SEGMENTS, GIFTS_IN_ORDER,
+        INSERT_ASSIGNMENTS, INSERT_CONTACTS, INSERT_DECISIONS, INSERT_ENTRIES, INSERT_EVENTS, INSERT_MEMBERS,
+        INSERT_RUNS, INSERT_TEAM, JOIN, KNOWN_EVENT_KEYS, LAST_ASSIGNMENT, LAST_CONTACT, LEAVE, MEMBERSHIPS,
+        MOVE_RUNS, MOVE_WAITING_RUNS, NOTE_CHANGED, PAST_EVENTS, PUT_ATTRIBUTES, PUT_CONSENTS, PUT_CURVES,
+        PUT_DEFINITION, PUT_HOLDS, PUT_OWNERS, PUT_REPRESENTATIVES, PUT_SCORE_DEFINITION, PUT_SCORES,
+        PUT_TIMERS, QUEUE_MESSAGES, RELEASE_EMAILS, REMOVE_TAGS, RENEW_RULES, RULES, SCORE_DEFINITIONS,
+        SCORED_AFTER, SCORES, STANDING_ENTRIES, STANDING_GIFTS, UNWATCH_ATTRIBUTES, UPDATE_CONTACTS,
+        WAKE_RUNS, WATCH_ATTRIBUTES, WATCHED_ATTRIBUTES,
     },
     writer::Writer,
 };
 use crate::{
     error::Raw,
+    logic::limit,
     sets::{
-        Assignment, ContactFields, Decision, Definition, EndedRun, EventFields, MovedRun, NewMessage, NewRun,
-        Onlookers, PastEvents, ScoreEntry, Sets, StepScore,
+        Assignment, ContactFields, CurveRow, Decision, Definition, EndedRun, EventFields, Gift, Hold,
+        MovedRun, NewMessage, NewRun, Onlookers, PastEvents, ScoreDefinition, ScoreEntry, Sets, StepScore,
     },
     versions::Version,
 };
@@ -174,13 +179,30 @@ impl Sets for Writer {
         self.put_pairs(REMOVE_TAGS, rows).await
     }
 
-    async fn scores(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64, i64)>> {
+    fn declared_scores(&self) -> Arc<Scores> {
+        self.shared.declared.get()
+    }
+
+    async fn scores(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64, i64, Option<String>)>> {
         json_rows(self.conn().await?, query_scalar(SCORES).bind(json_ids(contacts))).await
     }
 
     async fn standing_entries(&mut self, contacts: &[i64], of: StepScore) -> Raw<Vec<(i64, i64, i64)>> {
         let entries = query_scalar(STANDING_ENTRIES).bind(json_ids(contacts));
         json_rows(self.conn().await?, entries.bind(of.score).bind(of.workflow).bind(of.step)).await
+    }
+
+    async fn standing_gifts(&mut self, contacts: &[i64], of: StepScore) -> Raw<Vec<Gift>> {
+        let gifts = query_scalar(STANDING_GIFTS).bind(json_ids(contacts));
+        let gifts = gifts.bind(of.score).bind(of.workflow).bind(of.step);
+        let rows: Vec<(i64, i64, i64, i64, i64)> = json_rows(self.conn().await?, gifts).await?;
+        let gift = |(id, contact, points, at_ms, because)| Gift { id, contact, points, at_ms, because };
+        Ok(rows.into_iter().map(gift).collect())
+    }
+
+    async fn gifts_in_order(&mut self, contacts: &[i64], score: i64) -> Raw<Vec<(i64, i64, i64)>> {
+        let gifts = query_scalar(GIFTS_IN_ORDER).bind(json_ids(contacts)).bind(score);
+        json_rows(self.conn().await?, gifts).await
     }
 
     async fn clear_entries(&mut self, entries: &[(i64, i64)], now_ms: i64) -> Raw<()> {
@@ -193,6 +215,53 @@ impl Sets for Writer {
 
     async fn put_scores(&mut self, rows: &[(i64, i64, i64)]) -> Raw<()> {
         self.put_triples(PUT_SCORES, rows).await
+    }
+
+    async fn put_curves(&mut self, rows: &[CurveRow]) -> Raw<()> {
+        let put = PUT_CURVES.over(rows, |binds, row| {
+            binds.add(row.contact).add(row.score).add(row.value);
+            binds.add(row.curve.as_deref()).add(row.least).add(row.most);
+        });
+        self.put_behind(put).await
+    }
+
+    async fn put_holds(&mut self, rows: &[Hold], now_ms: i64) -> Raw<()> {
+        let put = PUT_HOLDS.over(rows, |binds, hold| {
+            binds.add(hold.contact).add(hold.of.score).add(hold.of.workflow).add(hold.of.step);
+            binds.add(hold.because).add(hold.by.code()).add(hold.points).add(now_ms);
+        });
+        self.put_behind(put).await
+    }
+
+    async fn score_definitions(&mut self) -> Raw<Vec<ScoreDefinition>> {
+        type Row = (i64, String, Option<String>, Option<i64>);
+        let rows: Vec<Row> = query_as(SCORE_DEFINITIONS).fetch_all(self.conn().await?).await?;
+        let definition = |(score, name, json, last)| ScoreDefinition { score, name, json, last };
+        Ok(rows.into_iter().map(definition).collect())
+    }
+
+    async fn put_score_definition(
+        &mut self,
+        score: i64,
+        json: Option<&str>,
+        last: Option<i64>,
+        now_ms: i64,
+    ) -> Raw<()> {
+        let put = query(PUT_SCORE_DEFINITION).bind(score).bind(json).bind(last);
+        self.run(put.bind(now_ms)).await.map(drop)
+    }
+
+    async fn drop_score_definition(&mut self, score: i64) -> Raw<()> {
+        self.run(query(DROP_SCORE_DEFINITION).bind(score)).await.map(drop)
+    }
+
+    async fn scored_after(&mut self, score: i64, after: i64, count: usize) -> Raw<Vec<i64>> {
+        let scored = query_scalar(SCORED_AFTER).bind(score).bind(after).bind(limit(count));
+        Ok(scored.fetch_all(self.conn().await?).await?)
+    }
+
+    async fn renew_rules(&mut self, segments: &[i64]) -> Raw<()> {
+        self.run(query(RENEW_RULES).bind(json_ids(segments))).await.map(drop)
     }
 
     async fn insert_entries(&mut self, rows: &[ScoreEntry], now_ms: i64) -> Raw<()> {

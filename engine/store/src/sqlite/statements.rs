@@ -69,13 +69,55 @@ pub(super) const REMOVE_TAGS: RowsSql =
     RowsSql { head: "DELETE FROM contact_tags WHERE (contact_id, tag) IN (VALUES", row: "(?, ?)", tail: ")" };
 
 pub(super) const SCORES: &str = "
-SELECT json_group_array(json_array(s.contact_id, s.score, s.value))
+SELECT json_group_array(json_array(s.contact_id, s.score, s.value, s.curve))
 FROM json_each(?1) wanted CROSS JOIN contact_scores s ON s.contact_id = wanted.value";
 
 pub(super) const STANDING_ENTRIES: &str = "
 SELECT json_group_array(json_array(e.id, e.contact_id, e.points))
 FROM json_each(?1) wanted CROSS JOIN score_entries e ON e.contact_id = wanted.value AND e.score = ?2
 WHERE e.workflow_id = ?3 AND e.step = ?4 AND e.cleared_at IS NULL";
+
+pub(super) const STANDING_GIFTS: &str = "
+SELECT json_group_array(json_array(e.id, e.contact_id, e.points, e.at, e.because) ORDER BY e.contact_id, e.at, e.id)
+FROM json_each(?1) wanted CROSS JOIN score_entries e ON e.contact_id = wanted.value AND e.score = ?2
+WHERE e.workflow_id = ?3 AND e.step = ?4 AND e.cleared_at IS NULL";
+
+pub(super) const GIFTS_IN_ORDER: &str = "
+SELECT json_group_array(json_array(e.contact_id, e.points, e.at) ORDER BY e.contact_id, e.at, e.id)
+FROM json_each(?1) wanted CROSS JOIN score_entries e ON e.contact_id = wanted.value AND e.score = ?2
+WHERE e.cleared_at IS NULL";
+
+pub(super) const PUT_CURVES: RowsSql = RowsSql {
+    head: "INSERT INTO contact_scores (contact_id, score, value, curve, least, most) VALUES",
+    row: "(?, ?, ?, ?, ?, ?)",
+    tail: "ON CONFLICT (contact_id, score) DO UPDATE SET value = excluded.value, curve = excluded.curve,
+        least = excluded.least, most = excluded.most",
+};
+
+/// What one batch keeps back of the same points is one row for each time.
+pub(super) const PUT_HOLDS: RowsSql = RowsSql {
+    head: "INSERT INTO score_holds (contact_id, score, workflow_id, step, because, held_by, times, points, last_at) VALUES",
+    row: "(?, ?, ?, ?, ?, ?, 1, ?, ?)",
+    tail:
+        "ON CONFLICT (contact_id, score, workflow_id, step, because, held_by) DO UPDATE SET times = times + 1,
+        points = points + excluded.points, last_at = excluded.last_at",
+};
+
+pub(super) const SCORE_DEFINITIONS: &str = "
+SELECT d.score, w.word, d.definition, d.last FROM score_definitions d JOIN words w ON w.id = d.score ORDER BY d.score";
+
+pub(super) const PUT_SCORE_DEFINITION: &str = "
+INSERT INTO score_definitions (score, definition, last, published_at) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (score) DO UPDATE SET definition = excluded.definition, last = excluded.last,
+    published_at = excluded.published_at";
+
+pub(super) const DROP_SCORE_DEFINITION: &str = "DELETE FROM score_definitions WHERE score = ?1";
+
+pub(super) const SCORED_AFTER: &str = "
+SELECT contact_id FROM contact_scores WHERE score = ?1 AND contact_id > ?2 ORDER BY contact_id LIMIT ?3";
+
+pub(super) const RENEW_RULES: &str =
+    "UPDATE segment_rules SET last = 0, done = 0 WHERE segment_id IN (SELECT value FROM json_each(?1))";
 
 pub(super) const CLEAR_ENTRIES: &str =
     "UPDATE score_entries SET cleared_at = ?2 WHERE id IN (SELECT value FROM json_each(?1))";

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{stores, workspace::*};
 
 fn bounded(points: i64, min: Option<i64>, max: Option<i64>) -> Effect {
-    Effect::AddScore { score: "fit".into(), points, because: "rule".into(), min, max }
+    Effect::AddScore { score: "fit".into(), points, because: "rule".into(), min, max, at_most: None }
 }
 
 fn clear() -> Effect {

@@ -15,6 +15,7 @@ mod prune;
 mod release;
 mod report;
 mod runs;
+mod scores;
 mod segments;
 mod workspace;
 

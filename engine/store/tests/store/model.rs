@@ -28,7 +28,7 @@ fn effect() -> impl Strategy<Value = Effect> {
         name().prop_map(Effect::AddTag),
         name().prop_map(Effect::RemoveTag),
         (name(), -30_i64..60, name(), bound(), bound()).prop_map(|(score, points, because, min, max)| {
-            Effect::AddScore { score, points, because, min, max }
+            Effect::AddScore { score, points, because, min, max, at_most: None }
         }),
         name().prop_map(Effect::ClearScore),
         name().prop_map(Effect::JoinSegment),

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use dripline_expression::{Expression, Scope, Subject};
-use dripline_model::{Contact, Effect, contact::EventNeeds, filter::Filter, id::ContactId};
+use dripline_model::{Contact, Effect, contact::EventNeeds, filter::Filter, id::ContactId, score::Scores};
 use dripline_store::{ContactRow, RowResult, Store};
 use proptest::{prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value, json};
@@ -199,6 +199,7 @@ async fn fill(store: &Arc<dyn Store>, runner: &mut TestRunner) -> Vec<ContactId>
                     because: "x".into(),
                     min: None,
                     max: None,
+                    at_most: None,
                 });
             }
             if number % 5 == 0 {
@@ -222,7 +223,7 @@ async fn everybody(store: &Arc<dyn Store>, ids: &[ContactId]) -> Vec<Contact> {
 
 async fn check(store: &Arc<dyn Store>, contacts: &[Contact], rule: &Expression) -> bool {
     let now = at(100);
-    let narrowing = rule.narrow(now);
+    let narrowing = rule.narrow(now, &Scores::default());
     let admitted: Vec<ContactId> = contacts
         .iter()
         .filter(|contact| rule.test(&Subject::new(contact, None, now)) == Ok(true))
@@ -257,7 +258,8 @@ async fn check_all(store: Arc<dyn Store>) {
     }
     assert!(exact > rules.len() / 4, "{exact} of {} are exact", rules.len());
     // With indexes for some of them, the answers are the same.
-    let indexed: Vec<_> = rules.iter().map(|rule| rule.narrow(at(100))).take(40).collect();
+    let indexed: Vec<_> =
+        rules.iter().map(|rule| rule.narrow(at(100), &Scores::default())).take(40).collect();
     store.index_for(&indexed).await.unwrap();
     for rule in rules.iter().take(150) {
         check(&store, &contacts, rule).await;
@@ -267,7 +269,7 @@ async fn check_all(store: Arc<dyn Store>) {
     import_contacts(&store, &[row]).await;
     let rule =
         Expression::compile_rule("contact.a == \"DE\" && contact.b_2 == 200", &Scope::default()).unwrap();
-    let narrowing = rule.narrow(at(100));
+    let narrowing = rule.narrow(at(100), &Scores::default());
     store.index_for(std::slice::from_ref(&narrowing)).await.unwrap();
     assert!(store.count_narrowed(&narrowing.filter).await.unwrap() >= 1);
     store.index_for(&[]).await.unwrap();

@@ -187,7 +187,8 @@ pub(crate) async fn load(store: &Arc<dyn Store>, id: ContactId) -> Contact {
 }
 
 pub(crate) fn add_score(score: &str, points: i64, because: &str) -> Effect {
-    Effect::AddScore { score: score.into(), points, because: because.into(), min: Some(0), max: Some(100) }
+    let (score, because) = (score.into(), because.into());
+    Effect::AddScore { score, points, because, min: Some(0), max: Some(100), at_most: None }
 }
 
 pub(crate) fn send_email(subject: &str) -> Effect {

@@ -70,6 +70,55 @@ pub fn fields() -> Value {
     })
 }
 
+/// The schema of `scores.yaml`.
+pub fn scores() -> Value {
+    let points = |what: &str| json!({"description": what, "type": ["integer", "null"], "minimum": -1_000_000_000_000_i64, "maximum": 1_000_000_000_000_i64});
+    let length =
+        |what: &str| json!({"description": what, "type": ["string", "null"], "examples": ["14d", "12h"]});
+    json!({
+        "$schema": DRAFT,
+        "title": "Scores",
+        "description": "Which scores there are, how their points fade, and what their grades are.",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "scores": {
+                "description": "The scores, by name: expressions say contact.scores.NAME.",
+                "type": ["object", "null"],
+                "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": 200},
+                "additionalProperties": {
+                    "type": ["object", "null"],
+                    "additionalProperties": false,
+                    "properties": {
+                        "description": {"description": "What it says, for people.", "type": ["string", "null"]},
+                        "min": points("The lowest value that it takes."),
+                        "max": points("The highest value that it takes."),
+                        "decay": {
+                            "description": "How its points become less.",
+                            "type": ["object", "null"],
+                            "additionalProperties": false,
+                            "minProperties": 1,
+                            "maxProperties": 1,
+                            "properties": {
+                                "half_life": length("After so long half of the points are left, after twice as long a quarter."),
+                                "linear": length("The points become less evenly, and after so long nothing is left.")
+                            }
+                        },
+                        "expires": length("Each point is gone so long after it was given."),
+                        "grades": {
+                            "description": "Its bands, each with its lowest value, the highest first: contact.grades.NAME.",
+                            "type": ["object", "null"],
+                            "propertyNames": {"pattern": "\\S", "maxLength": 100},
+                            "maxProperties": 50,
+                            "additionalProperties": points("The lowest value of this grade.")
+                        }
+                    }
+                }
+            }
+        }
+    })
+}
+
 /// The schema of `teams.yaml`.
 pub fn teams() -> Value {
     let key = |what: &str| json!({"description": what, "type": "string", "pattern": "\\S"});

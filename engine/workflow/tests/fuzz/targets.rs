@@ -15,7 +15,7 @@ use dripline_model::{
 use dripline_template::{Inline, Templates};
 use dripline_workflow::{
     Environment, PluginInfo, Source, check, document::Document, fields, json_schema, pace, samples,
-    schedule::Schedule, segments, teams,
+    schedule::Schedule, scores, segments, teams,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -135,6 +135,12 @@ pub(crate) const TARGETS: &[Target] = &[
         seeds: || vec![example("docs/checking.md", "fields:"), "fields: {a: text}\ntopics: [a]\n".to_owned()],
         pieces: &["type: ", "values: ", "text", "integer", "topics:", "fields:"],
         run: |text| drop(fields::parse(&source(text))),
+    },
+    Target {
+        name: "scores",
+        seeds: || vec![example("docs/scoring.md", "scores:"), "scores: {a: {max: 3}, b: }\n".to_owned()],
+        pieces: &["decay: ", "half_life: ", "linear: ", "expires: ", "grades: ", "min: ", "14d", "-1"],
+        run: |text| drop(scores::parse(&source(text))),
     },
     Target {
         name: "teams",

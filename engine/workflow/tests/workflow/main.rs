@@ -9,5 +9,6 @@ mod programs;
 mod robustness;
 mod schedules;
 mod schema;
+mod scores;
 mod simulation;
 mod support;

@@ -1,7 +1,7 @@
 //! What right files become.
 
 use dripline_model::program::{Action, Path, Program, SplitArm};
-use dripline_workflow::{Source, segments, teams};
+use dripline_workflow::{Source, scores, segments, teams};
 
 use crate::support::Workspace;
 
@@ -291,7 +291,8 @@ fn the_same_text_is_the_same_version() {
 /// Every example in the documentation that is a whole workflow is right.
 #[test]
 fn the_documentations_examples_are_right() {
-    let page = include_str!("../../../../docs/workflows.md");
+    let page =
+        concat!(include_str!("../../../../docs/workflows.md"), include_str!("../../../../docs/scoring.md"));
     let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("\n```").next());
     let mut checked = 0;
     for block in blocks {
@@ -307,6 +308,9 @@ fn the_documentations_examples_are_right() {
         } else if block.starts_with("representatives:") {
             let source = Source { path: "teams.yaml".into(), text: block.into() };
             assert_eq!(teams::parse(&source).unwrap().1.len(), 1);
+        } else if block.starts_with("scores:") {
+            let source = Source { path: "scores.yaml".into(), text: block.into() };
+            assert_eq!(scores::parse(&source).unwrap().names().count(), 5);
         }
     }
     assert!(checked >= 3, "the examples are gone");

@@ -89,6 +89,20 @@ fn what_is_right_fits() {
     {
         assert_eq!(misfits(&teams, &example), Some(Vec::new()), "{example}");
     }
+    examples = blocks(&repository("docs/scoring.md"), "name:");
+    assert!(!examples.is_empty(), "the examples are gone");
+    for example in examples {
+        assert_eq!(misfits(&workflow, &example), Some(Vec::new()), "{example}");
+    }
+    let scores = validator(&json_schema::scores());
+    let examples = blocks(&repository("docs/scoring.md"), "scores:");
+    assert!(!examples.is_empty(), "the examples are gone");
+    for example in examples {
+        assert_eq!(misfits(&scores, &example), Some(Vec::new()), "{example}");
+    }
+    for wrong in ["scores: {a: {decay: {}}}", "scores: {a: {max: many}}", "scores: {2nd: {}}", "score: {}"] {
+        assert_ne!(misfits(&scores, wrong), Some(Vec::new()), "{wrong}");
+    }
     let fields = validator(&json_schema::fields());
     let examples = blocks(&repository("docs/checking.md"), "fields:");
     assert!(!examples.is_empty(), "the examples are gone");

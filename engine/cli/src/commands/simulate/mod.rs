@@ -116,6 +116,7 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
     };
     let store = Arc::clone(&cast.store);
     store.put_teams(&checked.representatives, &checked.teams).await?;
+    store.publish_scores(&checked.scores, clock.now()).await?;
     assembly::publish_segments(store.as_ref(), &checked, clock.as_ref()).await?;
     assembly::publish(store.as_ref(), &checked, &plugins, clock.as_ref(), |_| true).await?;
     if args.store && args.files.is_empty() {

@@ -10,13 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dripline_model::DrivenClock;
+use dripline_model::{Clock as _, DrivenClock};
 use dripline_plugin_host::Host;
 use dripline_simulation::{
     Stage,
     case::{self, Coverage, Outcome, WorkflowCoverage},
 };
-use dripline_store::{Catalog as _, Store, Work, sqlite::SqliteStore};
+use dripline_store::{Catalog as _, Scoring as _, Store, Work, sqlite::SqliteStore};
 use dripline_workflow::{
     Severity,
     campaign_test::{Test, TestFile},
@@ -143,6 +143,7 @@ impl Setting<'_> {
             }
             _ => Problem::unavailable(error),
         };
+        store.publish_scores(&checked.scores, clock.now()).await?;
         let ids = case::prepare(store.as_ref(), test).await.map_err(failed)?;
         let is_tested = |name: &str| file.workflows.iter().any(|workflow| workflow == name);
         assembly::publish_segments(store.as_ref(), checked, clock.as_ref()).await?;

@@ -148,7 +148,7 @@ impl Account {
         check_step(asked, &versions)?;
 
         let segments = store.segments().await?.into_iter().filter_map(|segment| segment.definition);
-        let rules = Rules::new(segments).map_err(Problem::unavailable)?;
+        let rules = Rules::new(segments, store.declared_scores().await?).map_err(Problem::unavailable)?;
         let mut needs = everything();
         needs.merge(rules.needs());
         versions

@@ -40,10 +40,10 @@ pub(crate) struct Args {
 pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Result<Exit, Problem> {
     let workspace = Workspace::find(global.workspace.as_deref())?;
     let store = workspace.open_store().await?;
-    let history = History::of(store.as_ref(), &args.contact).await?;
+    let now = SystemClock.now();
+    let history = History::of(store.as_ref(), &args.contact, now).await?;
     let asked = account::Asked { workflow: args.workflow.as_deref(), step: args.step.as_deref() };
-    let account =
-        account::Account::of(&workspace, store.as_ref(), history, &asked, SystemClock.now()).await?;
+    let account = account::Account::of(&workspace, store.as_ref(), history, &asked, now).await?;
     if args.format.json {
         json(out, &as_json::account(&account))?;
     } else {
