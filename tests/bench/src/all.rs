@@ -42,22 +42,28 @@ pub(crate) fn execute(args: &Args, global: &Global) -> Result<()> {
     let stores: Vec<String> = args.store.iter().map(|store| store.name().to_lowercase()).collect();
     let mut results = Vec::new();
     for (name, smoke) in EACH.iter().filter(|(name, _)| !args.without.iter().any(|without| without == name)) {
-        let json = folder.path().join(name);
-        let mut command = Command::new(env::current_exe()?);
-        command.arg(name).arg("--json").arg(&json).arg("--dir").arg(&global.dir);
-        if ["startup", "authoring"].contains(name) {
-            command.arg("--binary").arg(&args.binary);
+        let of: Vec<Option<String>> = match *name {
+            "startup" | "authoring" => vec![None],
+            // What a process used for one store it has for the other.
+            "memory" => stores.iter().cloned().map(Some).collect(),
+            _ => vec![Some(stores.join(","))],
+        };
+        for stores in of {
+            let json = folder.path().join(name);
+            let mut command = Command::new(env::current_exe()?);
+            command.arg(name).arg("--json").arg(&json).arg("--dir").arg(&global.dir);
+            match stores {
+                Some(stores) => command.arg("--store").arg(stores),
+                None => command.arg("--binary").arg(&args.binary),
+            };
+            if args.smoke {
+                command.args(*smoke);
+            }
+            if !command.status()?.success() {
+                return Err(format!("`{name}` failed").into());
+            }
+            results.push(serde_json::from_slice(&fs::read(&json)?)?);
         }
-        if !["startup", "authoring", "memory"].contains(name) {
-            command.arg("--store").arg(stores.join(","));
-        }
-        if args.smoke {
-            command.args(*smoke);
-        }
-        if !command.status()?.success() {
-            return Err(format!("`{name}` failed").into());
-        }
-        results.push(serde_json::from_slice(&fs::read(&json)?)?);
     }
     if let Some(path) = &global.json {
         fs::write(path, format!("{:#}\n", Value::Array(results)))?;

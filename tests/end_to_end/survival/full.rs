@@ -56,6 +56,12 @@ impl SmallDisk {
         filler.set_len(u64::try_from(length - (kilobytes * 1024).min(length)).unwrap()).unwrap();
     }
 
+    /// Lets it only be read, or be written again.
+    fn remount(&self, how: &str) {
+        let options = format!("remount,{how}");
+        assert!(privileged("mount", &["-o", &options, self.at.to_str().unwrap()]));
+    }
+
     fn clear(&self) {
         fs::remove_file(self.at.join("filler")).unwrap();
     }
@@ -164,21 +170,35 @@ fn a_database_that_may_only_be_read_is_waited_for_and_loses_nothing() {
         execute(&server.url("postgres?options=-c%20default_transaction_read_only=off"), &set);
         server.restart().unwrap();
     };
-    for round in 1..=2 {
-        only_read("on");
-        wait_until_said(&campaign, "log", AWAY, round);
-        // Long enough to come back to it, and to be refused.
-        thread::sleep(Duration::from_millis(1_500));
-        assert_unavailable(
-            &campaign.workspace.run(&["workflows", "pause", "odd-ones"]),
-            &["read-only transaction"],
-        );
-        assert!(worker.try_wait().unwrap().is_none(), "a worker waits");
-        only_read("off");
-        wait_until_said(&campaign, "log", BACK, round);
-    }
+    only_read("on");
+    wait_until_said(&campaign, "log", AWAY, 1);
+    // Long enough to come back to it, and to be refused.
+    thread::sleep(Duration::from_millis(1_500));
+    assert_unavailable(
+        &campaign.workspace.run(&["workflows", "pause", "odd-ones"]),
+        &["read-only transaction"],
+    );
+    assert!(worker.try_wait().unwrap().is_none(), "a worker waits");
+    only_read("off");
+    wait_until_said(&campaign, "log", BACK, 1);
     stop(vec![worker]);
     end(&campaign, &receiver, &url, "after the database could only be read");
+}
+
+#[test]
+fn a_disk_that_may_only_be_read_is_named_and_loses_nothing() {
+    let campaign = Campaign::without_contacts(60);
+    let Some(disk) = SmallDisk::mount(campaign.workspace.path(".dripline")) else { return };
+    let receiver = Receiver::start();
+    campaign.workspace.send_through(receiver.port, "");
+    campaign.import();
+    disk.remount("ro");
+    let words = ["Read-only file system", "readonly database", "unable to open"];
+    assert_unavailable(&campaign.run(), &words);
+    assert_unavailable(&campaign.workspace.run(&["import", "contacts.csv"]), &words);
+    disk.remount("rw");
+    campaign.finish();
+    campaign.assert_clean(&receiver, "after the disk could only be read");
 }
 
 /// Who may do nothing that the permissions do not grant; root may do everything.

@@ -69,7 +69,7 @@ pub(super) fn end(campaign: &Campaign, receiver: &Receiver, url: &str, when: &st
     let run = || {
         let started = Instant::now();
         while !campaign.facts().is_over() {
-            assert!(started.elapsed() < Duration::from_secs(60), "{}", campaign.check(receiver));
+            assert!(started.elapsed() < Duration::from_secs(600), "{}", campaign.check(receiver));
             campaign.ok(&["run"]);
         }
     };
