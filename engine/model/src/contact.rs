@@ -225,9 +225,13 @@ pub const CONTACT_CHANGED: &str = "contact.changed";
 /// `workflow` and its `status`.
 pub const WORKFLOW_ENDED: &str = "workflow.ended";
 
+/// The event of a contact for whom a date has come that starts a workflow: its properties are the `workflow`, its `trigger`
+/// in words, and the `date`.
+pub const DATE_REACHED: &str = "date.reached";
+
 /// Whether events of this name are made by what happens in Dripline itself.
 pub fn is_made(event: &str) -> bool {
-    [SEGMENT_JOINED, SEGMENT_LEFT, CONTACT_CHANGED, WORKFLOW_ENDED].contains(&event)
+    [SEGMENT_JOINED, SEGMENT_LEFT, CONTACT_CHANGED, WORKFLOW_ENDED, DATE_REACHED].contains(&event)
 }
 
 /// Field names of a contact that are not attributes, so that no attribute may take them.

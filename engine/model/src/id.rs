@@ -38,4 +38,8 @@ ids! {
     SegmentId
     /// A firing: a workflow that is offered to everybody, or to a segment.
     FiringId
+    /// An event that waits before it starts a run.
+    HeldId
+    /// A date trigger of a workflow.
+    DateTriggerId
 }

@@ -17,6 +17,7 @@ pub mod duration;
 pub mod effect;
 pub mod field;
 pub mod filter;
+pub mod holidays;
 pub mod id;
 pub mod manifest;
 pub mod message;

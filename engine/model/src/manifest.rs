@@ -107,12 +107,16 @@ impl Grant {
 /// | `topic` | a topic of consent | the text, checked where topics are declared |
 /// | `score` | a score's name | the name, checked where scores are declared |
 /// | `local-time` | `2026-12-24T09:00` | the text; one that has passed everywhere is warned of |
+/// | `holidays` | calendars of holidays: `DE`, `contact, office` | index of the text column with the days: `2026-12-25 2026-12-26` |
 /// | `time-zone` | an IANA name | the name, checked; where the configuration has none, that of the workspace |
 ///
+/// A property may carry `"x-dripline-also": ["NAME"]`: who writes that name is told of the property.
 /// The schema's root may carry `"x-dripline-shorthand": "FIELD"`: a scalar in place of the mapping means that field.
 pub mod mark {
     /// The key of the mark.
     pub const KEY: &str = "x-dripline";
     /// The key of the shorthand.
     pub const SHORTHAND: &str = "x-dripline-shorthand";
+    /// The key of what else people may look for under a property: a list of names, each of which is refused with a hint.
+    pub const ALSO: &str = "x-dripline-also";
 }

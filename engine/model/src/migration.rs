@@ -87,7 +87,7 @@ mod tests {
     use crate::{
         Digest,
         policy::{Policies, StepRules},
-        program::{Again, FORMAT, PluginStep},
+        program::{Again, Concurrency, FORMAT, PluginStep},
     };
 
     fn program(steps: &[(&str, &str)]) -> Program {
@@ -116,6 +116,7 @@ mod tests {
             enroll_if: None,
             again: Again::Never,
             inputs: Vec::new(),
+            concurrency: Concurrency::One,
             nodes: steps.iter().map(node).collect(),
             templates: BTreeMap::new(),
             share: None,

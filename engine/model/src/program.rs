@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use crate::{
     batch::ColumnType,
+    contact::Needs,
     digest::Digest,
+    holidays::Holidays,
     policy::{Goal, Policies, StepRules},
 };
 
@@ -32,6 +34,9 @@ pub struct Program {
     /// With what other workflows call it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Input>,
+    /// What becomes of an event of a contact that is in the workflow. Older programs do not have it.
+    #[serde(default, skip_serializing_if = "Concurrency::is_one")]
+    pub concurrency: Concurrency,
     /// The steps and the control flow between them; a run starts at node 0. Never empty.
     pub nodes: Vec<Node>,
     /// Every template that a step of this version may send (partials included), by name.
@@ -79,7 +84,7 @@ pub enum Trigger {
     /// A step of another workflow.
     Called,
     /// Something happens to the contact, and more is asked of it than its name.
-    When(When),
+    When(Box<When>),
 }
 
 /// Something that happens to a contact, and what is asked of it.
@@ -93,6 +98,9 @@ pub struct When {
     /// What is one and the same although it happens twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dedupe: Option<Dedupe>,
+    /// For how long nothing of the kind must follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debounce: Option<Debounce>,
 }
 
 /// What may happen to a contact. All of it is an event of the contact.
@@ -123,6 +131,45 @@ pub enum Occasion {
         /// Whether it also counts when the run failed or its contact went.
         any: bool,
     },
+    /// A date of the contact comes.
+    Date(DateTrigger),
+}
+
+/// A moment that follows from a date of the contact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DateTrigger {
+    /// CEL, a timestamp; one at midnight UTC is that day where the contact is.
+    pub date: String,
+    /// How long before or after it; without it at the date itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<Shift>,
+    /// The time of day, `09:00`; without it the day's first moment, or the exact point in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// Whether it comes each year.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub yearly: bool,
+    /// What of a contact it looks at.
+    pub needs: Needs,
+}
+
+/// By how much something is moved in time; a duration (`30d`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shift {
+    /// Earlier.
+    Before(String),
+    /// Later.
+    After(String),
+}
+
+/// How long an event waits for others of its kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Debounce {
+    /// For how long none must follow; a duration.
+    pub quiet: String,
+    /// After how long the latest starts a run although others follow; a duration.
+    pub at_most: String,
 }
 
 /// Which events are one and the same.
@@ -144,6 +191,26 @@ pub enum Again {
     Always,
     /// Not before this long after the run before was enrolled; a duration (`90d`).
     After(String),
+}
+
+/// What becomes of something that starts a run for a contact that is in the workflow already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Concurrency {
+    /// It starts nothing.
+    #[default]
+    One,
+    /// An event waits until the run before has ended.
+    Queue,
+    /// It starts a further run.
+    Parallel,
+}
+
+impl Concurrency {
+    /// Whether it is what holds where nobody says otherwise.
+    pub fn is_one(&self) -> bool {
+        *self == Self::One
+    }
 }
 
 /// One step, or one piece of control flow.
@@ -431,13 +498,15 @@ pub enum ValueSource {
     Member(String),
     /// The IANA name of the zone in which the contact lives ([`crate::zone::name_of`]).
     Zone,
+    /// The holidays from now on ([`Holidays::days`]).
+    Holidays(Holidays),
 }
 
 impl Program {
     /// The attributes whose changes start runs.
     pub fn watched_attributes(&self) -> BTreeSet<&str> {
-        let watched = self.triggers.iter().filter_map(|trigger| match trigger {
-            Trigger::When(When { what: Occasion::Changed { attribute, .. }, .. }) => Some(attribute.as_str()),
+        let watched = self.whens().filter_map(|when| match &when.what {
+            Occasion::Changed { attribute, .. } => Some(attribute.as_str()),
             _ => None,
         });
         watched.collect()
@@ -463,6 +532,30 @@ impl Program {
         around.filter(|(_, path)| (path.first..path.end).contains(&index)).max_by_key(|(at, _)| *at)
     }
 
+    /// The dates whose coming starts runs.
+    pub fn dates(&self) -> impl Iterator<Item = &DateTrigger> {
+        self.whens().filter_map(|when| match &when.what {
+            Occasion::Date(date) => Some(date),
+            _ => None,
+        })
+    }
+
+    fn whens(&self) -> impl Iterator<Item = &When> {
+        self.triggers.iter().filter_map(|trigger| match trigger {
+            Trigger::When(when) => Some(when.as_ref()),
+            _ => None,
+        })
+    }
+
+    /// Whether older programs would do something else with it.
+    fn is_of_today(&self) -> bool {
+        let mut columns = self.nodes.iter().filter_map(Node::plugin_step).flat_map(|step| &step.columns);
+        !self.concurrency.is_one()
+            || self.dates().next().is_some()
+            || self.whens().any(|when| when.debounce.is_some())
+            || columns.any(|column| matches!(column.value, ValueSource::Holidays(_)))
+    }
+
     /// The lowest format that says all that is in this program.
     pub fn needed_format(&self) -> u32 {
         let of = |action: &Action| match action {
@@ -477,7 +570,7 @@ impl Program {
         // Who does not know grades takes them for an attribute that nobody has. Where they are only written about, the format
         // is higher than it need be.
         let names_grades = || serde_json::to_string(self).is_ok_and(|json| json.contains("contact.grades"));
-        if is_called || names_grades() {
+        if is_called || self.is_of_today() || names_grades() {
             return FORMAT;
         }
         nodes.fold(policies, u32::max)
@@ -487,6 +580,25 @@ impl Program {
     pub fn digest(&self) -> Digest {
         // Serialising these types cannot fail: there are no maps with keys that are not text.
         Digest::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+impl DateTrigger {
+    /// What it is, in words that no other trigger of the same workflow has.
+    pub fn words(&self) -> String {
+        let date = &self.date;
+        let mut words = match &self.shift {
+            None => date.clone(),
+            Some(Shift::Before(span)) => format!("{span} before {date}"),
+            Some(Shift::After(span)) => format!("{span} after {date}"),
+        };
+        if self.yearly {
+            words.push_str(", each year");
+        }
+        if let Some(at) = &self.at {
+            words.push_str(&format!(", at {at}"));
+        }
+        words
     }
 }
 

@@ -5,9 +5,8 @@ use dripline_model::{
     Contact,
     batch::ColumnType,
     contact::{EventView, Needs},
-    decision::RunStatus,
     duration,
-    program::{Again, Program},
+    program::{Again, Concurrency, Program},
 };
 use dripline_store::LatestRun;
 use jiff::{Span, Timestamp, tz::TimeZone};
@@ -19,6 +18,26 @@ use crate::inquiry::Verdict;
 pub(crate) struct Admission {
     enroll_if: Option<Expression>,
     again: Reentry,
+    concurrency: Concurrency,
+}
+
+/// Why a contact does not enter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NoEntry {
+    /// It is in the workflow, and may enter when it has left it.
+    Busy,
+    /// For this reason.
+    Because(String),
+}
+
+impl NoEntry {
+    /// The reason, for people.
+    pub(crate) fn reason(self) -> String {
+        match self {
+            Self::Busy => "is in the workflow already".to_owned(),
+            Self::Because(reason) => reason,
+        }
+    }
 }
 
 /// The compiled form of [`Again`].
@@ -46,7 +65,8 @@ impl Admission {
             Again::Always => Reentry::Always,
             Again::After(span) => Reentry::After(duration::parse(span)?),
         };
-        Ok(Self { enroll_if: program.enroll_if.as_ref().map(compile).transpose()?, again })
+        let enroll_if = program.enroll_if.as_ref().map(compile).transpose()?;
+        Ok(Self { enroll_if, again, concurrency: program.concurrency })
     }
 
     /// What of a contact the rules look at.
@@ -63,15 +83,17 @@ impl Admission {
         latest: Option<&LatestRun>,
         now: Timestamp,
         zone: &TimeZone,
-    ) -> Option<String> {
+    ) -> Option<NoEntry> {
         if let Some(condition) = &self.enroll_if {
             match condition.test(&Subject::new(contact, event, now)) {
                 Ok(true) => {}
-                Ok(false) => return Some("`enroll.if` does not hold".to_owned()),
-                Err(error) => return Some(format!("`enroll.if` is no match: {}", error.reason)),
+                Ok(false) => return Some(NoEntry::Because("`enroll.if` does not hold".to_owned())),
+                Err(error) => {
+                    return Some(NoEntry::Because(format!("`enroll.if` is no match: {}", error.reason)));
+                }
             }
         }
-        self.again.refusal(latest?, now, zone)
+        self.once_more(latest?, now, zone)
     }
 }
 
@@ -87,15 +109,20 @@ impl Admission {
     ) -> (Option<Verdict>, Option<String>) {
         let subject = Subject::new(contact, event, now);
         let verdict = self.enroll_if.as_ref().map(|condition| Verdict::of(condition, &subject));
-        (verdict, latest.and_then(|latest| self.again.refusal(latest, now, zone)))
+        (verdict, latest.and_then(|latest| self.once_more(latest, now, zone)).map(NoEntry::reason))
+    }
+
+    /// Why a contact that was in the workflow before may not enter once more.
+    fn once_more(&self, latest: &LatestRun, now: Timestamp, zone: &TimeZone) -> Option<NoEntry> {
+        if latest.is_active && self.concurrency != Concurrency::Parallel {
+            return Some(NoEntry::Busy);
+        }
+        self.again.refusal(latest, now, zone).map(NoEntry::Because)
     }
 }
 
 impl Reentry {
     fn refusal(self, latest: &LatestRun, now: Timestamp, zone: &TimeZone) -> Option<String> {
-        if latest.status == RunStatus::Active {
-            return Some("is in the workflow already".to_owned());
-        }
         match self {
             Self::Always => None,
             Self::Never => Some("was in the workflow before, and `again` is `never`".to_owned()),
@@ -109,27 +136,38 @@ impl Reentry {
 
 #[cfg(test)]
 mod tests {
-    use dripline_model::id::RunId;
+    use dripline_model::id::{ContactId, RunId};
 
     use super::*;
 
-    fn latest(status: RunStatus) -> LatestRun {
-        LatestRun { run: RunId(1), status, enrolled_at: "2024-01-01T00:00:00Z".parse().unwrap() }
+    fn latest(is_active: bool) -> LatestRun {
+        LatestRun { run: RunId(1), enrolled_at: "2024-01-01T00:00:00Z".parse().unwrap(), is_active }
     }
 
     #[test]
-    fn nobody_is_in_a_workflow_twice_at_a_time() {
+    fn nobody_is_in_a_workflow_twice_at_a_time_unless_it_says_parallel() {
         let now = "2025-01-01T00:00:00Z".parse().unwrap();
-        for again in [Reentry::Never, Reentry::Always, Reentry::After(duration::parse("1d").unwrap())] {
-            assert!(again.refusal(&latest(RunStatus::Active), now, &TimeZone::UTC).is_some());
+        let contact = Contact::new(ContactId(1));
+        let refusal = |again, concurrency, is_active| {
+            let admission = Admission { enroll_if: None, again, concurrency };
+            admission.refusal(&contact, None, Some(&latest(is_active)), now, &TimeZone::UTC)
+        };
+        let later = Reentry::After(duration::parse("1d").unwrap());
+        for concurrency in [Concurrency::One, Concurrency::Queue] {
+            for again in [Reentry::Never, Reentry::Always, later] {
+                assert_eq!(refusal(again, concurrency, true), Some(NoEntry::Busy));
+            }
+            assert_eq!(refusal(Reentry::Always, concurrency, false), None);
         }
+        assert_eq!(refusal(Reentry::Always, Concurrency::Parallel, true), None);
+        assert_eq!(refusal(later, Concurrency::Parallel, true), None);
+        assert!(matches!(refusal(Reentry::Never, Concurrency::Parallel, true), Some(NoEntry::Because(_))));
     }
 
     #[test]
     fn after_counts_from_the_enrolment() {
         let again = Reentry::After(duration::parse("90d").unwrap());
-        let at =
-            |text: &str| again.refusal(&latest(RunStatus::Completed), text.parse().unwrap(), &TimeZone::UTC);
+        let at = |text: &str| again.refusal(&latest(false), text.parse().unwrap(), &TimeZone::UTC);
         assert_eq!(
             at("2024-03-30T23:59:59Z").as_deref(),
             Some("was in the workflow before, and may enter again from 2024-03-31T00:00:00Z")

@@ -53,13 +53,7 @@ impl Engine {
             let candidates: Vec<_> = events
                 .iter()
                 .filter(|event| program.listens_to(&event.event))
-                .map(|ClaimedEvent { id, contact, event }| Candidate {
-                    contact: *contact,
-                    event: Some(*id),
-                    view: Some(event),
-                    because: format!("event {}", event.name),
-                    inputs: None,
-                })
+                .map(Candidate::arrived)
                 .collect();
             let answers = program.entrance.admit(tx, candidates, true, now).await?;
             begun.extend(program.entrance.begun(tx, &answers).await?);

@@ -1,6 +1,6 @@
 //! One batch: claimed, and carried on as far as it goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use dripline_model::{
     Failure, FailureKind,
@@ -8,6 +8,7 @@ use dripline_model::{
     program::NodeIndex,
 };
 use dripline_store::{Advance, AppliedTurn, ClaimedRun, Transaction};
+use foldhash::fast::RandomState;
 use jiff::Timestamp;
 
 use crate::{
@@ -63,11 +64,32 @@ impl Engine {
         Ok(Some((Settled { turns, ..Settled::default() }, size)))
     }
 
-    /// Takes the runs on for up to `rounds` steps, or until it yields. Answers the number of turns.
+    /// Takes the runs on for up to `rounds` steps, or until it yields; of several runs of a contact in one workflow each when
+    /// the one before has gone as far as it goes. Answers the number of turns.
     pub(crate) async fn carry_on(
         &self,
         tx: &mut dyn Transaction,
         claimed: Vec<ClaimedRun>,
+        rounds: usize,
+        yields: Yields,
+        now: Timestamp,
+    ) -> Result<u64> {
+        let mut turns = 0;
+        let mut followed = Followed::default();
+        for claimed in one_after_the_other(claimed) {
+            if turns > 0 && yields == Yields::ToTheUrgent && tx.is_wanted() {
+                break;
+            }
+            turns += self.carry(tx, claimed, &mut followed, rounds, yields, now).await?;
+        }
+        Ok(turns + followed.turns)
+    }
+
+    async fn carry(
+        &self,
+        tx: &mut dyn Transaction,
+        claimed: Vec<ClaimedRun>,
+        followed: &mut Followed,
         rounds: usize,
         yields: Yields,
         now: Timestamp,
@@ -78,7 +100,6 @@ impl Engine {
         }
         let mut turns = 0;
         let mut people = People::default();
-        let mut followed = Followed::default();
         // The lowest node first: runs that took different branches meet again below them, and go on together.
         for _ in 0..rounds {
             // Those that waited for others look again when these are as far as they go.
@@ -91,7 +112,6 @@ impl Engine {
             if !followed.gone.is_empty() {
                 runs.retain(|run| !followed.gone.contains(&run.run));
             }
-            turns += runs.len() as u64;
             let program = match self.version(version).await {
                 Err(error) if matches!(error.kind, ErrorKind::Store(_)) => return Err(error),
                 program => program,
@@ -104,6 +124,7 @@ impl Engine {
                 // One version that this program cannot run holds up no other.
                 Err(error) => Err(error.to_string()),
             };
+            turns += runs.len() as u64;
             if let Ok((_, node)) = &step {
                 people.load(tx, runs.iter().map(|run| run.contact), &node.ahead, now).await?;
             }
@@ -138,12 +159,12 @@ impl Engine {
                 break;
             }
         }
-        Ok(turns + followed.turns)
+        Ok(turns)
     }
 }
 
 impl Engine {
-    /// Makes events of the runs of this workflow that end, where that starts another.
+    /// Makes events of the runs of this workflow that end, where that starts another, and lets in who waits for that.
     pub(crate) async fn announce_ends(
         &self,
         tx: &mut dyn Transaction,
@@ -151,6 +172,7 @@ impl Engine {
         applied: &[AppliedTurn],
         now: Timestamp,
     ) -> Result<()> {
+        self.let_next_in(tx, applied, now).await?;
         let published = self.published();
         let listeners = published.programs.iter().map(|program| &program.entrance.triggers);
         let events = triggers::ends(workflow, applied, listeners);
@@ -159,6 +181,32 @@ impl Engine {
         }
         tx.emit(&events, now).await.while_doing("make events of ended runs")
     }
+}
+
+/// The first runs of each contact in a workflow, then the second ones, and so on: what one does the next shall see. Only
+/// workflows that let runs go side by side have second ones.
+fn one_after_the_other(claimed: Vec<ClaimedRun>) -> Vec<Vec<ClaimedRun>> {
+    let mut seen: HashMap<_, usize, RandomState> =
+        HashMap::with_capacity_and_hasher(claimed.len(), RandomState::default());
+    let place = |run: &ClaimedRun, seen: &mut HashMap<_, usize, RandomState>| {
+        // Paths of one run go together.
+        if run.is_path() {
+            return 0;
+        }
+        let count = seen.entry((run.workflow, run.contact)).or_default();
+        *count += 1;
+        *count - 1
+    };
+    let places: Vec<usize> = claimed.iter().map(|run| place(run, &mut seen)).collect();
+    let most = places.iter().copied().max().unwrap_or_default();
+    if most == 0 {
+        return vec![claimed];
+    }
+    let mut layers = vec![Vec::new(); most + 1];
+    for (run, place) in claimed.into_iter().zip(places) {
+        layers.get_mut(place).into_iter().for_each(|layer| layer.push(run));
+    }
+    layers
 }
 
 /// The run as the turn left it, if it goes on at once.

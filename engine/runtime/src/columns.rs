@@ -1,5 +1,7 @@
 //! From contacts to the columns that a step asked for.
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use dripline_expression::{Subject, Value};
 use dripline_model::{
     Contact,
@@ -16,6 +18,8 @@ pub(crate) struct Columns<'s> {
     columns: Vec<Column>,
     /// The values of the contact that is being added; kept for its allocation.
     row: Vec<Option<Value>>,
+    /// The holidays by the column's name and the contact's country.
+    holidays: HashMap<(&'s str, Option<String>), String>,
 }
 
 impl<'s> Columns<'s> {
@@ -28,7 +32,7 @@ impl<'s> Columns<'s> {
                 data: empty(source.column),
             })
             .collect();
-        Self { sources, columns, row: Vec::with_capacity(sources.len()) }
+        Self { sources, columns, row: Vec::with_capacity(sources.len()), holidays: HashMap::new() }
     }
 
     /// Adds a contact to every column. The answer says which expression could not be evaluated, if any, and why.
@@ -56,6 +60,18 @@ impl<'s> Columns<'s> {
                 },
                 CompiledValue::Template(template) => Some(Value::Text(template.render(contact)?)),
                 CompiledValue::Zone => zone::name_of(contact).map(|name| Value::Text(name.to_owned())),
+                CompiledValue::Holidays(holidays) => {
+                    let country = holidays.country_of(contact);
+                    // A batch has many contacts and few countries.
+                    let days = match self.holidays.entry((source.name.as_str(), country)) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(new) => {
+                            let days = holidays.days(new.key().1.as_deref(), subject.now);
+                            new.insert(days)
+                        }
+                    };
+                    Some(Value::Text(days.clone()))
+                }
                 CompiledValue::Member(segment) => Some(Value::Boolean(contact.segments.contains(segment))),
             });
         }

@@ -11,6 +11,7 @@ use dripline_model::{
     batch::ColumnType,
     contact::{EventView, Needs},
     effect::EffectKind,
+    holidays::{COUNTRY, Holidays},
     manifest::Grant,
     policy::{DEFAULT_PRIORITY, Policies},
     program::{
@@ -27,6 +28,7 @@ use serde_json::Value;
 
 use crate::{
     call::CompiledCall,
+    dates::{CompiledDate, Dated},
     entrance::Entrance,
     error::{Error, ErrorKind, Result},
     experiment::CompiledExperiment,
@@ -47,6 +49,8 @@ pub(crate) struct CompiledProgram {
     pub(crate) goals: Goals,
     /// With what it is called.
     pub(crate) inputs: Vec<Input>,
+    /// The dates of contacts whose coming starts a run.
+    pub(crate) dates: Vec<CompiledDate>,
     nodes: Vec<CompiledNode>,
     /// For each node, whether a run that stands there may mail its contact without waiting before.
     may_mail: Vec<bool>,
@@ -117,6 +121,8 @@ pub(crate) enum CompiledValue {
     Member(String),
     /// The name of the zone in which the contact lives.
     Zone,
+    /// The holidays from now on.
+    Holidays(Holidays),
 }
 
 impl CompiledProgram {
@@ -132,6 +138,7 @@ impl CompiledProgram {
         }
         let entrance = Entrance::new(&program, workflow, version, around.zone)?;
         let goals = Goals::new(&program.policies).map_err(&unusable)?;
+        let dates = CompiledDate::all(&program).map_err(&unusable)?;
         let own_goals = goals.needs(None);
         let types = program.input_types();
         let inputs = (!types.is_empty()).then_some(&types);
@@ -149,6 +156,7 @@ impl CompiledProgram {
             may_mail: may_mail(&nodes),
             goals,
             inputs: program.inputs,
+            dates,
             policies: program.policies,
             entrance,
             share: program.share.unwrap_or(DEFAULT_SHARE),
@@ -157,6 +165,12 @@ impl CompiledProgram {
             published_at,
             nodes,
         })
+    }
+
+    /// What its dates are looked at with.
+    pub(crate) fn dated(&self) -> Dated<'_> {
+        let Entrance { workflow, version, .. } = self.entrance;
+        Dated { workflow, version, name: &self.name, dates: &self.dates }
     }
 
     /// Whether a step of this version may wait for the event.
@@ -365,6 +379,9 @@ impl CompiledStep {
                 CompiledValue::Template(template) => needs.merge(template.needs()),
                 CompiledValue::Member(_) => needs.segments = true,
                 CompiledValue::Zone => needs.attributes.extend(zone::ATTRIBUTES.map(str::to_owned)),
+                CompiledValue::Holidays(holidays) => {
+                    needs.attributes.extend(holidays.by_country.as_ref().map(|_| COUNTRY.to_owned()));
+                }
             }
         }
         // The engine itself decides about consent, whatever the plugin looks at.
@@ -386,6 +403,7 @@ impl CompiledColumn {
             }
             ValueSource::Member(segment) => CompiledValue::Member(segment),
             ValueSource::Zone => CompiledValue::Zone,
+            ValueSource::Holidays(holidays) => CompiledValue::Holidays(holidays),
         };
         Ok(Self { name: source.name, column: source.column, value })
     }

@@ -165,7 +165,8 @@ impl Engine {
     /// When the store fails.
     pub async fn upcoming(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         let due = self.next_due().await?;
-        Ok([due, self.next_firing(now)?].into_iter().flatten().min())
+        let date = self.store.next_date().await.while_doing("ask which date comes next")?;
+        Ok([due, date, self.next_firing(now)?].into_iter().flatten().min())
     }
 
     async fn next_moment(&self) -> Result<Option<Timestamp>> {

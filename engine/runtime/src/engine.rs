@@ -1,7 +1,7 @@
 //! The engine: a store, a sandbox, a clock, and the programs that it has prepared.
 
 use std::{
-    collections::{BTreeMap, HashMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -11,9 +11,11 @@ use std::{
 use dripline_delivery::Deliverer;
 use dripline_model::{
     Clock, Digest,
+    contact::Needs,
     id::{VersionId, WorkflowId},
     manifest::Grant,
     policy::Cap,
+    program::Concurrency,
     team::Team,
 };
 use dripline_plugin_host::{Host, Plugin};
@@ -89,6 +91,10 @@ pub(crate) struct Published {
     pub(crate) programs: Vec<Arc<CompiledProgram>>,
     /// Who is a member of which segment by a rule.
     pub(crate) rules: Rules,
+    /// What of a contact these rules, and the dates that start workflows, look at.
+    pub(crate) watched: Needs,
+    /// The workflows in which events wait for a run to end.
+    pub(crate) queues: BTreeSet<WorkflowId>,
     /// The last pause of each workflow that was ever paused.
     pauses: HashMap<WorkflowId, Pause>,
     /// Whether runs may stand on a version that has goals or exits.
@@ -188,6 +194,8 @@ impl Engine {
             has_goals: self.store.any_goals().await.while_doing("look for goals")?,
             has_experiments: self.store.any_experiments().await.while_doing("look for experiments")?,
             has_watched_experiments: false,
+            watched: Needs::default(),
+            queues: BTreeSet::new(),
             programs: Vec::with_capacity(current.len()),
             teams: teams.into_iter().map(|team| (team.key.clone(), roster(&team, &names))).collect(),
             versions: Mutex::default(),
@@ -195,8 +203,13 @@ impl Engine {
         for stored in current {
             let program = self.prepare(&published, stored).await?;
             published.has_watched_experiments |= program.has_watched_experiments();
+            if program.entrance.concurrency == Concurrency::Queue {
+                published.queues.insert(program.entrance.workflow);
+            }
+            program.dates.iter().for_each(|date| date.add_needs(&mut published.watched));
             published.programs.push(program);
         }
+        published.watched.merge(published.rules.needs());
         Ok(published)
     }
 

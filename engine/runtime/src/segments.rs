@@ -3,9 +3,10 @@
 //! Whoever changes a contact notes it in the store (`dripline_store`), and so does whoever knows when time will change a
 //! membership. A slice of those contacts is loaded, every rule is evaluated for each, what is different is written with
 //! its events, and the next instant is noted at which it may be different again. A new rule goes over all contacts in the
-//! same way, slice by slice, and remembers how far it has come.
+//! same way, slice by slice, and remembers how far it has come. Dates that start workflows (`dates`) are looked at in the
+//! same pass.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use dripline_expression::{Expression, NextChange, Scope, Subject};
 use dripline_model::{
@@ -16,10 +17,11 @@ use dripline_model::{
     score::Scores,
     segment::{self, Segment},
 };
-use dripline_store::{Membership, Store, Timer, Transaction};
+use dripline_store::{Changed, Membership, Store, Timer, Transaction};
 use jiff::Timestamp;
 
 use crate::{
+    dates::{Dates, NextLook},
     drive::Settled,
     engine::Engine,
     error::{Error, ErrorKind, Result, While},
@@ -148,12 +150,13 @@ impl Rules {
         })
     }
 
-    /// Evaluates all rules for a contact: what is different, and when to look again.
-    fn evaluate<'r>(&'r self, mut contact: Contact, now: Timestamp) -> (Vec<Membership<'r>>, Timer) {
+    /// Evaluates all rules for a contact, and makes it a member of what it should be: what is different, and when to look
+    /// again.
+    fn evaluate<'r>(&'r self, contact: &mut Contact, now: Timestamp) -> (Vec<Membership<'r>>, NextChange) {
         let mut changes = Vec::new();
         let mut next = NextChange::default();
         for Rule { name, rule } in &self.all {
-            let subject = Subject::new(&contact, None, now);
+            let subject = Subject::new(contact, None, now);
             let is_member = rule.test(&subject) == Ok(true);
             next = next.or(rule.next_change(&subject));
             let was_member = contact.segments.contains(name);
@@ -167,8 +170,7 @@ impl Rules {
                 contact.segments.remove(name);
             }
         }
-        let due = [next.once, next.repeating].into_iter().flatten().min();
-        (changes, Timer { contact: contact.id, due, repeats: next.once.is_none() })
+        (changes, next)
     }
 }
 
@@ -183,42 +185,49 @@ impl Engine {
     ) -> Result<Option<(Settled, usize)>> {
         // Whatever was published before these contacts changed is known from here on.
         self.follow().await?;
-        let published = self.published();
-        let rules = &published.rules;
         let changed = tx.claim_changed(now, limit).await.while_doing("claim changed contacts")?;
         if !changed.is_empty() {
-            reconcile(tx, rules, &changed, now).await?;
+            self.reconcile(tx, &changed, now).await?;
             return Ok(Some((Settled::default(), changed.len())));
         }
         let Some(from) = tx.unfinished_rules().await.while_doing("look for new segments")? else {
             return Ok(None);
         };
+        // What was published a moment ago is among what is unfinished.
+        self.follow().await?;
         let slice = tx.contacts_after(None, from, limit).await.while_doing("read contacts")?;
         tx.lock_contacts(&slice).await.while_doing("lock contacts")?;
-        reconcile(tx, rules, &slice, now).await?;
+        let looked_at: Vec<Changed> =
+            slice.iter().map(|contact| Changed { contact: *contact, since: now }).collect();
+        self.reconcile(tx, &looked_at, now).await?;
         let to = slice.last().copied().unwrap_or(from);
         let done = slice.len() < limit;
         tx.advance_rules(from, to, done).await.while_doing("record how far new segments are")?;
         Ok(Some((Settled::default(), slice.len())))
     }
-}
 
-/// Makes contacts members of what they should be.
-async fn reconcile(
-    tx: &mut dyn Transaction,
-    rules: &Rules,
-    contacts: &[ContactId],
-    now: Timestamp,
-) -> Result<()> {
-    let distinct: BTreeSet<ContactId> = contacts.iter().copied().collect();
-    let ids: Vec<ContactId> = distinct.into_iter().collect();
-    let contacts = tx.load_contacts(&ids, &rules.needs, now).await.while_doing("load contacts")?;
-    let mut changes = Vec::new();
-    let mut timers = Vec::with_capacity(contacts.len());
-    for contact in contacts {
-        let (different, timer) = rules.evaluate(contact, now);
-        changes.extend(different);
-        timers.push(timer);
+    /// Makes contacts members of what they should be, and lets their dates come.
+    async fn reconcile(&self, tx: &mut dyn Transaction, changed: &[Changed], now: Timestamp) -> Result<()> {
+        let published = self.published();
+        let rules = &published.rules;
+        let since: BTreeMap<ContactId, Timestamp> =
+            changed.iter().map(|Changed { contact, since }| (*contact, *since)).collect();
+        let ids: Vec<ContactId> = since.keys().copied().collect();
+        let workflows = published.programs.iter().map(|program| program.dated());
+        let mut dates = Dates::load(tx, workflows, &ids, &self.options.time_zone).await?;
+        let contacts = tx.load_contacts(&ids, &published.watched, now).await.while_doing("load contacts")?;
+        let mut changes = Vec::new();
+        let mut timers = Vec::with_capacity(contacts.len());
+        for mut contact in contacts {
+            let (different, next) = rules.evaluate(&mut contact, now);
+            changes.extend(different);
+            let since = since.get(&contact.id).copied().unwrap_or(now);
+            let NextLook { once, yearly } = dates.look(&contact, since, now);
+            let next = next.or(NextChange { once, repeating: yearly });
+            let due = [next.once, next.repeating].into_iter().flatten().min();
+            timers.push(Timer { contact: contact.id, due, repeats: next.once.is_none() });
+        }
+        tx.settle_segments(&changes, &timers, now).await.while_doing("change segments")?;
+        dates.settle(tx, now).await
     }
-    tx.settle_segments(&changes, &timers, now).await.while_doing("change segments")
 }

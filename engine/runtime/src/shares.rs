@@ -22,6 +22,8 @@ pub(crate) enum Flow {
     Segments,
     /// Events that have arrived.
     Arrivals,
+    /// Events that were held and wait no more. Behind those that have arrived, which may make them wait longer.
+    Held,
 }
 
 /// How long a transaction may take while others wait.

@@ -85,6 +85,7 @@ impl Engine {
                 Flow::Runs(workflow) => self.take_runs(tx.as_mut(), workflow, now, limit, yields).await?,
                 Flow::Segments => self.take_segments(tx.as_mut(), now, limit).await?,
                 Flow::Arrivals => self.take_arrivals(tx.as_mut(), now, limit).await?,
+                Flow::Held => self.take_held(tx.as_mut(), now, limit).await?,
             };
             // Others are at all of it.
             let Some((settled, size)) = done else { continue };
@@ -111,7 +112,7 @@ impl Engine {
         let published = self.published();
         // A retired workflow has the share of one that says nothing.
         let share = |workflow| published.program(workflow).map_or(DEFAULT_SHARE, |program| program.share);
-        let mut busy = Vec::with_capacity(firings.len() + look.workflows.len() + 2);
+        let mut busy = Vec::with_capacity(firings.len() + look.workflows.len() + 3);
         busy.extend(
             firings
                 .into_iter()
@@ -127,6 +128,9 @@ impl Engine {
         }
         if look.arrivals {
             busy.push(Busy { flow: Flow::Arrivals, share: SHARE_OF_ARRIVALS });
+        }
+        if look.held {
+            busy.push(Busy { flow: Flow::Held, share: SHARE_OF_ARRIVALS });
         }
         Ok(busy)
     }

@@ -6,7 +6,9 @@ use dripline_expression::{Expression, Scope, Subject, Value};
 use dripline_model::{
     Contact,
     batch::ColumnType,
-    contact::{CONTACT_CHANGED, EventView, Needs, SEGMENT_JOINED, SEGMENT_LEFT, WORKFLOW_ENDED},
+    contact::{
+        CONTACT_CHANGED, DATE_REACHED, EventView, Needs, SEGMENT_JOINED, SEGMENT_LEFT, WORKFLOW_ENDED,
+    },
     decision::RunStatus,
     duration,
     id::{ContactId, EventId},
@@ -25,8 +27,36 @@ pub(crate) struct Triggers(Vec<CompiledTrigger>);
 #[derive(Debug, Clone)]
 struct CompiledTrigger {
     what: Occasion,
+    /// The name of the workflow that has it.
+    workflow: String,
     condition: Option<Expression>,
     dedupe: Option<(Expression, Span)>,
+    quiet: Option<Quiet>,
+}
+
+/// How long an event waits for others of its kind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quiet {
+    quiet: Span,
+    at_most: Span,
+}
+
+impl Quiet {
+    /// When the latest of a series starts a run. Days are counted in `zone`.
+    pub(crate) fn end(self, first: Timestamp, latest: Timestamp, zone: &TimeZone) -> Timestamp {
+        duration::after(latest, self.quiet, zone).min(duration::after(first, self.at_most, zone))
+    }
+}
+
+/// What triggers make of an event.
+#[derive(Debug, Clone)]
+pub(crate) enum Verdict {
+    /// It starts a run.
+    Starts,
+    /// It does if none of its kind follows.
+    Waits(Quiet),
+    /// It does not, and why.
+    Refused(String),
 }
 
 impl Triggers {
@@ -34,19 +64,27 @@ impl Triggers {
     ///
     /// # Errors
     /// A sentence, when an expression or duration is not one that this program understands.
-    pub(crate) fn new(triggers: &[Trigger]) -> std::result::Result<Self, String> {
+    pub(crate) fn new(workflow: &str, triggers: &[Trigger]) -> std::result::Result<Self, String> {
         let whens = triggers.iter().filter_map(|trigger| match trigger {
             Trigger::Event(name) => Some(plain(Occasion::Event(name.clone()))),
             Trigger::SegmentJoined(name) => Some(plain(Occasion::SegmentJoined(name.clone()))),
-            Trigger::When(when) => Some(when.clone()),
+            Trigger::When(when) => Some(when.as_ref().clone()),
             Trigger::Schedule { .. } | Trigger::Manual | Trigger::Called => None,
         });
-        whens.map(CompiledTrigger::new).collect::<std::result::Result<_, _>>().map(Self)
+        whens
+            .map(|when| CompiledTrigger::new(workflow, when))
+            .collect::<std::result::Result<_, _>>()
+            .map(Self)
     }
 
     /// Whether the event may start a run.
     pub(crate) fn listens_to(&self, event: &EventView) -> bool {
         self.0.iter().any(|trigger| trigger.listens_to(event))
+    }
+
+    /// Whether events wait for others of their kind.
+    pub(crate) fn any_waits(&self) -> bool {
+        self.0.iter().any(|trigger| trigger.quiet.is_some())
     }
 
     /// Whether the end of a run of this workflow may start one.
@@ -69,24 +107,29 @@ impl Triggers {
         needs
     }
 
-    /// Why the event, which is one that [`Triggers::listens_to`], starts no run for the contact; `None` when a trigger
-    /// takes it. Of several triggers one is enough.
-    pub(crate) fn refusal(
+    /// What becomes of the event, which is one that [`Triggers::listens_to`]. Of several triggers one is enough, and one that
+    /// lets nothing wait goes first.
+    pub(crate) fn verdict(
         &self,
         contact: &Contact,
         event: &EventView,
         id: EventId,
         past: &Past,
         now: Timestamp,
-    ) -> Option<String> {
-        let mut refused = None;
+    ) -> Verdict {
+        let (mut waits, mut refused) = (None, None);
         for trigger in self.0.iter().filter(|trigger| trigger.listens_to(event)) {
-            match trigger.refusal(contact, event, id, past, now) {
-                None => return None,
-                Some(reason) => refused = refused.or(Some(reason)),
+            match (trigger.refusal(contact, event, id, past, now), trigger.quiet) {
+                (None, None) => return Verdict::Starts,
+                (None, Some(quiet)) => waits = waits.or(Some(quiet)),
+                (Some(reason), _) => refused = refused.or(Some(reason)),
             }
         }
-        refused
+        match (waits, refused) {
+            (Some(quiet), _) => Verdict::Waits(quiet),
+            (None, Some(reason)) => Verdict::Refused(reason),
+            (None, None) => Verdict::Starts,
+        }
     }
 
     /// The earlier events that the triggers compare these with.
@@ -121,11 +164,14 @@ pub(crate) struct Past {
 }
 
 fn plain(what: Occasion) -> When {
-    When { what, condition: None, dedupe: None }
+    When { what, condition: None, dedupe: None, debounce: None }
 }
 
 impl CompiledTrigger {
-    fn new(When { what, condition, dedupe }: When) -> std::result::Result<Self, String> {
+    fn new(
+        workflow: &str,
+        When { what, condition, dedupe, debounce }: When,
+    ) -> std::result::Result<Self, String> {
         let scope = Scope { event: true, ..Scope::default() };
         let compile = |source: &str, result| {
             Expression::compile(source, result, &scope)
@@ -137,7 +183,14 @@ impl CompiledTrigger {
                 Ok::<_, String>((compile(&dedupe.key, ColumnType::Text)?, duration::parse(&dedupe.within)?))
             })
             .transpose()?;
-        Ok(Self { what, condition, dedupe })
+        let quiet = debounce
+            .map(|debounce| {
+                let (quiet, at_most) =
+                    (duration::parse(&debounce.quiet)?, duration::parse(&debounce.at_most)?);
+                Ok::<_, String>(Quiet { quiet, at_most })
+            })
+            .transpose()?;
+        Ok(Self { what, workflow: workflow.to_owned(), condition, dedupe, quiet })
     }
 
     fn listens_to(&self, event: &EventView) -> bool {
@@ -155,6 +208,11 @@ impl CompiledTrigger {
                     })
                 };
                 event.name == CONTACT_CHANGED && says("field", attribute) && is("from", from) && is("to", to)
+            }
+            Occasion::Date(date) => {
+                event.name == DATE_REACHED
+                    && says("workflow", &self.workflow)
+                    && says("trigger", &date.words())
             }
             Occasion::WorkflowEnded { workflow, any } => {
                 event.name == WORKFLOW_ENDED

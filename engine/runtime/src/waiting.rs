@@ -217,7 +217,7 @@ async fn came_in_time(
 ) -> Result<BTreeMap<ContactId, Timestamp>> {
     let mut first = BTreeMap::new();
     let Some(name) = wait.event.as_deref().filter(|_| !over.is_empty()) else { return Ok(first) };
-    if tx.has_arrivals(now).await.while_doing("look for events")? {
+    if tx.arrived(now).await.while_doing("look for events")?.events {
         let contacts: Vec<ContactId> = over.iter().map(|(run, _)| run.contact).collect();
         for (contact, at) in tx.pending_events(&contacts, name, now).await.while_doing("look for events")? {
             let earliest = first.entry(contact).or_insert(at);

@@ -83,6 +83,7 @@ async fn play(order: impl Iterator<Item = u32>, batch_size: usize, seed: u64) ->
         inputs: None,
         default_time_zone: "UTC",
         dynamic_segments: &BTreeSet::new(),
+        calendars: &Default::default(),
     };
     let checked = dripline_workflow::check(&Source { path: "w".into(), text: CAMPAIGN.into() }, &environment);
     let program: Program = checked.program.unwrap_or_else(|| panic!("{:?}", checked.diagnostics));

@@ -94,6 +94,10 @@ pub(crate) trait Answers: Send {
     async fn messages_to(&mut self, contact: i64) -> Raw<Vec<MessageLine>>;
     /// Who received a contact.
     async fn assignments(&mut self, contact: i64) -> Raw<Vec<AssignmentLine>>;
+    /// The dates of a contact that come next: workflow, when, date, which trigger.
+    async fn coming_dates(&mut self, contact: i64) -> Raw<Vec<(String, i64, String, String)>>;
+    /// The events of a contact that wait: workflow, when it is their turn, name, when they happened.
+    async fn held_events(&mut self, contact: i64) -> Raw<Vec<(String, Option<i64>, String, i64)>>;
     /// What a contact answered: topic's id, when, topic, given.
     async fn consents(&mut self, contact: i64) -> Raw<Vec<(i64, i64, String, bool)>>;
 }

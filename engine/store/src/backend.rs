@@ -13,9 +13,9 @@ use dripline_model::{
 use jiff::{Timestamp, civil::Date};
 
 use crate::{
-    Activity, ContactFilter, ContactRow, Counts, EventRow, HeldPoints, Import, Ingest, Lead, MessageFilter,
-    MessageRow, NewSegment, Prunable, Pruned, Pruning, Reports, Result, RowResult, RunFilter, RunRow,
-    Scoring, Segments, SegmentsPublished, Standing, StandingPoints, StoredSegment, TimelineEntry,
+    Activity, Coming, ContactFilter, ContactRow, Counts, EventRow, HeldPoints, Import, Ingest, Lead,
+    MessageFilter, MessageRow, NewSegment, Prunable, Pruned, Pruning, Reports, Result, RowResult, RunFilter,
+    RunRow, Scoring, Segments, SegmentsPublished, Standing, StandingPoints, StoredSegment, TimelineEntry,
     answers::Answers,
     declared::Declared,
     error::{Doing as _, Raw},
@@ -70,6 +70,11 @@ impl<B: Backend> Reports for B {
     async fn timeline(&self, contact: ContactId) -> Result<Vec<TimelineEntry>> {
         let timeline = async { timeline::timeline(&mut self.reader().await?, contact).await };
         timeline.await.doing(format!("load what happened to contact {contact}"))
+    }
+
+    async fn coming(&self, contact: ContactId) -> Result<Vec<Coming>> {
+        let coming = async { timeline::coming(&mut self.reader().await?, contact).await };
+        coming.await.doing(format!("load what comes for contact {contact}"))
     }
 
     async fn leads(&self, limit: usize) -> Result<Vec<Lead>> {

@@ -23,6 +23,10 @@ pub trait Reports: Send + Sync {
     /// Everything that happened to a contact, oldest first.
     async fn timeline(&self, contact: ContactId) -> Result<Vec<TimelineEntry>>;
 
+    /// What starts workflows for a contact unless something comes between: dates, and events that wait. In the order of
+    /// their times; what waits for a run to end is last.
+    async fn coming(&self, contact: ContactId) -> Result<Vec<Coming>>;
+
     /// Contacts that have an owner, the latest assignment of each, by representative and then newest first.
     async fn leads(&self, limit: usize) -> Result<Vec<Lead>>;
 
@@ -239,6 +243,17 @@ pub struct LeadReason {
     pub because: String,
     /// How many times it was given.
     pub times: u64,
+}
+
+/// Something that will start a workflow for a contact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coming {
+    /// When; none while a run of the contact is before it.
+    pub at: Option<Timestamp>,
+    /// The workflow's name.
+    pub workflow: String,
+    /// What it is, for people.
+    pub what: String,
 }
 
 /// One line of a timeline.

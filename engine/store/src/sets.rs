@@ -119,6 +119,19 @@ pub(crate) trait Sets: Send {
         asked: &PastEvents<'_>,
     ) -> Raw<Vec<(i64, i64, Option<String>)>>;
 
+    /// What rules of segments and date triggers look at: whether it is a segment, and its definition, or else what the
+    /// trigger needs, as JSON.
+    async fn watched(&mut self) -> Raw<Vec<(bool, String)>>;
+    /// The date triggers of a workflow: id, wording.
+    async fn date_triggers_of(&mut self, workflow: i64) -> Raw<Vec<(i64, String)>>;
+    /// Adds date triggers of a workflow, which all contacts are looked at for: wording, needs as JSON.
+    async fn add_date_triggers(&mut self, workflow: i64, rows: &[(String, String)], now_ms: i64) -> Raw<()>;
+    /// Removes date triggers, and what is known of their dates.
+    async fn drop_date_triggers(&mut self, triggers: &[i64]) -> Raw<()>;
+    /// Makes it the turn of all events that wait for a run of a workflow.
+    async fn release_held(&mut self, workflow: i64, now_ms: i64) -> Raw<()>;
+    /// Makes it the turn of the first event of each of these contacts that waits for a run of a workflow.
+    async fn next_in_line(&mut self, workflow: i64, contacts: &[i64], now_ms: i64) -> Raw<()>;
     /// The segments with rules: id, definition as JSON.
     async fn rules(&mut self) -> Raw<Vec<(i64, String)>>;
     /// Who looks at contacts that change.
@@ -183,6 +196,8 @@ pub(crate) struct PastEvents<'a> {
 pub(crate) struct Onlookers {
     /// The definitions of segments with rules, as JSON.
     pub(crate) rules: Vec<String>,
+    /// What date triggers need of contacts, as JSON.
+    pub(crate) dates: Vec<String>,
     /// Whether any run of anybody's waits for a condition.
     pub(crate) waits: bool,
 }
@@ -342,6 +357,7 @@ pub(crate) struct NewRun {
     pub(crate) version: i64,
     pub(crate) contact: i64,
     pub(crate) event: Option<i64>,
+    pub(crate) lane: i64,
 }
 
 /// Where a run goes on.

@@ -7,14 +7,17 @@ use dripline_model::{
     Contact, Effect,
     contact::{EventView, Needs},
     decision::{Awaited, DecisionKind, RunStatus},
-    id::{ContactId, EventId, FiringId, RunId, VersionId, WorkflowId},
+    id::{ContactId, EventId, FiringId, HeldId, RunId, VersionId, WorkflowId},
     program::NodeIndex,
     score::Curve,
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::{Experiments, Kin, Membership, Parent, Result, Timer};
+use crate::{
+    Arrived, Changed, ContactDate, Experiments, HeldEvent, Kin, Membership, NewHeld, Parent, Result,
+    StoredDateTrigger, Timer,
+};
 
 /// Verbs of the scheduler.
 #[async_trait]
@@ -22,8 +25,8 @@ pub trait Scheduling: Send + Sync {
     /// Begins a batch.
     async fn begin(&self) -> Result<Box<dyn Transaction>>;
 
-    /// The earliest instant at which an event arrives, a run is due, a firing began that is not done, or a segment changes
-    /// otherwise than by the calendar.
+    /// The earliest instant at which an event arrives, or one that was held waits no more, a run is due, a firing began that
+    /// is not done, or a segment changes, or a date of a contact comes, otherwise than by the calendar.
     async fn next_due(&self) -> Result<Option<Timestamp>>;
 
     /// The time of the latest firing of the workflow's schedules.
@@ -41,6 +44,9 @@ pub trait Scheduling: Send + Sync {
 
     /// The earliest instant at which a live event arrives that has not arrived yet.
     async fn next_arrival(&self) -> Result<Option<Timestamp>>;
+
+    /// The earliest instant at which a date of a contact comes that starts a workflow, the calendar's included.
+    async fn next_date(&self) -> Result<Option<Timestamp>>;
 
     /// Resolves when something was written to the store, by this process or another, since the last call.
     async fn changed(&self);
@@ -86,16 +92,42 @@ pub trait Transaction: Experiments + Kin + Send {
 
     /// What there is to do at `now`, at one look.
     async fn look(&mut self, now: Timestamp) -> Result<Look> {
+        let arrived = self.arrived(now).await?;
         Ok(Look {
             firings: !self.open_firings().await?.is_empty(),
             workflows: self.due_workflows(now).await?,
-            arrivals: self.has_arrivals(now).await?,
+            arrivals: arrived.events,
+            held: arrived.held,
             segments: self.has_segment_work(now).await?,
         })
     }
 
-    /// Whether a live event has arrived by `now` that is not dealt with yet.
-    async fn has_arrivals(&mut self, now: Timestamp) -> Result<bool>;
+    /// Whether a live event has arrived by `now` that is not dealt with yet, and whether one that was held waits no more.
+    async fn arrived(&mut self, now: Timestamp) -> Result<Arrived>;
+
+    /// What a workflow holds of these contacts, in the order in which it came.
+    async fn held(&mut self, workflow: WorkflowId, contacts: &[ContactId]) -> Result<Vec<HeldEvent>>;
+
+    /// Up to `limit` held events that wait no more by `now`, the longest due first, with their contacts locked to the
+    /// commit.
+    async fn claim_held(&mut self, now: Timestamp, limit: usize) -> Result<Vec<HeldEvent>>;
+
+    /// Holds events of contacts that are locked.
+    async fn hold(&mut self, events: &[NewHeld]) -> Result<()>;
+
+    /// Holds these no longer.
+    async fn let_go(&mut self, held: &[HeldId]) -> Result<()>;
+
+    /// Lets these, whose turn it was, wait for a run of their contact once more.
+    async fn wait_again(&mut self, held: &[HeldId]) -> Result<()>;
+
+    /// Makes it the turn, at `now`, of the first event of each of these contacts that waits for a run of the workflow.
+    async fn next_in_line(
+        &mut self,
+        workflow: WorkflowId,
+        contacts: &[ContactId],
+        now: Timestamp,
+    ) -> Result<()>;
 
     /// The workflows that have a run due at `now`, retired ones too, in the order of their ids. It looks at one run of
     /// each workflow, however many are due.
@@ -127,7 +159,7 @@ pub trait Transaction: Experiments + Kin + Send {
     /// In no particular order; `ids` has each once. Scores that fade are as they were when they last changed.
     async fn load_parts(&mut self, ids: &[ContactId], needs: &Needs) -> Result<Vec<Contact>>;
 
-    /// The active run of each of these contacts in a workflow, else the latest, where there is one.
+    /// The run of each of these contacts in a workflow that began last, where there is one.
     async fn latest_runs(
         &mut self,
         workflow: WorkflowId,
@@ -179,7 +211,7 @@ pub trait Transaction: Experiments + Kin + Send {
     /// Starts runs at node 0 and records a decision for each. A twin (same workflow, contact and event) is skipped.
     async fn enroll(&mut self, enrolments: &[Enrolment], now: Timestamp) -> Result<()>;
 
-    /// Records decisions that belong to no run: who was not enrolled, and why.
+    /// Records decisions that belong to no run: who was not enrolled, or is not yet, and why.
     async fn refuse(&mut self, refusals: &[Refusal], now: Timestamp) -> Result<()>;
 
     /// A plugin's state cell.
@@ -205,14 +237,24 @@ pub trait Transaction: Experiments + Kin + Send {
     /// Whether there are contacts that rules of segments have to look at by `now`.
     async fn has_segment_work(&mut self, now: Timestamp) -> Result<bool>;
 
-    /// Up to `limit` contacts that have changed, or whose time has come, locked to the commit; not noted any more.
-    async fn claim_changed(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ContactId>>;
+    /// Up to `limit` contacts that have changed, or whose time has come, locked to the commit; not noted any more. A
+    /// contact that changed more than once stands there once, with the first of the moments.
+    async fn claim_changed(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Changed>>;
 
-    /// The last contact that was looked at for rules that are new, locked to the commit; `None` where all were, or where
-    /// another process is at it right now.
+    /// The date triggers of all workflows.
+    async fn date_triggers(&mut self) -> Result<Vec<StoredDateTrigger>>;
+
+    /// What is known of the dates of these contacts.
+    async fn contact_dates(&mut self, contacts: &[ContactId]) -> Result<Vec<ContactDate>>;
+
+    /// Writes what is known of dates.
+    async fn put_contact_dates(&mut self, dates: &[ContactDate]) -> Result<()>;
+
+    /// The last contact that was looked at for rules and date triggers that are new, locked to the commit; `None` where all
+    /// were, or where another process is at it right now.
     async fn unfinished_rules(&mut self) -> Result<Option<ContactId>>;
 
-    /// Records that for new rules the contacts after `from` were looked at, up to `to`, and whether these were all.
+    /// Records that for what is new the contacts after `from` were looked at, up to `to`, and whether these were all.
     async fn advance_rules(&mut self, from: ContactId, to: ContactId, done: bool) -> Result<()>;
 
     /// Applies what rules say of contacts, with an event for each that joins or leaves, and when to look at them again.
@@ -238,8 +280,10 @@ pub struct Look {
     pub firings: bool,
     /// The workflows with due runs ([`Transaction::due_workflows`]).
     pub workflows: Vec<WorkflowId>,
-    /// Whether events have arrived ([`Transaction::has_arrivals`]).
+    /// Whether events have arrived ([`Transaction::arrived`]).
     pub arrivals: bool,
+    /// Whether events that were held wait no more ([`Transaction::arrived`]).
+    pub held: bool,
     /// Whether rules of segments have contacts to look at ([`Transaction::has_segment_work`]).
     pub segments: bool,
 }
@@ -343,10 +387,10 @@ pub struct Waiting {
 pub struct LatestRun {
     /// The run.
     pub run: RunId,
-    /// Where it stands.
-    pub status: RunStatus,
     /// When it began.
     pub enrolled_at: Timestamp,
+    /// Whether this one, or an earlier one, is on its way.
+    pub is_active: bool,
 }
 
 /// A run to start.
@@ -360,6 +404,8 @@ pub struct Enrolment {
     pub contact: ContactId,
     /// What triggered it.
     pub event: Option<EventId>,
+    /// Nobody has two active runs in one lane of a workflow; 0 where nobody may have two at all.
+    pub lane: i64,
     /// Why, for people.
     pub reason: String,
 }
@@ -375,6 +421,8 @@ pub struct Refusal {
     pub contact: ContactId,
     /// What would have triggered it.
     pub event: Option<EventId>,
+    /// Whether it may trigger a run later.
+    pub waits: bool,
     /// Why not, for people.
     pub reason: String,
 }

@@ -56,6 +56,7 @@ fn two_hundred_files(bencher: divan::Bencher<'_, '_>) {
         templates: &templates,
         teams: &teams,
         dynamic_segments: &BTreeSet::new(),
+        calendars: &Default::default(),
         attributes: Some(&fields),
         inputs: None,
         default_time_zone: "Europe/Berlin",

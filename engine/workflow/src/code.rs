@@ -181,6 +181,29 @@ What becomes of steps that fell due while the workflow was paused (`dripline wor
     settings: {after_pause: spread}      # it is put off by as long as the pause was
     settings: {after_pause: skip}        # they are skipped, and the runs go on below
 ";
+    Date = "E0240", "A trigger by a date of the contact cannot be read.", r#"
+    on: {date: contact.renewal_date, before: 30d, at: "09:00"}
+    on: {date: contact.signed_up, after: 1y, at: "09:00"}
+    on: {date: contact.birthday, every: year, at: "09:00"}
+
+`date` is an expression that gives a date (`2026-12-24`) or a point in time. The clock is the contact's. A date that lies in the past when the contact comes to have it starts nothing.
+"#;
+    Debounce = "E0241", "`debounce` says for how long none of the kind must follow.", r"
+    on: {event: cart.updated, debounce: 30m}
+    on: {event: cart.updated, debounce: {quiet: 30m, at_most: 1d}}
+
+The run starts by the last of the events, when none has followed for so long, or when the first of them is as old as `at_most`, which is ten times `quiet` without it.
+";
+    Concurrency = "E0242", "`concurrency` says what becomes of an event of a contact that is in the workflow:", r"
+    enroll: {concurrency: one}                       # it starts nothing; holds without it
+    enroll: {again: always, concurrency: queue}      # it waits until the run before has ended
+    enroll: {again: always, concurrency: parallel}   # it starts a run beside the other
+";
+    NeedsAgain = "E0243", "`concurrency` has no effect, because nobody enters the workflow twice.", r"
+Without `again`, a contact enters once in a lifetime, so that no second event can start anything.
+
+    enroll: {again: always, concurrency: queue}
+";
     NoSteps = "E0301", "A list of steps is empty.", r"
 Add a step, or remove the key. A branch may have only `then` or only `else`.
 ";
@@ -392,6 +415,21 @@ Teams are written in teams.yaml; a workflow names a team by its `key`.
 ";
     NoTemplate = "E0410", "An email template does not exist.", r"
 The template `trial/welcome` is the file templates/trial/welcome.html, or templates/trial/welcome.txt, or both. Workflows name it without the ending.
+";
+    NoCalendar = "E0430", "There is no calendar of holidays of this name.", r#"
+A calendar is that of a country, that of the country in which each contact lives, or one of your own:
+
+    - wait: {between: "09:00-17:00", days: mon-fri, holidays: DE}
+    - wait: {between: "09:00-17:00", days: mon-fri, holidays: contact}
+    - wait: {between: "09:00-17:00", days: mon-fri, holidays: "contact, office"}    # `office` stands in holidays.yaml
+"#;
+    Calendar = "E0431", "A calendar in `holidays.yaml` cannot be read.", r"
+    calendars:
+      office:
+        countries: [DE]           # the public holidays of these countries
+        days: [2026-12-28]        # and these days
+        yearly: [12-24, 12-31]    # and these of each year
+        except: [2026-10-31]      # but not these
 ";
     Expression = "E0501", "A CEL expression cannot be read, or cannot be right.", r#"
 Expressions see `contact` (every attribute by name, and `email`, `scores.NAME`, `tags`, `consent.TOPIC`, `segments`, `owner`, …) and `now`; `enroll.if` also sees `event`.

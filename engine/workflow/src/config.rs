@@ -14,7 +14,7 @@ use jiff::tz::Offset;
 use serde_json::Value;
 
 use crate::{
-    Code, Diagnostic, Environment, PluginInfo, Severity, Source,
+    Code, Diagnostic, Environment, PluginInfo, Severity, Source, holidays,
     marks::{self, Mark, Marked},
     scalar, schema,
     source::{Report, at_line},
@@ -154,6 +154,8 @@ impl Configs {
                     segment(&text, node, environment, report);
                     Some((ColumnType::Boolean, ValueSource::Member(text)))
                 }
+                Mark::Holidays => holidays::of_step(&text, node, environment, report)
+                    .map(|holidays| (ColumnType::Text, ValueSource::Holidays(holidays))),
                 Mark::Team => {
                     team(&text, node, environment, report);
                     teams.push(pointer);

@@ -3,7 +3,7 @@
 //!
 //! [`check`] reads a workflow. It never panics and never overflows the stack, whatever the text: nesting, size and
 //! aliases are limited before anything is built. [`segments`] reads segments, [`teams`] reads `teams.yaml`, [`schedule`] is five-field cron as
-//! people expect it; [`fields`] reads `fields.yaml`, [`scores`] `scores.yaml`, [`samples`] renders what a workflow sends for sample contacts,
+//! people expect it; [`fields`] reads `fields.yaml`, [`scores`] `scores.yaml`, [`holidays`] `holidays.yaml`, [`samples`] renders what a workflow sends for sample contacts,
 //! [`behaviour`] reads what contacts are assumed to do in a simulation, [`campaign_test`] the tests of campaigns,
 //! [`pace`] warns of what time makes of a workflow, [`document`] fits any other file to a schema, and [`json_schema`] describes all of them for editors. Nothing here does
 //! I/O; what a workflow may refer to comes in with the [`Environment`].
@@ -18,6 +18,7 @@ pub mod document;
 mod experiment;
 pub mod fields;
 mod flow;
+pub mod holidays;
 pub mod json_schema;
 mod marks;
 pub mod pace;
@@ -64,6 +65,8 @@ pub struct Environment<'a> {
     pub teams: &'a BTreeSet<String>,
     /// Names of the segments that have a rule, into which no step puts anybody.
     pub dynamic_segments: &'a BTreeSet<String>,
+    /// The workspace's own calendars of holidays.
+    pub calendars: &'a holidays::Calendars,
     /// What is known of contacts' attributes, topics and segments; `None` where nothing is, and then any is accepted.
     pub attributes: Option<&'a Fields>,
     /// Time zone of a schedule that names none; an IANA name.

@@ -15,6 +15,7 @@ pub(crate) enum Mark {
     Duration,
     Topic,
     LocalTime,
+    Holidays,
     TimeZone,
     Score,
     /// A mark that this version does not know.
@@ -149,6 +150,7 @@ fn read(mark: &Value) -> Mark {
         "topic" => Mark::Topic,
         "score" => Mark::Score,
         "local-time" => Mark::LocalTime,
+        "holidays" => Mark::Holidays,
         "time-zone" => Mark::TimeZone,
         other => Mark::Unknown(other.to_owned()),
     }

@@ -1,5 +1,6 @@
 //! What a plugin's JSON Schema says of a configuration, in words for people.
 
+use dripline_model::manifest::mark;
 use jsonschema::{
     JsonType, ValidationError, Validator,
     error::{TypeKind, ValidationErrorKind},
@@ -138,13 +139,16 @@ impl Complaints<'_, '_, '_> {
                 let known = self.beside(error, "properties");
                 for key in unexpected {
                     let (_, span) = node.at(&format!("/{}", escape(key)));
-                    self.report
-                        .error(
-                            self.codes.unknown_key,
-                            span.unwrap_or(whole),
-                            format!("{name} has no key `{key}`"),
-                        )
-                        .suggest(key, known.iter().map(String::as_str));
+                    let also = self.also(error, key);
+                    let diagnostic = self.report.error(
+                        self.codes.unknown_key,
+                        span.unwrap_or(whole),
+                        format!("{name} has no key `{key}`"),
+                    );
+                    match also {
+                        Some((known, says)) => diagnostic.help(format!("write `{known}`. {says}")),
+                        None => diagnostic.suggest(key, known.iter().map(String::as_str)),
+                    };
                 }
             }
             ValidationErrorKind::Required { property } => {
@@ -241,6 +245,17 @@ impl Complaints<'_, '_, '_> {
     fn beside(&self, error: &ValidationError<'_>, keyword: &str) -> Vec<String> {
         let object = self.object(error).and_then(|schema| schema.get(keyword)).and_then(Value::as_object);
         object.map(|object| object.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The property that people may also look for under `key`, and what the schema says of it.
+    fn also(&self, error: &ValidationError<'_>, key: &str) -> Option<(String, String)> {
+        let properties = self.object(error)?.get("properties")?.as_object()?;
+        let is_meant = |schema: &Value| {
+            let names = schema.get(mark::ALSO).and_then(Value::as_array);
+            names.is_some_and(|names| names.iter().any(|name| name.as_str() == Some(key)))
+        };
+        let (property, _) = properties.iter().find(|(_, schema)| is_meant(schema))?;
+        Some((property.clone(), self.describe(error, property).unwrap_or_default()))
     }
 
     /// What the schema says of a property, in its first sentence.

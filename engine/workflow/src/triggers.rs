@@ -1,11 +1,14 @@
 //! `on`: what starts a run.
 
-use dripline_expression::Scope;
+use dripline_expression::{Expression, Scope};
 use dripline_model::{
     batch::ColumnType,
     contact::RESERVED_FIELDS,
-    program::{Dedupe, Occasion, Trigger, When},
+    duration,
+    program::{DateTrigger, Debounce, Dedupe, Occasion, Shift, Trigger, When},
+    zone,
 };
+use jiff::{Span, Timestamp, civil::Time, tz::TimeZone};
 use serde_json::Value;
 
 use crate::{
@@ -19,11 +22,12 @@ use crate::{
 
 /// What a trigger may begin with, and the keys that go with each.
 pub(crate) const STARTS: &[(&str, &[&str])] = &[
-    ("event", &["if", "dedupe"]),
+    ("event", &["if", "dedupe", "debounce"]),
     ("segment_joined", &["if"]),
     ("segment_left", &["if"]),
     ("changed", &["from", "to", "if"]),
     ("workflow", &["ends", "if"]),
+    ("date", &["before", "after", "every", "at", "if"]),
     ("schedule", &["time_zone"]),
 ];
 
@@ -101,14 +105,17 @@ fn trigger(node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) 
     let condition = entry(entries, "if")
         .and_then(|entry| report.read_cel(&entry.value, "`if`", ColumnType::Boolean, &scope));
     let dedupe = entry(entries, "dedupe").and_then(|entry| dedupe(&entry.value, &scope, report));
+    let debounce = entry(entries, "debounce").and_then(|entry| debounce(&entry.value, report));
     if report.errors() > errors {
         return None;
     }
     // What needs no more than a name stays what it was in older programs.
-    Some(match (what?, condition, dedupe) {
-        (Occasion::Event(name), None, None) => Trigger::Event(name),
-        (Occasion::SegmentJoined(name), None, None) => Trigger::SegmentJoined(name),
-        (what, condition, dedupe) => Trigger::When(When { what, condition, dedupe }),
+    Some(match (what?, condition, dedupe, debounce) {
+        (Occasion::Event(name), None, None, None) => Trigger::Event(name),
+        (Occasion::SegmentJoined(name), None, None, None) => Trigger::SegmentJoined(name),
+        (what, condition, dedupe, debounce) => {
+            Trigger::When(Box::new(When { what, condition, dedupe, debounce }))
+        }
     })
 }
 
@@ -139,6 +146,7 @@ fn occasion(
         "segment_joined" => segment(start, environment, report).map(Occasion::SegmentJoined),
         "segment_left" => segment(start, environment, report).map(Occasion::SegmentLeft),
         "changed" => changed(&start.value, entries, environment, report),
+        "date" => date(&start.value, entries, environment, report),
         _ => workflow(&start.value, entry(entries, "ends"), report),
     }
 }
@@ -221,6 +229,147 @@ fn workflow(node: &Node, ends: Option<&Entry>, report: &mut Report<'_>) -> Optio
     };
     Some(Occasion::WorkflowEnded { workflow: report.read_name(node, "`workflow`")?, any: any? })
 }
+
+fn date(
+    node: &Node,
+    entries: &[Entry],
+    environment: &Environment<'_>,
+    report: &mut Report<'_>,
+) -> Option<Occasion> {
+    let scope = Scope { attributes: environment.attributes, event: false, inputs: None };
+    let compile = |source: &str, scope: &Scope<'_>| Expression::compile(source, ColumnType::Timestamp, scope);
+    let date = report.read_expression(node, "`date`", &scope, compile);
+    if date.as_ref().is_some_and(Expression::reads_now) {
+        report
+            .error(Code::Date, &node.span, "a date that depends on `now` never comes, or always")
+            .help("name a date of the contact, and say with `before` or `after` how far from it: {date: contact.renewal_date, before: 30d}");
+        return None;
+    }
+    let shift = match (entry(entries, "before"), entry(entries, "after")) {
+        (Some(_), Some(after)) => {
+            report
+                .error(Code::Date, &after.key_span, "a date trigger has `before` or `after`, not both")
+                .help("write a list of two triggers for two moments");
+            None
+        }
+        (Some(before), None) => shift(before, report).map(Shift::Before),
+        (None, Some(after)) => shift(after, report).map(Shift::After),
+        (None, None) => None,
+    };
+    let at = entry(entries, "at").and_then(|entry| time_of_day(&entry.value, report));
+    let yearly = entry(entries, "every").is_some_and(|entry| yearly(&entry.value, report));
+    let date = date?;
+    let mut needs = date.needs().clone();
+    needs.attributes.extend(zone::ATTRIBUTES.map(str::to_owned));
+    let date = date.source().to_owned();
+    Some(Occasion::Date(DateTrigger { date, shift, at, yearly, needs }))
+}
+
+/// The longest that a trigger may lie before or after its date, in years.
+const MOST_YEARS: i64 = 10;
+
+/// A duration as it is written, which is no longer than ten years.
+fn shift(entry: &Entry, report: &mut Report<'_>) -> Option<String> {
+    let name = format!("`{}`", entry.key);
+    let text = report.read_duration(&entry.value, &name)?;
+    let epoch = TimeZone::UTC;
+    let end = duration::parse(&text).ok().map(|span| duration::after(Timestamp::UNIX_EPOCH, span, &epoch));
+    let most = duration::after(Timestamp::UNIX_EPOCH, Span::new().years(MOST_YEARS), &epoch);
+    if end.is_none_or(|end| end > most || end == Timestamp::UNIX_EPOCH) {
+        let message = format!("{name} cannot be `{text}`");
+        report
+            .error(Code::Date, &entry.value.span, message)
+            .help(format!("write for example 30d or 2w; at most {MOST_YEARS} years"));
+        return None;
+    }
+    // Its words are part of what the trigger is.
+    Some(text.trim().to_owned())
+}
+
+fn time_of_day(node: &Node, report: &mut Report<'_>) -> Option<String> {
+    const HELP: &str = "write for example at: \"09:00\", by the contact's clock";
+    let text = report.read_text(node, "`at`")?;
+    match text.trim().parse::<Time>() {
+        Ok(time) => Some(time.strftime(if time.second() == 0 { "%H:%M" } else { "%H:%M:%S" }).to_string()),
+        Err(_) => {
+            report.error(Code::Date, &node.span, format!("`{text}` is not a time of day")).help(HELP);
+            None
+        }
+    }
+}
+
+/// Whether it says `year`.
+fn yearly(node: &Node, report: &mut Report<'_>) -> bool {
+    let is_year = node.scalar() == Some("year");
+    if !is_year {
+        let found = node
+            .scalar()
+            .filter(|_| !node.is_null())
+            .map_or_else(|| node.what().to_owned(), |text| format!("`{text}`"));
+        report
+            .error(Code::Date, &node.span, format!("`every` cannot be {found}"))
+            .help("write `every: year`; for other rhythms there is `schedule`");
+    }
+    is_year
+}
+
+fn debounce(node: &Node, report: &mut Report<'_>) -> Option<Debounce> {
+    const EXAMPLE: &str = "{quiet: 30m, at_most: 1d}";
+    let (quiet, at_most) = match &node.kind {
+        Kind::Mapping(entries) => {
+            report.unknown_keys(entries, &["quiet", "at_most"], "`debounce`");
+            let quiet = entry(entries, "quiet");
+            if quiet.is_none() {
+                let help = format!("write for example {EXAMPLE}, or debounce: 30m");
+                report.error(Code::Debounce, &node.span, "`debounce` lacks `quiet`").help(help);
+            }
+            let at_most = entry(entries, "at_most");
+            (
+                quiet.map(|quiet| (&quiet.value, report.read_duration(&quiet.value, "`quiet`"))),
+                at_most.map(|at_most| (&at_most.value, report.read_duration(&at_most.value, "`at_most`"))),
+            )
+        }
+        _ => (Some((node, report.read_duration(node, "`debounce`"))), None),
+    };
+    let (quiet_node, quiet) = quiet?;
+    let quiet = quiet?;
+    let length = |text: &str| {
+        let span = duration::parse(text).unwrap_or_default();
+        duration::after(Timestamp::UNIX_EPOCH, span, &TimeZone::UTC).as_millisecond()
+    };
+    let quiet_ms = length(&quiet);
+    if quiet_ms == 0 || quiet_ms > MOST_QUIET_MS {
+        let message = format!("`{quiet}` is no time to wait for another event");
+        report
+            .error(Code::Debounce, &quiet_node.span, message)
+            .help("write for example 30m or 2h, at most 30 days");
+        return None;
+    }
+    let at_most = match at_most {
+        None => format!("{}ms", quiet_ms.saturating_mul(TIMES)),
+        Some((at_most_node, at_most)) => {
+            let at_most = at_most?;
+            if length(&at_most) < quiet_ms {
+                report
+                    .error(
+                        Code::Debounce,
+                        &at_most_node.span,
+                        format!("`at_most` is shorter than `quiet`, {quiet}"),
+                    )
+                    .help("without it, ten times `quiet` holds");
+                return None;
+            }
+            at_most
+        }
+    };
+    Some(Debounce { quiet, at_most })
+}
+
+/// How often the quiet time fits into the longest that a series lasts, where nobody says so.
+const TIMES: i64 = 10;
+
+/// Longer than that is no pause any more.
+const MOST_QUIET_MS: i64 = 30 * 86_400_000;
 
 fn dedupe(node: &Node, scope: &Scope<'_>, report: &mut Report<'_>) -> Option<Dedupe> {
     const EXAMPLE: &str = "{key: event.properties.order, within: 30d}";

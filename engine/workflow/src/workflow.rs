@@ -4,7 +4,7 @@ use dripline_expression::Scope;
 use dripline_model::{
     batch::ColumnType,
     policy::Policies,
-    program::{Again, FORMAT, Program, Trigger},
+    program::{Again, Concurrency, FORMAT, Program, Trigger},
 };
 
 use crate::{
@@ -69,11 +69,13 @@ fn document(
         entry(entries, "inputs").map(|entry| calls::inputs(&entry.value, report)).unwrap_or_default();
     let types = inputs.iter().map(|input| (input.name.clone(), input.column)).collect();
     let environment = &Environment { inputs: (!inputs.is_empty()).then_some(&types), ..*environment };
-    let (enroll_if, again) =
-        entry(entries, "enroll").map_or((None, None), |entry| enrolment(&entry.value, environment, report));
     // Who is only called may be called more than once.
     let is_called = !triggers.is_empty() && triggers.iter().all(|trigger| *trigger == Trigger::Called);
-    let again = again.unwrap_or(if is_called { Again::Always } else { Again::Never });
+    let usual = if is_called { Again::Always } else { Again::Never };
+    let Enrolment { enroll_if, again, concurrency } = match entry(entries, "enroll") {
+        Some(entry) => enrolment(&entry.value, usual, environment, report),
+        None => Enrolment { again: usual, ..Enrolment::default() },
+    };
     let (share, mut policies) =
         entry(entries, "settings").map(|entry| settings(&entry.value, report)).unwrap_or_default();
     for (key, goals) in [("goals", &mut policies.goals), ("exits", &mut policies.exits)] {
@@ -95,6 +97,7 @@ fn document(
         enroll_if,
         again,
         inputs,
+        concurrency,
         nodes,
         templates,
         share,
@@ -161,20 +164,67 @@ fn share(share: &Node, report: &mut Report<'_>) -> Option<u32> {
     number
 }
 
-fn enrolment(
-    node: &Node,
-    environment: &Environment<'_>,
-    report: &mut Report<'_>,
-) -> (Option<String>, Option<Again>) {
+/// What `enroll` says.
+struct Enrolment {
+    enroll_if: Option<String>,
+    again: Again,
+    concurrency: Concurrency,
+}
+
+impl Default for Enrolment {
+    fn default() -> Self {
+        Self { enroll_if: None, again: Again::Never, concurrency: Concurrency::One }
+    }
+}
+
+fn enrolment(node: &Node, usual: Again, environment: &Environment<'_>, report: &mut Report<'_>) -> Enrolment {
     let Some(entries) = report.read_mapping(node, "`enroll`", "{if: contact.consent.email}") else {
-        return (None, None);
+        return Enrolment::default();
     };
-    report.unknown_keys(entries, &["if", "again"], "`enroll`");
+    report.unknown_keys(entries, &["if", "again", "concurrency"], "`enroll`");
     let scope = Scope { event: true, ..environment.scope() };
-    let condition = entry(entries, "if")
+    let enroll_if = entry(entries, "if")
         .and_then(|entry| report.read_cel(&entry.value, "`enroll.if`", ColumnType::Boolean, &scope));
-    let again = entry(entries, "again").and_then(|entry| again(&entry.value, report));
-    (condition, again)
+    let again_entry = entry(entries, "again");
+    let again = again_entry.map(|entry| again(&entry.value, report));
+    let concurrency_entry = entry(entries, "concurrency");
+    let concurrency =
+        concurrency_entry.and_then(|entry| concurrency(&entry.value, report)).unwrap_or_default();
+    let again = match again {
+        None => usual,
+        // What is wrong has been said, and is not wrong for another reason.
+        Some(None) => Again::Always,
+        Some(Some(again)) => again,
+    };
+    if let Some(entry) = concurrency_entry.filter(|_| !concurrency.is_one() && again == Again::Never) {
+        let message = "`concurrency` has no effect: `again` is `never`, so that nobody enters twice";
+        report
+            .error(Code::NeedsAgain, &entry.key_span, message)
+            .help("add `again: always`, or `again: {after: 90d}`");
+    }
+    Enrolment { enroll_if, again, concurrency }
+}
+
+fn concurrency(node: &Node, report: &mut Report<'_>) -> Option<Concurrency> {
+    const WORDS: [&str; 3] = ["one", "queue", "parallel"];
+    match node.scalar() {
+        Some("one") => Some(Concurrency::One),
+        Some("queue") => Some(Concurrency::Queue),
+        Some("parallel") => Some(Concurrency::Parallel),
+        _ => {
+            let found = node
+                .scalar()
+                .filter(|_| !node.is_null())
+                .map_or(node.what().to_owned(), |text| format!("`{text}`"));
+            let diagnostic =
+                report.error(Code::Concurrency, &node.span, format!("`concurrency` cannot be {found}"));
+            match dripline_model::suggest::closest(node.scalar().unwrap_or_default(), WORDS) {
+                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                None => diagnostic.help("write one, queue or parallel"),
+            };
+            None
+        }
+    }
 }
 
 fn again(node: &Node, report: &mut Report<'_>) -> Option<Again> {

@@ -101,6 +101,8 @@ column_fields! {
     Instant: integer -> i64, {"kind": "cel", "result": "timestamp"}
     /// A Handlebars text, rendered for each contact: `Welcome, {{contact.first_name}}`.
     Template: text -> &'batch str, {"kind": "template"}
+    /// Calendars of holidays (`DE`, `contact, office`); the value is the days from now on, dates with a space between.
+    Holidays: text -> &'batch str, {"kind": "holidays"}
     /// A segment's name; the value says whether the contact is a member.
     Member: boolean -> bool, {"kind": "member"}
 }

@@ -25,8 +25,8 @@ pub use bindings::dripline::step::types::{
     ColumnType, EffectKind, EffectRequest, Manifest, NamedOutput, Problem, Read, StateScope,
 };
 pub use field::{
-    Condition, Duration, EmailTemplate, Instant, Integer, Member, Number, Segment, Team, TeamMember,
-    Template, Text,
+    Condition, Duration, EmailTemplate, Holidays, Instant, Integer, Member, Number, Segment, Team,
+    TeamMember, Template, Text,
 };
 pub use outcomes::{Bounds, Email, IntoText, Outcomes, TextRef};
 

@@ -29,7 +29,7 @@ impl Goal {
     /// The goal of a configuration, or the first thing that is wrong with it.
     pub(crate) fn of(wait: &Wait) -> Result<Self, Problem> {
         let at = wait.at.as_deref().map(time).transpose()?;
-        let has_window = wait.between.is_some() || wait.days.is_some();
+        let has_window = wait.between.is_some() || wait.days.is_some() || wait.holidays.is_some();
         let goal = match (&wait.r#for, &wait.until, wait.date, wait.weekday) {
             (Some(duration), None, None, None) => Self::For(span(duration.as_str())?),
             (None, Some(until), None, None) => Self::Until(date_time(until)?),

@@ -1,5 +1,7 @@
 //! The wait step: for a while, until a date, or until a weekday, by the contact's own clock.
 
+#[cfg(test)]
+mod cases;
 mod goal;
 mod plan;
 #[cfg(test)]
@@ -7,14 +9,14 @@ mod tests;
 mod window;
 mod zone;
 
-use dripline_sdk::{Batch, ColumnType, Duration, Instant, Manifest, Outcomes, Problem, Step, Text};
+use dripline_sdk::{Batch, ColumnType, Duration, Holidays, Instant, Manifest, Outcomes, Problem, Step, Text};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{goal::Goal, plan::Planner, window::Window};
 
-/// Waits, by the clock of the contact's time zone. At most one of `for`, `until`, `date` and `weekday`; `between`, `days` and
-/// `spread` move its end, and may stand alone.
+/// Waits, by the clock of the contact's time zone. At most one of `for`, `until`, `date` and `weekday`; `between`, `days`,
+/// `holidays` and `spread` move its end, and may stand alone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("x-dripline-shorthand" = "for"))]
@@ -36,7 +38,11 @@ pub struct Wait {
     between: Option<String>,
     /// Ends on these days of the week: `mon-fri`, `sat,sun`. What would end on another day ends at the next opening.
     days: Option<String>,
+    /// Ends on no holiday of these calendars: those of a country (`DE`), of the country in which the contact lives (`contact`), or
+    /// of your own (`holidays.yaml`); several with commas between. What would end on one ends at the next opening.
+    holidays: Option<Holidays>,
     /// Spreads the contacts evenly over this time from the end on, never past the end of `between`: `2h`.
+    #[schemars(extend("x-dripline-also" = ["jitter"]))]
     spread: Option<Duration>,
     /// The time zone of contacts for whom nothing says one: `Europe/Berlin`. Without it the workspace's.
     #[schemars(extend("x-dripline" = {"kind": "time-zone"}))]
@@ -86,7 +92,8 @@ impl Step for Wait {
         let spread_ms = self.spread_ms().map_err(|problem| problem.message)?;
         let mut planner = Planner::new(goal, window, spread_ms, self.time_zone.as_deref(), batch.now_ms())?;
         for turn in batch.turns() {
-            planner.plan(zones.of(turn), turn, out);
+            let holidays = self.holidays.and_then(|holidays| holidays.of(turn));
+            planner.plan(zones.of(turn), holidays, turn, out);
         }
         Ok(())
     }
@@ -94,7 +101,7 @@ impl Step for Wait {
 
 impl Wait {
     fn window(&self) -> Result<Option<Window>, Problem> {
-        Window::of(self.between.as_deref(), self.days.as_deref())
+        Window::of(self.between.as_deref(), self.days.as_deref(), self.holidays.is_some())
     }
 
     /// Over how many milliseconds the contacts are spread.

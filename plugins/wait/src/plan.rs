@@ -10,7 +10,11 @@ use jiff_bundled::{
     tz::TimeZone,
 };
 
-use crate::{goal::Goal, window::Window, zone};
+use crate::{
+    goal::Goal,
+    window::{self, Closed, Window},
+    zone,
+};
 
 /// Works out the instants. Contacts of one zone that wait for the same thing share one answer, which spares a batch
 /// most of the calendar.
@@ -29,6 +33,7 @@ pub(crate) struct Planner<'batch> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Question<'batch> {
     zone: Option<&'batch str>,
+    holidays: Option<&'batch str>,
     date_ms: Option<i64>,
 }
 
@@ -62,7 +67,13 @@ impl<'batch> Planner<'batch> {
     }
 
     /// Decides on one turn.
-    pub(crate) fn plan(&mut self, zone: Option<&'batch str>, turn: Turn<'batch>, out: &mut Outcomes) {
+    pub(crate) fn plan(
+        &mut self,
+        zone: Option<&'batch str>,
+        holidays: Option<&'batch str>,
+        turn: Turn<'batch>,
+        out: &mut Outcomes,
+    ) {
         let date_ms = match self.goal {
             Goal::Date(date, _) => match date.of(turn) {
                 Some(date_ms) => Some(date_ms),
@@ -70,7 +81,7 @@ impl<'batch> Planner<'batch> {
             },
             _ => None,
         };
-        let question = Question { zone, date_ms };
+        let question = Question { zone, holidays, date_ms };
         let plan = match self.plans.get(&question) {
             Some(plan) => *plan,
             None => match self.answer(question, out) {
@@ -92,7 +103,10 @@ impl<'batch> Planner<'batch> {
         };
         let now = self.now.to_zoned(zone);
         let wanted = self.goal.after(&now, question.date_ms)?;
-        let (at, room_ms) = self.opening(&wanted, &now)?;
+        let closed = question.holidays.map(window::closed).unwrap_or_default();
+        let (at, room_ms) = self.opening(&wanted, &now, &closed)?;
+        let is_moved = !closed.is_empty() && self.opening(&wanted, &now, &Closed::new())?.0 != at;
+        let note = if is_moved { format!(", because of holidays{note}") } else { note };
         let clock = at.strftime("%Y-%m-%d %H:%M");
         let zone = at.time_zone().iana_name().unwrap_or("UTC");
         let spread = match room_ms / 1_000 {
@@ -124,14 +138,14 @@ impl<'batch> Planner<'batch> {
 
     /// The first moment that fits, not before `wanted`, and over how many milliseconds from then on the contacts are
     /// spread: never past the end of the window.
-    fn opening(&self, wanted: &Zoned, now: &Zoned) -> Result<(Zoned, i64), String> {
+    fn opening(&self, wanted: &Zoned, now: &Zoned, closed: &Closed) -> Result<(Zoned, i64), String> {
         let Some(window) = self.window else {
             // What is past is not waited for, but it may still be spread.
             let at = if self.spread_ms > 0 { wanted.max(now) } else { wanted };
             return Ok((at.clone(), self.spread_ms));
         };
         let wanted = wanted.max(now);
-        let opening = window.opening(wanted).ok_or(OUT_OF_RANGE)?;
+        let opening = window.opening(wanted, closed).ok_or(OUT_OF_RANGE)?;
         let at = wanted.max(&opening.from).clone();
         let left = opening.to.timestamp().as_millisecond() - at.timestamp().as_millisecond();
         Ok((at, self.spread_ms.min(left)))

@@ -278,12 +278,22 @@ fn the_manifest_changes_only_on_purpose() {
             "type": "string",
             "description": "Ends on these days of the week: `mon-fri`, `sat,sun`. What would end on another day ends at the next opening."
           },
+          "holidays": {
+            "type": "string",
+            "x-dripline": {
+              "kind": "holidays"
+            },
+            "description": "Ends on no holiday of these calendars: those of a country (`DE`), of the country in which the contact lives (`contact`), or\nof your own (`holidays.yaml`); several with commas between. What would end on one ends at the next opening."
+          },
           "spread": {
             "type": "string",
             "x-dripline": {
               "kind": "duration"
             },
-            "description": "Spreads the contacts evenly over this time from the end on, never past the end of `between`: `2h`."
+            "description": "Spreads the contacts evenly over this time from the end on, never past the end of `between`: `2h`.",
+            "x-dripline-also": [
+              "jitter"
+            ]
           },
           "time_zone": {
             "type": "string",
@@ -293,7 +303,7 @@ fn the_manifest_changes_only_on_purpose() {
             }
           }
         },
-        "description": "Waits, by the clock of the contact's time zone. At most one of `for`, `until`, `date` and `weekday`; `between`, `days` and\n`spread` move its end, and may stand alone.",
+        "description": "Waits, by the clock of the contact's time zone. At most one of `for`, `until`, `date` and `weekday`; `between`, `days`,\n`holidays` and `spread` move its end, and may stand alone.",
         "x-dripline-shorthand": "for",
         "title": "Wait",
         "$schema": "https://json-schema.org/draft/2020-12/schema"

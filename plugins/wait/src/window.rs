@@ -1,5 +1,7 @@
 //! When a wait may end: between two times of day, on some days of the week.
 
+use std::collections::BTreeSet;
+
 use dripline_sdk::Problem;
 use jiff_bundled::{
     Zoned,
@@ -13,6 +15,9 @@ use crate::goal::time;
 /// swallow a short opening.
 const SEARCHED_DAYS: usize = 16;
 
+/// The most days that are looked through, however many of them are closed: ten years.
+const MOST_DAYS: usize = 3_660;
+
 /// The openings of each week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
@@ -20,6 +25,14 @@ pub(crate) struct Window {
     between: Option<(Time, Time)>,
     /// From Monday on.
     days: [bool; 7],
+}
+
+/// Days on which no opening begins.
+pub(crate) type Closed = BTreeSet<Date>;
+
+/// Reads dates with a space between; what is none is passed over.
+pub(crate) fn closed(days: &str) -> Closed {
+    days.split(' ').filter_map(|day| day.parse().ok()).collect()
 }
 
 /// One opening; both as instants.
@@ -31,27 +44,33 @@ pub(crate) struct Opening {
 }
 
 impl Window {
-    /// Reads `between` and `days`; none where neither is given.
-    pub(crate) fn of(between: Option<&str>, days: Option<&str>) -> Result<Option<Self>, Problem> {
-        if between.is_none() && days.is_none() {
+    /// Reads `between` and `days`; none where neither is given, nor holidays, which close it.
+    pub(crate) fn of(
+        between: Option<&str>,
+        days: Option<&str>,
+        has_holidays: bool,
+    ) -> Result<Option<Self>, Problem> {
+        if between.is_none() && days.is_none() && !has_holidays {
             return Ok(None);
         }
         let between = between.map(times).transpose()?;
         Ok(Some(Self { between, days: days.map_or(Ok([true; 7]), weekdays)? }))
     }
 
-    /// The opening in which `at` lies, or else the next. A time of day that daylight saving skips or repeats is taken as
+    /// The opening in which `at` lies, or else the next, none of which begins on a day that is `closed`. A time of day that daylight saving skips or repeats is taken as
     /// elsewhere; an opening that the clocks leave out is none.
-    pub(crate) fn opening(&self, at: &Zoned) -> Option<Opening> {
+    pub(crate) fn opening(&self, at: &Zoned, closed: &Closed) -> Option<Opening> {
         let mut day = at.date().yesterday().ok()?;
-        for _ in 0..SEARCHED_DAYS {
-            if let Some(mut opening) = self.of_day(day, at.time_zone())
+        // A closed day may take the only opening of a week.
+        let searched = SEARCHED_DAYS.saturating_add(closed.len().saturating_mul(7)).min(MOST_DAYS);
+        for _ in 0..searched {
+            if let Some(mut opening) = self.of_day(day, closed, at.time_zone())
                 && opening.to > *at
             {
                 // Days that are open as a whole are one opening.
                 for _ in 0..7 {
                     day = day.tomorrow().ok()?;
-                    match self.of_day(day, at.time_zone()) {
+                    match self.of_day(day, closed, at.time_zone()) {
                         Some(next) if next.from <= opening.to => opening.to = next.to,
                         _ => break,
                     }
@@ -63,9 +82,9 @@ impl Window {
         None
     }
 
-    fn of_day(&self, day: Date, zone: &TimeZone) -> Option<Opening> {
+    fn of_day(&self, day: Date, closed: &Closed, zone: &TimeZone) -> Option<Opening> {
         let place = usize::try_from(day.weekday().to_monday_zero_offset()).ok()?;
-        if !self.days.get(place).copied().unwrap_or_default() {
+        if closed.contains(&day) || !self.days.get(place).copied().unwrap_or_default() {
             return None;
         }
         let (from, to) = self.between.unwrap_or((Time::midnight(), Time::midnight()));

@@ -104,6 +104,7 @@ pub(crate) async fn enrol(
                 version: program.version,
                 contact: *contact,
                 event: None,
+                lane: 0,
                 reason: "by hand".to_owned(),
             })
             .collect();

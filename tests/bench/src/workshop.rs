@@ -66,6 +66,7 @@ impl Workshop {
             templates: &self.templates,
             teams: &BTreeSet::from([TEAM.to_owned()]),
             dynamic_segments: &BTreeSet::new(),
+            calendars: &Default::default(),
             attributes: None,
             inputs: None,
             default_time_zone: "UTC",

@@ -25,7 +25,8 @@ pub(crate) fn check(facts: &Facts, report: &mut Report) {
         match decision.run {
             Some(run) if facts.runs.contains_key(&run) => decisions.entry(run).or_default().push(decision),
             Some(run) => report.loss(format!("decision {} belongs to run {run}, which is gone", decision.id)),
-            None if decision.kind == kind::NOT_ENROLLED => {}
+            // An event that waits before it starts a run, or for ever because another followed.
+            None if [kind::NOT_ENROLLED, kind::WAITING].contains(&decision.kind) => {}
             None => report.wrong(format!("decision {} belongs to no run", decision.id)),
         }
     }
@@ -263,9 +264,14 @@ impl Walk<'_> {
 /// Every live event was looked at once by every workflow that listens to it.
 pub(crate) fn check_events(facts: &Facts, report: &mut Report) {
     let mut looked_at: BTreeMap<(i64, &str), usize> = BTreeMap::new();
+    let mut waited: BTreeSet<(i64, &str)> = BTreeSet::new();
     for decision in &facts.decisions {
-        if let Some(event) = decision.event {
-            *looked_at.entry((event, facts.workflow(decision.version))).or_default() += 1;
+        let Some(event) = decision.event else { continue };
+        let what = (event, facts.workflow(decision.version));
+        if decision.run.is_none() && decision.kind == kind::WAITING {
+            waited.insert(what);
+        } else {
+            *looked_at.entry(what).or_default() += 1;
         }
     }
     // A version that was published later may listen to what an earlier one did not.
@@ -283,7 +289,10 @@ pub(crate) fn check_events(facts: &Facts, report: &mut Report) {
             let times = looked_at.remove(&(event.id, *workflow)).unwrap_or_default();
             if times > 1 {
                 report.duplicate(format!("{who} was looked at by `{workflow}` {times} times"));
-            } else if times == 0 && versions.iter().all(|version| version.program.listens_to(&event.name)) {
+            } else if times == 0
+                && !waited.contains(&(event.id, *workflow))
+                && versions.iter().all(|version| version.program.listens_to(&event.name))
+            {
                 report.loss(format!("{who} was not looked at by `{workflow}`"));
             }
         }
@@ -313,7 +322,7 @@ pub(crate) fn compare(facts: &Facts, expected: &Expected, report: &mut Report) {
                     turns.push(step);
                 }
             }
-            (None, _) => {
+            (None, _) if decision.kind != kind::WAITING => {
                 let key = (facts.workflow(decision.version), facts.contact(decision.contact));
                 *refused.entry(key).or_default() += 1;
             }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::Write};
 
 use dripline_model::{Clock as _, Contact, SystemClock};
-use dripline_store::{ContactFilter, Store, TimelineEntry, TimelineWhat};
+use dripline_store::{Coming, ContactFilter, Store, TimelineEntry, TimelineWhat};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -11,8 +11,8 @@ use super::history::History;
 use crate::{
     args::{Format, Global, Listing},
     output::{
-        FAINT, HEADING, JsonList, Out, cell, clean, contact_json, json, message_json, score_list, time,
-        timeline_json, write_rows,
+        FAINT, HEADING, JsonList, Out, cell, clean, coming_json, contact_json, json, message_json,
+        score_list, time, timeline_json, write_rows,
     },
     problem::{Exit, Problem},
     workspace::Workspace,
@@ -97,15 +97,17 @@ async fn list(
 async fn show(store: &dyn Store, key: &str, format: Format, out: &mut Out) -> Result<Exit, Problem> {
     let now = SystemClock.now();
     let History { contact, timeline, mails } = History::of(store, key, now).await?;
+    let coming = store.coming(contact.id).await?;
     if format.json {
         let mut value = contact_json(&contact, now);
         if let Value::Object(fields) = &mut value {
             fields.insert("mails".into(), mails.iter().map(message_json).collect());
             fields.insert("timeline".into(), timeline.iter().map(timeline_json).collect());
+            fields.insert("coming".into(), coming.iter().map(coming_json).collect());
         }
         json(out, &value)?;
     } else {
-        print(&contact, &timeline, now, out)?;
+        print(&contact, &timeline, &coming, now, out)?;
     }
     Ok(Exit::Success)
 }
@@ -113,6 +115,7 @@ async fn show(store: &dyn Store, key: &str, format: Format, out: &mut Out) -> Re
 fn print(
     contact: &Contact,
     timeline: &[TimelineEntry],
+    coming: &[Coming],
     now: Timestamp,
     out: &mut Out,
 ) -> Result<(), Problem> {
@@ -158,6 +161,13 @@ fn print(
     for entry in timeline {
         let (what, sentence) = entry.line();
         writeln!(out, "  {FAINT}{}{FAINT:#}  {what:<12} {}", time(entry.at), clean(&sentence))?;
+    }
+    if !coming.is_empty() {
+        writeln!(out, "\n{HEADING}What comes (UTC){HEADING:#}")?;
+        for Coming { at, workflow, what } in coming {
+            let at = at.map(time).unwrap_or_default();
+            writeln!(out, "  {FAINT}{at:<16}{FAINT:#}  {} [{}]", clean(what), clean(workflow))?;
+        }
     }
     Ok(())
 }

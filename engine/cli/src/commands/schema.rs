@@ -19,7 +19,7 @@ Write it down, and name it in the first line of a workflow:
   # yaml-language-server: $schema=../workflow.schema.json")]
 pub(crate) struct Args {
     /// Which file: a workflow (with the configuration of every installed plugin), fields.yaml, scores.yaml, teams.yaml,
-    /// dripline.yaml or samples.yaml
+    /// holidays.yaml, dripline.yaml or samples.yaml
     #[arg(value_enum, default_value_t = File::Workflow, value_name = "FILE")]
     file: File,
 }
@@ -31,6 +31,7 @@ enum File {
     Fields,
     Scores,
     Teams,
+    Holidays,
     Settings,
     Samples,
 }
@@ -40,6 +41,7 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
         File::Fields => json_schema::fields(),
         File::Scores => json_schema::scores(),
         File::Teams => json_schema::teams(),
+        File::Holidays => json_schema::holidays(),
         File::Settings => Settings::schema(),
         File::Samples => samples_schema(),
         File::Workflow => {

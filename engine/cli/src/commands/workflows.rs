@@ -7,7 +7,8 @@ use dripline_model::{
     id::{VersionId, WorkflowId},
     policy::{Goal, OnPublish, Policies},
     program::{
-        Action, Again, Experiment, Join, Node, Occasion, Parallel, Path, Program, SplitArm, Trigger, When,
+        Action, Again, Concurrency, Experiment, Join, Node, Occasion, Parallel, Path, Program, SplitArm,
+        Trigger, When,
     },
 };
 use dripline_store::{Firing, FiringCause, Standing, Store, StoredProgram};
@@ -293,6 +294,11 @@ fn print_version(
             writeln!(out, "  enrols if {}", clean(condition))?;
         }
         writeln!(out, "  enters again {}", describe_again(&program.again))?;
+        match program.concurrency {
+            Concurrency::One => {}
+            Concurrency::Queue => writeln!(out, "  events wait for the run before to end")?,
+            Concurrency::Parallel => writeln!(out, "  runs of a contact go side by side")?,
+        }
         if let Some(share) = program.share {
             writeln!(out, "  share {share}")?;
         }
@@ -414,15 +420,21 @@ pub(super) fn describe_trigger(trigger: &Trigger) -> String {
         Trigger::Schedule { cron, time_zone } => format!("schedule {cron} ({time_zone})"),
         Trigger::Manual => "dripline enroll".into(),
         Trigger::Called => "being called".into(),
-        Trigger::When(When { what, condition, .. }) => {
+        Trigger::When(when) => {
+            let When { what, condition, debounce, .. } = when.as_ref();
             let what = match what {
                 Occasion::Event(name) => format!("event {name}"),
                 Occasion::SegmentJoined(name) => format!("joining {name}"),
                 Occasion::SegmentLeft(name) => format!("leaving {name}"),
                 Occasion::Changed { attribute, .. } => format!("change of {attribute}"),
                 Occasion::WorkflowEnded { workflow, .. } => format!("end of {workflow}"),
+                Occasion::Date(date) => format!("date {}", date.words()),
             };
-            condition.as_ref().map_or(what.clone(), |condition| format!("{what} if {condition}"))
+            let what = condition.as_ref().map_or(what.clone(), |condition| format!("{what} if {condition}"));
+            match debounce {
+                Some(debounce) => format!("{what}, the last within {}", debounce.quiet),
+                None => what,
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use dripline_model::Contact;
-use dripline_store::{MessageRow, RunRow, TimelineEntry, TimelineWhat};
+use dripline_store::{Coming, MessageRow, RunRow, TimelineEntry, TimelineWhat};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -114,6 +114,11 @@ pub(crate) fn message_json(message: &MessageRow) -> Value {
         "sent_at": message.sent_at,
         "detail": message.detail,
     })
+}
+
+/// Something that will start a workflow for a contact.
+pub(crate) fn coming_json(coming: &Coming) -> Value {
+    json!({"at": coming.at, "workflow": coming.workflow, "what": coming.what})
 }
 
 /// A timeline's entry; `kind` says which other names it has.

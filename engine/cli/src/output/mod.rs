@@ -13,7 +13,7 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
 
 pub(crate) use chart::BarChart;
-pub(crate) use json::{JsonList, contact_json, json, message_json, run_json, timeline_json};
+pub(crate) use json::{JsonList, coming_json, contact_json, json, message_json, run_json, timeline_json};
 pub(crate) use sarif::sarif;
 pub(crate) use table::{Tone, cell, table, toned, write_rows, write_table};
 pub(crate) use text::{clean, count, plural, score_list, time};

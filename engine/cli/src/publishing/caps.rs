@@ -17,7 +17,7 @@ use dripline_model::{
     filter::Filter,
     id::VersionId,
     policy::{Cap, CapClass, OnPublish},
-    program::{Action, Node, NodeIndex, Occasion, Program, Trigger, When},
+    program::{Action, Node, NodeIndex, Occasion, Program, Trigger},
 };
 use dripline_store::{ActiveRun, Store};
 use jiff::{SignedDuration, SpanRelativeTo, Timestamp};
@@ -149,10 +149,11 @@ impl Campaign<'_> {
     /// Whether the workflow would take the contact by itself.
     fn takes(&self, contact: &Contact, now: Timestamp) -> bool {
         let is_offered = self.program.triggers.iter().any(|trigger| match trigger {
-            Trigger::SegmentJoined(segment)
-            | Trigger::When(When { what: Occasion::SegmentJoined(segment), .. }) => {
-                contact.segments.contains(segment)
-            }
+            Trigger::SegmentJoined(segment) => contact.segments.contains(segment),
+            Trigger::When(when) => match &when.what {
+                Occasion::SegmentJoined(segment) => contact.segments.contains(segment),
+                _ => false,
+            },
             Trigger::Schedule { .. } => true,
             _ => false,
         });

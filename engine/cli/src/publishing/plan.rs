@@ -6,7 +6,7 @@ use dripline_model::{
     Digest,
     difference::Difference,
     policy::{Cap, OnPublish},
-    program::{Occasion, Program, Trigger, When},
+    program::{Occasion, Program, Trigger},
 };
 use dripline_runtime::Rules;
 use dripline_store::Store;
@@ -265,9 +265,11 @@ impl Around<'_> {
 /// The segments that start runs of a workflow when somebody joins them.
 fn triggering_segments(program: &Program) -> Vec<&str> {
     let names = program.triggers.iter().filter_map(|trigger| match trigger {
-        Trigger::SegmentJoined(name) | Trigger::When(When { what: Occasion::SegmentJoined(name), .. }) => {
-            Some(name.as_str())
-        }
+        Trigger::SegmentJoined(name) => Some(name.as_str()),
+        Trigger::When(when) => match &when.what {
+            Occasion::SegmentJoined(name) => Some(name.as_str()),
+            _ => None,
+        },
         _ => None,
     });
     names.collect()

@@ -20,7 +20,9 @@ use dripline_workflow::{
     Code, Diagnostic, Environment, PluginConfig, PluginInfo, Severity, Source,
     calls::{self, Signature},
     document::Document,
-    fields, pace, scores,
+    fields,
+    holidays::{self, Calendars},
+    pace, scores,
     segments::{self, SegmentFile},
     teams,
 };
@@ -123,12 +125,14 @@ impl Workspace {
         let dynamic =
             segments.iter().filter_map(|file| file.segment.as_ref()).filter(|segment| segment.rule.is_some());
         let dynamic: BTreeSet<String> = dynamic.map(|segment| segment.name.clone()).collect();
+        let calendars = self.read_calendars(&mut diagnostics)?;
         let samples = self.read_samples(fields.as_ref(), &mut diagnostics)?.unwrap_or(experience.contacts);
         let environment = Environment {
             plugins: &infos,
             templates: &templates,
             teams: &teams.iter().map(|team| team.key.clone()).collect::<BTreeSet<_>>(),
             dynamic_segments: &dynamic,
+            calendars: &calendars,
             attributes: fields.as_ref(),
             inputs: None,
             default_time_zone: &self.settings().time_zone,
@@ -262,6 +266,18 @@ impl Workspace {
             return Ok(Ok(None));
         }
         Ok(fields::parse(&self.read_source(&path)?).map(Some))
+    }
+
+    /// The calendars of `holidays.yaml`: none without the file, or with mistakes in it.
+    fn read_calendars(&self, diagnostics: &mut Vec<Diagnostic>) -> Result<Calendars, Problem> {
+        let path = self.path(holidays::FILE);
+        if !path.exists() {
+            return Ok(Calendars::new());
+        }
+        Ok(holidays::parse(&self.read_source(&path)?).unwrap_or_else(|complaints| {
+            diagnostics.extend(complaints);
+            Calendars::new()
+        }))
     }
 
     /// The contacts of `samples.yaml`, if there is one.

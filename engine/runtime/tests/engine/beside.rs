@@ -41,6 +41,7 @@ async fn all_due(app: &TestApp, name: &str, contacts: &[dripline_model::id::Cont
             version,
             contact: *contact,
             event: None,
+            lane: 0,
             reason: "for the test".into(),
         };
         let enrolments: Vec<_> = slice.iter().map(enrolment).collect();

@@ -82,6 +82,7 @@ pass! { Scheduling {
     firing(firing: FiringId) -> Result<Option<Firing>>;
     open_firings() -> Result<Vec<Firing>>;
     next_arrival() -> Result<Option<Timestamp>>;
+    next_date() -> Result<Option<Timestamp>>;
     changed() -> ();
     retry_runs(run: Option<RunId>, now: Timestamp) -> Result<u64>;
     skip_runs(run: Option<RunId>, now: Timestamp) -> Result<u64>;
@@ -154,6 +155,7 @@ pass! { Outbox {
 pass! { Reports {
     list_contacts(filter: &ContactFilter, limit: usize) -> Result<Vec<Contact>>;
     timeline(contact: ContactId) -> Result<Vec<TimelineEntry>>;
+    coming(contact: ContactId) -> Result<Vec<Coming>>;
     leads(limit: usize) -> Result<Vec<Lead>>;
     activity(since: Timestamp) -> Result<Activity>;
     list_runs(filter: &RunFilter, limit: usize) -> Result<Vec<RunRow>>;

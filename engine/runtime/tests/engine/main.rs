@@ -3,9 +3,11 @@
 
 mod beside;
 mod calls;
+mod dates;
 mod experiments;
 mod flaky;
 mod goals;
+mod held;
 mod openings;
 mod parallel;
 mod pause;

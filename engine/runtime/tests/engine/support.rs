@@ -17,12 +17,15 @@ use dripline_plugin_host::{Host, HostConfig};
 use dripline_runtime::{Engine, Options};
 use dripline_store::{
     ContactFilter, ContactRow, EventRow, MessageFilter, NewSegment, NewVersion, PluginCode, RowResult,
-    RunFilter, RunRow, Store, TimelineWhat, sqlite::SqliteStore,
+    RunFilter, RunRow, Store, TimelineWhat,
+    postgres::{PostgresConfig, PostgresStore},
+    sqlite::SqliteStore,
 };
 use dripline_template::Templates;
+use dripline_test_postgres::Server;
 use dripline_workflow::{Environment, PluginInfo, Source};
 use jiff::{Timestamp, tz::TimeZone};
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub(crate) struct TestApp {
     pub(crate) store: Arc<dyn Store>,
@@ -82,6 +85,7 @@ impl TestApp {
             templates: &self.templates,
             teams: &BTreeSet::from(["sales".to_owned()]),
             dynamic_segments: &BTreeSet::new(),
+            calendars: &Default::default(),
             attributes: None,
             inputs: None,
             default_time_zone: "UTC",
@@ -255,4 +259,40 @@ impl TestApp {
         let filter = ContactFilter { id: Some(id), ..ContactFilter::default() };
         self.store.list_contacts(&filter, 1).await.unwrap().remove(0)
     }
+}
+
+/// One live event of a contact.
+pub(crate) async fn event(app: &TestApp, contact: &str, name: &str, when: &str, properties: Value) {
+    let row = EventRow {
+        key: None,
+        contact: contact.to_owned(),
+        name: name.to_owned(),
+        at: at(when),
+        properties: properties.as_object().cloned().unwrap(),
+        live: true,
+    };
+    let mut import = app.store.begin_import().await.unwrap();
+    import.insert_events(&[row], at(when)).await.unwrap();
+    import.commit().await.unwrap();
+}
+
+/// Sets attributes of a contact as an import does.
+pub(crate) async fn set(app: &TestApp, contact: &str, when: &str, attributes: Value) {
+    let row = ContactRow {
+        external_id: Some(contact.to_owned()),
+        attributes: attributes.as_object().cloned().unwrap(),
+        ..ContactRow::default()
+    };
+    let mut import = app.store.begin_import().await.unwrap();
+    import.upsert_contacts(&[row], at(when)).await.unwrap();
+    import.commit().await.unwrap();
+}
+
+/// Runs a body over a fresh app on each kind of store that there is.
+pub(crate) async fn on_each_store(templates: &[(&str, &str)], body: impl AsyncFn(TestApp)) {
+    body(TestApp::new(templates).await).await;
+    let Some(server) = Server::shared() else { return };
+    let config = PostgresConfig { connections: 4, ..PostgresConfig::new(server.database().await) };
+    let store = PostgresStore::open(&config).await.unwrap();
+    body(TestApp::over(Arc::new(store), templates).await).await;
 }

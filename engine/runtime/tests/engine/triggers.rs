@@ -1,10 +1,9 @@
 //! What starts a run, as `docs/semantics.md` decides it.
 
 use dripline_model::decision::RunStatus;
-use dripline_store::{ContactRow, EventRow};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{TestApp, at};
+use crate::support::{TestApp, at, event, set};
 
 const MAILS: &[(&str, &str)] = &[("hi.txt", "Hi\n")];
 
@@ -18,33 +17,6 @@ async fn publish(app: &TestApp, name: &str, on: &str) {
         "name: {name}\non: {on}\nenroll: {{again: always}}\nsteps:\n  - email: {{template: hi, subject: Hi}}\n"
     ))
     .await;
-}
-
-/// One live event of a contact.
-async fn event(app: &TestApp, contact: &str, name: &str, when: &str, properties: Value) {
-    let row = EventRow {
-        key: None,
-        contact: contact.to_owned(),
-        name: name.to_owned(),
-        at: at(when),
-        properties: properties.as_object().cloned().unwrap(),
-        live: true,
-    };
-    let mut import = app.store.begin_import().await.unwrap();
-    import.insert_events(&[row], at(when)).await.unwrap();
-    import.commit().await.unwrap();
-}
-
-/// Sets attributes of a contact as an import does.
-async fn set(app: &TestApp, contact: &str, when: &str, attributes: Value) {
-    let row = ContactRow {
-        external_id: Some(contact.to_owned()),
-        attributes: attributes.as_object().cloned().unwrap(),
-        ..ContactRow::default()
-    };
-    let mut import = app.store.begin_import().await.unwrap();
-    import.upsert_contacts(&[row], at(when)).await.unwrap();
-    import.commit().await.unwrap();
 }
 
 #[tokio::test]

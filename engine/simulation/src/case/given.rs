@@ -114,6 +114,7 @@ async fn give(store: &dyn Store, effects: Vec<(ContactId, Vec<Effect>)>, from: T
             version,
             contact: *contact,
             event: None,
+            lane: 0,
             reason: "given by the test".to_owned(),
         })
         .collect();

@@ -40,9 +40,9 @@ ALTER TABLE runs
 
 CREATE INDEX runs_children ON runs (parent_id) WHERE parent_id IS NOT NULL;
 
--- Nobody is in one workflow twice at a time; paths of a run are not counted, for each is something of its own here.
+-- Nobody is in one lane of a workflow twice at a time; paths of a run are not counted, for each is something of its own here.
 DROP INDEX runs_active;
-CREATE UNIQUE INDEX runs_active ON runs (contact_id, workflow_id, coalesce(id + path * 0, 0)) WHERE status = 0;
+CREATE UNIQUE INDEX runs_active ON runs (contact_id, workflow_id, lane, coalesce(id + path * 0, 0)) WHERE status = 0;
 
 -- An older program would take a path for a run, and let nobody know of its end.
 UPDATE dripline SET oldest_program = 11;

@@ -39,6 +39,6 @@ ALTER TABLE runs ADD COLUMN depth     INTEGER;   -- calls inside one another tha
 
 CREATE INDEX runs_children ON runs (parent_id) WHERE parent_id IS NOT NULL;
 
--- Nobody is in one workflow twice at a time; paths of a run are not counted, for each is something of its own here.
+-- Nobody is in one lane of a workflow twice at a time; paths of a run are not counted, for each is something of its own here.
 DROP INDEX runs_active;
-CREATE UNIQUE INDEX runs_active ON runs (contact_id, workflow_id, coalesce(id + path * 0, 0)) WHERE status = 0;
+CREATE UNIQUE INDEX runs_active ON runs (contact_id, workflow_id, lane, coalesce(id + path * 0, 0)) WHERE status = 0;

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::{
     ms, segments,
     teams::{self, TeamRow},
+    triggers,
 };
 use crate::{
     ErrorKind, NewRelease, NewVersion, OlderRuns, Published, Release, Released, ReleasedVersion, Shared,
@@ -53,6 +54,7 @@ pub(crate) async fn put_version(
         sets.put_template(digest, source).await?;
     }
     sets.watch_attributes(workflow, &new.program.watched_attributes()).await?;
+    triggers::publish(sets, workflow, Some(new.program), now).await?;
     let number = current.map_or(1, |(_, number, _)| number + 1);
     let id = sets
         .insert_version(&VersionFields {
@@ -81,6 +83,7 @@ pub(crate) async fn retire(
     for (id, _) in &workflows {
         sets.retire_workflow(*id, ms(now)).await?;
         sets.watch_attributes(*id, &BTreeSet::new()).await?;
+        triggers::publish(sets, *id, None, now).await?;
     }
     if !workflows.is_empty() {
         sets.next_revision().await?;

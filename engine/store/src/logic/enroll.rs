@@ -44,6 +44,7 @@ pub(crate) async fn start(
                 version: enrolment.version.0,
                 contact: enrolment.contact.0,
                 event: enrolment.event.map(|event| event.0),
+                lane: enrolment.lane,
             };
             (run, enrolment)
         })
@@ -68,7 +69,7 @@ pub(crate) async fn start(
     pending.decide(sets, decisions, now).await
 }
 
-/// Records who was not enrolled, and why.
+/// Records who was not enrolled, or is not yet, and why.
 pub(crate) async fn refuse(
     sets: &mut impl Sets,
     pending: &mut Pending,
@@ -81,7 +82,7 @@ pub(crate) async fn refuse(
         contact: refusal.contact,
         node: None,
         turn: 0,
-        kind: DecisionKind::NotEnrolled,
+        kind: if refusal.waits { DecisionKind::Waiting } else { DecisionKind::NotEnrolled },
         reason: &refusal.reason,
         event: refusal.event,
     });

@@ -233,8 +233,8 @@ impl Pending {
     /// Learns who looks at contacts that change. Before anything is written, which would have to be waited for.
     pub(crate) async fn look_who_looks(&mut self, sets: &mut impl Sets) -> Raw<()> {
         if self.watched.is_none() || self.waits.is_none() {
-            let Onlookers { rules, waits } = sets.onlookers().await?;
-            self.watched = Some(watch::needs(rules.iter().map(String::as_str))?);
+            let Onlookers { rules, dates, waits } = sets.onlookers().await?;
+            self.watched = Some(watch::needs(&rules, &dates)?);
             self.waits = Some(waits);
         }
         Ok(())

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::report::message_status;
 use crate::{
-    TimelineEntry, TimelineWhat,
+    Coming, TimelineEntry, TimelineWhat,
     answers::{Answers, DecisionLine},
     error::{Raw, damaged, from_json},
 };
@@ -106,6 +106,23 @@ pub(crate) async fn timeline(answers: &mut impl Answers, contact: ContactId) -> 
         lines.add((at, None, Rank::Outside, id), TimelineWhat::Consent { topic, given });
     }
     Ok(lines.in_order())
+}
+
+/// What starts workflows for a contact unless something comes between.
+pub(crate) async fn coming(answers: &mut impl Answers, contact: ContactId) -> Raw<Vec<Coming>> {
+    let dates = answers.coming_dates(contact.0).await?.into_iter().map(|(workflow, due, date, wording)| {
+        Coming { at: Some(from_ms(due)), workflow, what: format!("date {date} ({wording})") }
+    });
+    let mut coming: Vec<Coming> = dates.collect();
+    for (workflow, due, name, at) in answers.held_events(contact.0).await? {
+        let what = match due {
+            Some(_) => format!("event {name} of {}, unless another follows", from_ms(at)),
+            None => format!("event {name} of {}, when the run before has ended", from_ms(at)),
+        };
+        coming.push(Coming { at: due.map(from_ms), workflow, what });
+    }
+    coming.sort_by_key(|coming| (coming.at.is_none(), coming.at));
+    Ok(coming)
 }
 
 /// A run's decisions.

@@ -1,31 +1,64 @@
-//! Which changes of contacts concern segments with rules.
+//! Which changes of contacts concern segments with rules, and dates that start workflows.
 //!
-//! Whoever changes contacts notes them here; the engine looks at them again soon. What no rule looks at is passed over.
+//! Whoever changes contacts notes them here; the engine looks at them again soon. What none of them looks at is passed over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use dripline_model::{Effect, contact::Needs, id::ContactId, segment::Segment};
+use dripline_model::{Effect, clock::from_ms, contact::Needs, id::ContactId, segment::Segment};
 use jiff::Timestamp;
 
 use super::ms;
 use crate::{
-    Advance, AppliedTurn, EventRow, NewEvent, RowResult,
+    Advance, AppliedTurn, Changed, EventRow, NewEvent, RowResult,
     error::{Raw, from_json},
     sets::Sets,
 };
 
-/// What all rules together look at; none where there are no rules.
-pub(crate) async fn watched(sets: &mut impl Sets) -> Raw<Option<Needs>> {
-    let rules = sets.rules().await?;
-    needs(rules.iter().map(|(_, definition)| definition.as_str()))
+/// Contacts that have to be looked at, each since the first moment that was noted.
+#[derive(Debug, Default)]
+pub(crate) struct Noted(BTreeMap<i64, i64>);
+
+impl Noted {
+    /// Takes in a contact that was noted for `at_ms`.
+    pub(crate) fn note(&mut self, contact: i64, at_ms: i64) {
+        let since = self.0.entry(contact).or_insert(at_ms);
+        *since = at_ms.min(*since);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// In the order of their ids.
+    pub(crate) fn into_changed(self) -> Vec<Changed> {
+        let changed = |(contact, since)| Changed { contact: ContactId(contact), since: from_ms(since) };
+        self.0.into_iter().map(changed).collect()
+    }
 }
 
-/// What these rules together look at; none where there are no rules.
-pub(crate) fn needs<'a>(definitions: impl Iterator<Item = &'a str>) -> Raw<Option<Needs>> {
+/// What all rules and date triggers together look at; none where there are none.
+pub(crate) async fn watched(sets: &mut impl Sets) -> Raw<Option<Needs>> {
+    let (rules, dates) = parted(sets.watched().await?);
+    needs(&rules, &dates)
+}
+
+/// The definitions of rules, and what date triggers need.
+pub(crate) fn parted(watched: Vec<(bool, String)>) -> (Vec<String>, Vec<String>) {
+    let (rules, dates): (Vec<_>, Vec<_>) = watched.into_iter().partition(|(is_rule, _)| *is_rule);
+    let json = |rows: Vec<(bool, String)>| rows.into_iter().map(|(_, json)| json).collect();
+    (json(rules), json(dates))
+}
+
+/// What these rules and date triggers together look at; none where there are none.
+pub(crate) fn needs(rules: &[String], dates: &[String]) -> Raw<Option<Needs>> {
     let mut watched: Option<Needs> = None;
-    for definition in definitions {
+    for definition in rules {
         let segment: Segment = from_json("segment", definition)?;
         watched.get_or_insert_default().merge(&segment.needs);
+    }
+    for needs in dates {
+        let needs: Needs = from_json("needs of a date trigger", needs)?;
+        watched.get_or_insert_default().merge(&needs);
     }
     Ok(watched)
 }

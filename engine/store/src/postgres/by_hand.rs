@@ -9,6 +9,7 @@ use sqlx::{query, query_as, query_scalar};
 
 use super::{
     PostgresStore,
+    held::{NEXT_AFTER_RUN, NEXT_OF_ALL},
     rows::{bind_columns, small},
     writer::Writer,
 };
@@ -34,7 +35,7 @@ UPDATE runs SET status = 0, due_at = $2, first_due_at = NULL, ended_at = NULL, a
 WHERE id = $1 AND CASE WHEN path IS NULL THEN NOT EXISTS (
     SELECT 1 FROM runs other
     WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0
-        AND other.path IS NULL)
+        AND other.lane = runs.lane AND other.path IS NULL)
     ELSE EXISTS (SELECT 1 FROM runs parent WHERE parent.id = runs.parent_id AND parent.status = 0) END";
 
 /// As above, from another step.
@@ -43,7 +44,7 @@ UPDATE runs SET status = 0, due_at = $2, first_due_at = NULL, ended_at = NULL, a
 WHERE id = $1 AND CASE WHEN path IS NULL THEN NOT EXISTS (
     SELECT 1 FROM runs other
     WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0
-        AND other.path IS NULL)
+        AND other.lane = runs.lane AND other.path IS NULL)
     ELSE EXISTS (SELECT 1 FROM runs parent WHERE parent.id = runs.parent_id AND parent.status = 0) END";
 
 const COMPLETE: &str = "UPDATE runs SET status = 1 WHERE id = $1";
@@ -165,6 +166,8 @@ impl PostgresStore {
         let Some(active) = active else { return Ok(false) };
         let cancelled = RunStatus::Cancelled.code();
         writer.run(query(CANCEL).bind(run.0).bind(cancelled).bind(ms(now))).await?;
+        writer.wakes_others = true;
+        writer.run(query(NEXT_AFTER_RUN).bind(run.0).bind(ms(now))).await?;
         let decision = enroll::by_hand(active, DecisionKind::Cancelled, Some(reason));
         enroll::record(&mut writer, vec![decision], now).await?;
         kin::settle_ended(&mut writer, now).await?;
@@ -197,6 +200,9 @@ impl Writer {
     ) -> Raw<u64> {
         let drain = query(DRAIN).bind(workflow).bind(except).bind(small(RunStatus::Cancelled.code()));
         let drain = drain.bind(now_ms).bind(small(DecisionKind::Cancelled.code())).bind(reason);
-        self.run(drain).await
+        let ended = self.run(drain).await?;
+        self.wakes_others = true;
+        self.run(query(NEXT_OF_ALL).bind(workflow).bind(now_ms)).await?;
+        Ok(ended)
     }
 }

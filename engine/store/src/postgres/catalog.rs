@@ -297,16 +297,20 @@ impl PostgresStore {
     }
 
     async fn put_version(&self, new: &NewVersion<'_>, now: Timestamp) -> Raw<Published> {
-        let mut writer = self.publisher().await?;
+        // No import goes on beside it that knows nothing of a new date.
+        let has_dates = new.program.dates().next().is_some();
+        let writer = if has_dates { self.importer().await? } else { self.writer().await? };
+        let mut writer = writer.publishing().await?;
         let published = catalog::put_version(&mut writer, new, Origin::default(), now).await?;
         writer.commit().await?;
         Ok(published)
     }
 
     async fn put_release(&self, release: &Release<'_>, now: Timestamp) -> Raw<Released> {
-        // No import goes on beside it that knows nothing of a new rule.
+        // No import goes on beside it that knows nothing of a new rule or date.
         let has_segments = release.shared.as_ref().is_some_and(|shared| shared.segments.is_some());
-        let writer = if has_segments { self.importer().await? } else { self.writer().await? };
+        let has_dates = release.versions.iter().any(|new| new.version.program.dates().next().is_some());
+        let writer = if has_segments || has_dates { self.importer().await? } else { self.writer().await? };
         let mut writer = writer.publishing().await?;
         let released = catalog::release(&mut writer, release, now).await?;
         if !released.is_empty() {

@@ -19,9 +19,9 @@ use crate::{
 
 pub(super) const INSERT_PATHS: &str = "
 INSERT INTO runs (workflow_id, version_id, contact_id, due_at, enrolled_at, node, status, turn, attempts, hops, parent_id,
-    parent_turn, path, inputs, depth)
+    parent_turn, path, inputs, depth, lane)
 SELECT p.workflow_id, p.version_id, p.contact_id, $6::int8, p.enrolled_at, t.node, 0, 0, 0, t.hops, p.id,
-    t.turn, t.path, p.inputs, p.depth
+    t.turn, t.path, p.inputs, p.depth, p.lane
 FROM unnest($1::int8[], $2::int8[], $3::int4[], $4::int4[], $5::int4[]) AS t(parent_id, path, node, turn, hops)
 JOIN runs p ON p.id = t.parent_id
 RETURNING id";

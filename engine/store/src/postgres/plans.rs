@@ -4,8 +4,8 @@ use dripline_test_postgres::Server;
 use sqlx::{AssertSqlSafe, Executor as _, query_scalar, raw_sql};
 
 use super::{
-    PostgresConfig, PostgresStore, contacts, experiments, firings, kin, outbox, prune, segments, statements,
-    transaction,
+    PostgresConfig, PostgresStore, contacts, dates, experiments, firings, held, kin, outbox, prune, segments,
+    statements, transaction,
 };
 
 /// Years of rows of which few are old.
@@ -87,7 +87,16 @@ const HOT: &[&str] = &[
     statements::SCORES,
     statements::STANDING_ENTRIES,
     statements::UPDATE_CONTACTS,
+    dates::OF,
+    held::CLAIM,
+    held::LET_GO,
+    held::NEXT_AFTER_RUN,
+    held::NEXT_IN_LINE,
+    held::OF,
+    held::WAIT_AGAIN,
     segments::ADVANCE,
+    segments::ADVANCE_DATES,
+    segments::UNFINISHED_DATES,
     segments::CHANGED,
     segments::FORGET_CHANGED,
     segments::TIMED,
@@ -99,7 +108,7 @@ const HOT: &[&str] = &[
     transaction::CLAIM_EVENTS,
     transaction::CLAIM_RUNS,
     transaction::FINISH_EVENTS,
-    transaction::HAS_ARRIVALS,
+    transaction::ARRIVED,
     transaction::LATEST_RUNS,
     transaction::LOCK_CONTACTS,
     transaction::LOOK,

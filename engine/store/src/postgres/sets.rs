@@ -14,18 +14,20 @@ use ulid::Ulid;
 
 use super::{
     append, contacts,
+    held::NEXT_IN_LINE,
     rows::{bind_columns, json, small, smallest, text},
     statements::{
-        ADD_ATTRIBUTE_TYPES, ADD_REPRESENTATIVES, ADD_TAGS, ASSIGN, BY_EMAIL, BY_EXTERNAL_ID, CLEAR_ENTRIES,
-        CLEAR_TIMERS, CONTACT_IDS, COPY_DECISIONS, COPY_ENTRIES, CREATE_SEGMENTS, DEACTIVATE, DEFINITIONS,
-        DELETE_TEAMS, DROP_DEFINITION, DROP_SCORE_DEFINITION, END_RUNS, FIND_REPRESENTATIVES, FIND_SEGMENTS,
-        GIFTS_IN_ORDER, INSERT_CONTACTS, INSERT_DECISIONS, INSERT_ENTRIES, INSERT_EVENTS, INSERT_MEMBERS,
-        INSERT_RUNS, INSERT_TEAM, JOIN, KNOWN_ATTRIBUTE_TYPES, KNOWN_EVENT_KEYS, LEAVE, MEMBERSHIPS,
-        MOVE_RUNS, MOVE_WAITING_RUNS, NOTE_CHANGED, ONLOOKERS, PAST_EVENTS, PUT_ATTRIBUTES, PUT_CONSENTS,
-        PUT_CURVES, PUT_DEFINITION, PUT_HOLDS, PUT_REPRESENTATIVES, PUT_SCORE_DEFINITION, PUT_SCORES,
-        PUT_TIMERS, QUEUE_MESSAGES, RELEASE_EMAILS, REMOVE_TAGS, RENEW_RULES, RULES, SCORE_DEFINITIONS,
-        SCORED_AFTER, SCORES, STANDING_ENTRIES, STANDING_GIFTS, UNWATCH_ATTRIBUTES, UPDATE_CONTACTS,
-        WAKE_RUNS, WATCH_ATTRIBUTES, WATCHED_ATTRIBUTES,
+        ADD_ATTRIBUTE_TYPES, ADD_DATE_TRIGGERS, ADD_REPRESENTATIVES, ADD_TAGS, ASSIGN, BY_EMAIL,
+        BY_EXTERNAL_ID, CLEAR_ENTRIES, CLEAR_TIMERS, CONTACT_IDS, COPY_DECISIONS, COPY_ENTRIES,
+        CREATE_SEGMENTS, DATE_TRIGGERS_OF, DEACTIVATE, DEFINITIONS, DELETE_TEAMS, DROP_CONTACT_DATES,
+        DROP_DATE_TRIGGERS, DROP_DEFINITION, DROP_SCORE_DEFINITION, END_RUNS, FIND_REPRESENTATIVES,
+        FIND_SEGMENTS, GIFTS_IN_ORDER, INSERT_CONTACTS, INSERT_DECISIONS, INSERT_ENTRIES, INSERT_EVENTS,
+        INSERT_MEMBERS, INSERT_RUNS, INSERT_TEAM, JOIN, KNOWN_ATTRIBUTE_TYPES, KNOWN_EVENT_KEYS, LEAVE,
+        MEMBERSHIPS, MOVE_RUNS, MOVE_WAITING_RUNS, NOTE_CHANGED, ONLOOKERS, PAST_EVENTS, PUT_ATTRIBUTES,
+        PUT_CONSENTS, PUT_CURVES, PUT_DEFINITION, PUT_HOLDS, PUT_REPRESENTATIVES, PUT_SCORE_DEFINITION,
+        PUT_SCORES, PUT_TIMERS, QUEUE_MESSAGES, RELEASE_EMAILS, RELEASE_HELD, REMOVE_TAGS, RENEW_RULES,
+        RULES, SCORE_DEFINITIONS, SCORED_AFTER, SCORES, STANDING_ENTRIES, STANDING_GIFTS, UNWATCH_ATTRIBUTES,
+        UPDATE_CONTACTS, WAKE_RUNS, WATCH_ATTRIBUTES, WATCHED, WATCHED_ATTRIBUTES,
     },
     transaction::LOCK_CONTACTS,
     writer::Writer,
@@ -444,13 +446,53 @@ impl Sets for Writer {
         Ok(events.fetch_all(self.conn().await?).await?)
     }
 
+    async fn watched(&mut self) -> Raw<Vec<(bool, String)>> {
+        Ok(query_as(WATCHED).fetch_all(self.conn().await?).await?)
+    }
+
+    async fn date_triggers_of(&mut self, workflow: i64) -> Raw<Vec<(i64, String)>> {
+        Ok(query_as(DATE_TRIGGERS_OF).bind(workflow).fetch_all(self.conn().await?).await?)
+    }
+
+    async fn add_date_triggers(&mut self, workflow: i64, rows: &[(String, String)], now_ms: i64) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let add = query(ADD_DATE_TRIGGERS).bind(workflow).bind(now_ms);
+        self.run(bind_columns!(add, rows, |row| text(&row.0), text(&row.1))).await.map(drop)
+    }
+
+    async fn drop_date_triggers(&mut self, triggers: &[i64]) -> Raw<()> {
+        if triggers.is_empty() {
+            return Ok(());
+        }
+        self.run(query(DROP_CONTACT_DATES).bind(triggers)).await?;
+        self.run(query(DROP_DATE_TRIGGERS).bind(triggers)).await.map(drop)
+    }
+
+    async fn release_held(&mut self, workflow: i64, now_ms: i64) -> Raw<()> {
+        let released = self.run(query(RELEASE_HELD).bind(workflow).bind(now_ms)).await?;
+        self.wakes_others |= released > 0;
+        Ok(())
+    }
+
+    async fn next_in_line(&mut self, workflow: i64, contacts: &[i64], now_ms: i64) -> Raw<()> {
+        if contacts.is_empty() {
+            return Ok(());
+        }
+        let next = query(NEXT_IN_LINE).bind(contacts.to_vec()).bind(workflow).bind(now_ms);
+        let next = self.run(next).await?;
+        self.wakes_others |= next > 0;
+        Ok(())
+    }
+
     async fn rules(&mut self) -> Raw<Vec<(i64, String)>> {
         Ok(query_as(RULES).fetch_all(self.conn().await?).await?)
     }
 
     async fn onlookers(&mut self) -> Raw<Onlookers> {
-        let (rules, waits) = query_as(ONLOOKERS).fetch_one(self.conn().await?).await?;
-        Ok(Onlookers { rules, waits })
+        let (rules, dates, waits) = query_as(ONLOOKERS).fetch_one(self.conn().await?).await?;
+        Ok(Onlookers { rules, dates, waits })
     }
 
     async fn definitions(&mut self) -> Raw<Vec<(i64, String, String)>> {
@@ -583,11 +625,15 @@ impl Sets for Writer {
             run.version,
             run.contact,
             run.event,
+            run.lane,
         );
-        let started: Vec<(i64, i64, i64, i64, Option<i64>)> = self.run_returning(insert.bind(now_ms)).await?;
+        let started: Vec<(i64, i64, i64, i64, Option<i64>, i64)> =
+            self.run_returning(insert.bind(now_ms)).await?;
         Ok(started
             .into_iter()
-            .map(|(id, workflow, version, contact, event)| (id, NewRun { workflow, version, contact, event }))
+            .map(|(id, workflow, version, contact, event, lane)| {
+                (id, NewRun { workflow, version, contact, event, lane })
+            })
             .collect())
     }
 

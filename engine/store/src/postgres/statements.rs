@@ -159,10 +159,29 @@ FROM unnest($1::int8[]) AS wanted(id) JOIN events e ON e.contact_id = wanted.id
     AND e.name = (SELECT w.id FROM words w WHERE w.key = $2) AND e.at > $3 AND e.at <= $4
 ORDER BY e.contact_id, e.at, e.id";
 
+pub(super) const WATCHED: &str = "
+SELECT TRUE, definition FROM segment_rules WHERE dynamic UNION ALL SELECT FALSE, needs FROM date_triggers";
+
+pub(super) const DATE_TRIGGERS_OF: &str =
+    "SELECT id, wording FROM date_triggers WHERE workflow_id = $1 ORDER BY id";
+
+pub(super) const ADD_DATE_TRIGGERS: &str = "
+INSERT INTO date_triggers (workflow_id, wording, needs, published_at, last, done)
+SELECT $1, t.wording, t.needs, $2, 0, FALSE FROM unnest($3::text[], $4::text[]) AS t(wording, needs)";
+
+pub(super) const DROP_DATE_TRIGGERS: &str = "DELETE FROM date_triggers WHERE id = ANY($1::int8[])";
+
+pub(super) const DROP_CONTACT_DATES: &str = "DELETE FROM contact_dates WHERE trigger_id = ANY($1::int8[])";
+
+/// When somebody publishes; what is held is little beside what is stored.
+pub(super) const RELEASE_HELD: &str =
+    "UPDATE held_events SET due_at = $2 WHERE workflow_id = $1 AND due_at IS NULL";
+
 pub(super) const RULES: &str = "SELECT segment_id, definition FROM segment_rules WHERE dynamic";
 
 pub(super) const ONLOOKERS: &str = "
-SELECT ARRAY(SELECT definition FROM segment_rules WHERE dynamic), EXISTS (SELECT 1 FROM runs WHERE waits_for = 1)";
+SELECT ARRAY(SELECT definition FROM segment_rules WHERE dynamic), ARRAY(SELECT needs FROM date_triggers),
+    EXISTS (SELECT 1 FROM runs WHERE waits_for = 1)";
 
 pub(super) const DEFINITIONS: &str = "
 SELECT r.segment_id, s.name, r.definition FROM segment_rules r JOIN segments s ON s.id = r.segment_id";
@@ -231,10 +250,11 @@ FROM unnest($1::int8[], $2::int4[], $3::int4[], $4::int8[], $5::int8[], $6::int4
     transactional, subject, recipient)";
 
 pub(super) const INSERT_RUNS: &str = "
-INSERT INTO runs (workflow_id, version_id, contact_id, event_id, due_at, enrolled_at, node, status, turn, attempts, hops)
-SELECT t.*, $5::int8, $5::int8, 0, 0, 0, 0, 0
-FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[]) AS t
-ON CONFLICT DO NOTHING RETURNING id, workflow_id, version_id, contact_id, event_id";
+INSERT INTO runs (workflow_id, version_id, contact_id, event_id, lane, due_at, enrolled_at, node, status, turn, attempts,
+    hops)
+SELECT t.*, $6::int8, $6::int8, 0, 0, 0, 0, 0
+FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[]) AS t
+ON CONFLICT DO NOTHING RETURNING id, workflow_id, version_id, contact_id, event_id, lane";
 
 pub(super) const MOVE_RUNS: &str = "
 UPDATE runs SET node = t.node, due_at = t.due_at, turn = t.turn, attempts = t.attempts, hops = t.hops,

@@ -7,30 +7,32 @@ use dripline_model::{
     Contact,
     clock::from_ms,
     contact::{EventView, Needs},
-    id::{ContactId, EventId, FiringId, RunId, VersionId, WorkflowId},
+    id::{ContactId, EventId, FiringId, HeldId, RunId, VersionId, WorkflowId},
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use sqlx::{FromRow as _, Row as _, query, query_as, query_scalar};
 
 use super::{
-    PostgresStore, firings,
+    PostgresStore, dates, firings, held,
     rows::bind_columns,
     segments,
     writer::{self, Writer},
 };
 use crate::{
-    ActiveRun, AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Look,
-    Mailed, Membership, NEVER, NewEvent, NewFiring, Parent, Refusal, Result, RunMove, Scheduling, ScoreValue,
-    Timer, Transaction,
+    ActiveRun, AppliedTurn, Arrived, Changed, ClaimedEvent, ClaimedRun, ContactDate, Enrolment, Firing,
+    FiringProgress, HeldEvent, LatestRun, Look, Mailed, Membership, NEVER, NewEvent, NewFiring, NewHeld,
+    Parent, Refusal, Result, RunMove, Scheduling, ScoreValue, StoredDateTrigger, Timer, Transaction,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw, damaged, from_json},
     logic::{
         self, apply, changes, distinct, enroll, limit, load_contacts, load_parts, maybe_at, ms,
-        pending::Pending,
-        report::{run_status, waiting},
+        pending::Pending, report::waiting,
     },
+    sets::Sets as _,
 };
+
+const NEXT_DATE: &str = "SELECT min(due_at) FROM contact_dates WHERE due_at IS NOT NULL";
 
 const NEXT_ARRIVAL: &str = "SELECT min(at) FROM events WHERE state = 1";
 
@@ -41,6 +43,8 @@ SELECT min(at) FROM (
     UNION ALL SELECT min(due_at) FROM segment_changes
     UNION ALL SELECT min(due_at) FROM segment_timers WHERE NOT repeats
     UNION ALL SELECT min(published_at) FROM segment_rules WHERE NOT done
+    UNION ALL SELECT min(published_at) FROM date_triggers WHERE NOT done
+    UNION ALL SELECT min(due_at) FROM held_events WHERE due_at IS NOT NULL
     UNION ALL SELECT (SELECT min(due_at) FROM runs WHERE workflow_id = workflows.id AND due_at IS NOT NULL)
         FROM workflows WHERE paused_at IS NULL OR resumed_at IS NOT NULL) AS moments";
 
@@ -55,7 +59,9 @@ pub(super) const FINISH_EVENTS: &str = "
 UPDATE events SET state = 2 FROM unnest($1::int8[], $2::int8[]) AS t(contact_id, id)
 WHERE events.contact_id = t.contact_id AND events.id = t.id";
 
-pub(super) const HAS_ARRIVALS: &str = "SELECT EXISTS (SELECT 1 FROM events WHERE state = 1 AND at <= $1)";
+pub(super) const ARRIVED: &str = "
+SELECT EXISTS (SELECT 1 FROM events WHERE state = 1 AND at <= $1),
+    EXISTS (SELECT 1 FROM held_events WHERE due_at <= $1)";
 
 /// Everything at once, because each answer that is waited for costs a batch as much as a seek. One seek into the index of
 /// due runs for each workflow.
@@ -68,7 +74,9 @@ SELECT EXISTS (SELECT 1 FROM firings WHERE NOT done),
     EXISTS (SELECT 1 FROM events WHERE state = 1 AND at <= $1),
     EXISTS (SELECT 1 FROM segment_changes WHERE due_at <= $1)
         OR EXISTS (SELECT 1 FROM segment_timers WHERE due_at <= $1)
-        OR EXISTS (SELECT 1 FROM segment_rules WHERE NOT done)";
+        OR EXISTS (SELECT 1 FROM segment_rules WHERE NOT done)
+        OR EXISTS (SELECT 1 FROM date_triggers WHERE NOT done),
+    EXISTS (SELECT 1 FROM held_events WHERE due_at <= $1)";
 
 /// With its contact, so that two runs of one contact never go on side by side.
 pub(super) const CLAIM_RUNS: &str = "
@@ -95,11 +103,11 @@ pub(super) const LOCK_CONTACTS: &str = "
 SELECT c.id FROM contacts c WHERE c.id = ANY($1::int8[]) ORDER BY c.id FOR NO KEY UPDATE";
 
 pub(super) const LATEST_RUNS: &str = "
-SELECT r.contact_id, r.id, r.status::int8, r.enrolled_at
+SELECT r.contact_id, r.id, r.enrolled_at, r.is_active
 FROM unnest($1::int8[]) AS wanted(id) CROSS JOIN LATERAL (
-    SELECT contact_id, id, status, enrolled_at FROM runs
-    WHERE contact_id = wanted.id AND workflow_id = $2 AND path IS NULL
-    ORDER BY status = 0 DESC, id DESC LIMIT 1) AS r";
+    SELECT contact_id, id, enrolled_at, bool_or(status = 0) OVER () AS is_active
+    FROM runs WHERE contact_id = wanted.id AND workflow_id = $2 AND path IS NULL
+    ORDER BY id DESC LIMIT 1) AS r";
 
 pub(super) const ACTIVE_RUNS: &str = "
 SELECT r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attempts, r.hops,
@@ -161,6 +169,11 @@ impl Scheduling for PostgresStore {
         let next: sqlx::Result<Option<i64>> =
             query_scalar(NEXT_ARRIVAL).fetch_one(&self.shared.readers).await;
         next.map(maybe_at).doing("find out which event arrives next")
+    }
+
+    async fn next_date(&self) -> Result<Option<Timestamp>> {
+        let next: sqlx::Result<Option<i64>> = query_scalar(NEXT_DATE).fetch_one(&self.shared.readers).await;
+        next.map(maybe_at).doing("find out which date comes next")
     }
 
     async fn changed(&self) {
@@ -226,8 +239,38 @@ impl Transaction for PostgresTransaction {
         self.look_around(now).await.doing("look for what is due")
     }
 
-    async fn has_arrivals(&mut self, now: Timestamp) -> Result<bool> {
+    async fn arrived(&mut self, now: Timestamp) -> Result<Arrived> {
         self.arrivals(now).await.doing("look for events")
+    }
+
+    async fn held(&mut self, workflow: WorkflowId, contacts: &[ContactId]) -> Result<Vec<HeldEvent>> {
+        held::of(&mut self.writer, workflow, contacts).await.doing("look for held events")
+    }
+
+    async fn claim_held(&mut self, now: Timestamp, limit: usize) -> Result<Vec<HeldEvent>> {
+        held::claim(&mut self.writer, now, limit).await.doing("claim held events")
+    }
+
+    async fn hold(&mut self, events: &[NewHeld]) -> Result<()> {
+        held::hold(&mut self.writer, events).await.doing("hold events")
+    }
+
+    async fn let_go(&mut self, held: &[HeldId]) -> Result<()> {
+        held::change(&mut self.writer, held::LET_GO, held).await.doing("let held events go")
+    }
+
+    async fn wait_again(&mut self, held: &[HeldId]) -> Result<()> {
+        held::change(&mut self.writer, held::WAIT_AGAIN, held).await.doing("let events wait")
+    }
+
+    async fn next_in_line(
+        &mut self,
+        workflow: WorkflowId,
+        contacts: &[ContactId],
+        now: Timestamp,
+    ) -> Result<()> {
+        let next = self.writer.next_in_line(workflow.0, &distinct(contacts), ms(now)).await;
+        next.doing("let the next event have its turn")
     }
 
     async fn due_workflows(&mut self, now: Timestamp) -> Result<Vec<WorkflowId>> {
@@ -364,9 +407,23 @@ impl Transaction for PostgresTransaction {
         self.look(now).await.map(|look| look.segments)
     }
 
-    async fn claim_changed(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ContactId>> {
+    async fn claim_changed(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Changed>> {
         self.pending.others_may_wait();
         segments::claim(&mut self.writer, now, limit).await.doing("claim changed contacts")
+    }
+
+    async fn date_triggers(&mut self) -> Result<Vec<StoredDateTrigger>> {
+        let triggers = async { dates::triggers(self.writer.conn().await?).await };
+        triggers.await.doing("read the date triggers")
+    }
+
+    async fn contact_dates(&mut self, contacts: &[ContactId]) -> Result<Vec<ContactDate>> {
+        let known = async { dates::of(self.writer.conn().await?, contacts).await };
+        known.await.doing("read the dates of contacts")
+    }
+
+    async fn put_contact_dates(&mut self, known: &[ContactDate]) -> Result<()> {
+        dates::put(&mut self.writer, known).await.doing("write the dates of contacts")
     }
 
     async fn unfinished_rules(&mut self) -> Result<Option<ContactId>> {
@@ -431,15 +488,18 @@ impl PostgresTransaction {
         Ok(())
     }
 
-    async fn arrivals(&mut self, now: Timestamp) -> Raw<bool> {
-        Ok(query_scalar(HAS_ARRIVALS).bind(ms(now)).fetch_one(self.writer.conn().await?).await?)
+    async fn arrivals(&mut self, now: Timestamp) -> Raw<Arrived> {
+        let arrived = query_as(ARRIVED).bind(ms(now)).fetch_one(self.writer.conn().await?).await?;
+        let (events, held): (bool, bool) = arrived;
+        Ok(Arrived { events, held })
     }
 
     async fn look_around(&mut self, now: Timestamp) -> Raw<Look> {
         self.pending.flush_runs(&mut self.writer).await?;
         let look = query_as(LOOK).bind(ms(now)).fetch_one(self.writer.conn().await?).await?;
-        let (firings, workflows, arrivals, segments): (bool, Vec<i64>, bool, bool) = look;
-        Ok(Look { firings, workflows: workflows.into_iter().map(WorkflowId).collect(), arrivals, segments })
+        let (firings, workflows, arrivals, segments, held): (bool, Vec<i64>, bool, bool, bool) = look;
+        let workflows = workflows.into_iter().map(WorkflowId).collect();
+        Ok(Look { firings, workflows, arrivals, held, segments })
     }
 
     async fn claim_due(
@@ -490,12 +550,11 @@ impl PostgresTransaction {
     ) -> Raw<BTreeMap<ContactId, LatestRun>> {
         self.pending.flush_runs(&mut self.writer).await?;
         let ids: Vec<i64> = contacts.iter().map(|contact| contact.0).collect();
-        let rows: Vec<(i64, i64, i64, i64)> =
+        let rows: Vec<(i64, i64, i64, bool)> =
             query_as(LATEST_RUNS).bind(ids).bind(workflow.0).fetch_all(self.writer.conn().await?).await?;
         rows.into_iter()
-            .map(|(contact, run, status, enrolled_at)| {
-                let status = run_status(status)?;
-                let latest = LatestRun { run: RunId(run), status, enrolled_at: from_ms(enrolled_at) };
+            .map(|(contact, run, enrolled_at, is_active)| {
+                let latest = LatestRun { run: RunId(run), enrolled_at: from_ms(enrolled_at), is_active };
                 Ok((ContactId(contact), latest))
             })
             .collect()

@@ -7,7 +7,12 @@ use dripline_model::{
 use jiff::Timestamp;
 use sqlx::{query, query_as, query_scalar};
 
-use super::{SqliteStore, rows::json_rows, writer::Writer};
+use super::{
+    SqliteStore,
+    held::{NEXT_AFTER_RUN, NEXT_OF_ALL},
+    rows::json_rows,
+    writer::Writer,
+};
 use crate::{
     RunMove,
     backend::{Backend as _, Commit as _},
@@ -153,6 +158,7 @@ impl SqliteStore {
         let Some(active) = active else { return Ok(false) };
         let cancelled = RunStatus::Cancelled.code();
         writer.run(query(CANCEL).bind(run.0).bind(cancelled).bind(ms(now))).await?;
+        writer.run(query(NEXT_AFTER_RUN).bind(run.0).bind(ms(now))).await?;
         let decision = enroll::by_hand(active, DecisionKind::Cancelled, Some(reason));
         enroll::record(&mut writer, vec![decision], now).await?;
         kin::settle_ended(&mut writer, now).await?;
@@ -182,6 +188,8 @@ impl Writer {
     ) -> Raw<u64> {
         let whose = |sql| query(sql).bind(workflow).bind(except).bind(now_ms);
         self.run(whose(DRAINED).bind(DecisionKind::Cancelled.code()).bind(reason)).await?;
-        self.run(whose(DRAIN).bind(RunStatus::Cancelled.code())).await
+        let ended = self.run(whose(DRAIN).bind(RunStatus::Cancelled.code())).await?;
+        self.run(query(NEXT_OF_ALL).bind(workflow).bind(now_ms)).await?;
+        Ok(ended)
     }
 }

@@ -22,9 +22,9 @@ pub(super) const INSERT_PATHS: RowsSql = RowsSql {
     head: "WITH new(parent_id, path, node, turn, hops, now) AS (VALUES",
     row: "(?, ?, ?, ?, ?, ?)",
     tail: ") INSERT INTO runs (workflow_id, version_id, contact_id, due_at, enrolled_at, node, status, turn, attempts,
-            hops, parent_id, parent_turn, path, inputs, depth)
+            hops, parent_id, parent_turn, path, inputs, depth, lane)
         SELECT p.workflow_id, p.version_id, p.contact_id, new.now, p.enrolled_at, new.node, 0, 0, 0,
-            new.hops, p.id, new.turn, new.path, p.inputs, p.depth
+            new.hops, p.id, new.turn, new.path, p.inputs, p.depth, p.lane
         FROM new CROSS JOIN runs p ON p.id = new.parent_id WHERE true RETURNING id",
 };
 

@@ -4,8 +4,8 @@ use dripline_model::{clock::from_ms, id::WorkflowId};
 use sqlx::{AssertSqlSafe, Executor as _, Row as _, query};
 
 use super::{
-    SqliteStore, contacts, experiments, firings, kin, outbox, prune, rows::RowsSql, segments, statements,
-    transaction,
+    SqliteStore, contacts, dates, experiments, firings, held, kin, outbox, prune, rows::RowsSql, segments,
+    statements, transaction,
 };
 use crate::Scheduling as _;
 
@@ -63,7 +63,15 @@ const STATEMENTS: &[&str] = &[
     prune::REFUSALS,
     prune::RUNS,
     prune::SCORE_ENTRIES,
+    dates::OF,
+    held::CLAIM,
+    held::LET_GO,
+    held::NEXT_AFTER_RUN,
+    held::NEXT_IN_LINE,
+    held::OF,
+    held::WAIT_AGAIN,
     segments::ADVANCE,
+    segments::ADVANCE_DATES,
     segments::CHANGED,
     segments::FORGET_CHANGED,
     segments::HAS_WORK,
@@ -80,7 +88,7 @@ const STATEMENTS: &[&str] = &[
     transaction::CLAIM_RUNS,
     transaction::DUE_WORKFLOWS,
     transaction::FINISH_EVENTS,
-    transaction::HAS_ARRIVALS,
+    transaction::ARRIVED,
     transaction::LATEST_RUNS,
     transaction::MAILED,
     transaction::NEXT_DUE,
@@ -149,7 +157,10 @@ fn is_slow(line: &str) -> bool {
     let is_given = line.split(' ').any(|word| given.iter().any(|given| word.starts_with(given)))
         || line.ends_with(" messages_sending")
         || line.ends_with(" firings_open")
-        || line.ends_with(" segment_rules_new");
+        || line.ends_with(" segment_rules_new")
+        || line.ends_with(" date_triggers_new")
+        // A row for each date that starts a workflow.
+        || line.starts_with("SCAN t USING COVERING INDEX");
     line.contains("AUTOMATIC") || line.starts_with("SCAN") && !is_given && !line.contains("-ROW VALUES")
 }
 

@@ -129,6 +129,16 @@ FROM segments s LEFT JOIN segment_rules r ON r.segment_id = s.id ORDER BY s.name
 const COUNT_MEMBERS: &str = "
 SELECT count(*) FROM segments s JOIN segment_members m ON m.segment_id = s.id WHERE s.name = ?1";
 
+const COMING_DATES: &str = "
+SELECT w.name, d.due_at, d.date, t.wording
+FROM date_triggers t JOIN workflows w ON w.id = t.workflow_id
+JOIN contact_dates d ON d.trigger_id = t.id AND d.contact_id = ?1
+WHERE d.due_at IS NOT NULL ORDER BY d.due_at, t.id";
+
+const HELD_EVENTS: &str = "
+SELECT w.name, h.due_at, h.name, h.at
+FROM held_events h JOIN workflows w ON w.id = h.workflow_id WHERE h.contact_id = ?1 ORDER BY h.id";
+
 const NEXT_CALENDAR_CHANGE: &str = "SELECT min(due_at) FROM segment_timers";
 
 const ATTRIBUTE_TYPES: &str = "SELECT name, types FROM attribute_names ORDER BY name";
@@ -383,6 +393,14 @@ impl Answers for Reader {
 
     async fn assignments(&mut self, contact: i64) -> Raw<Vec<AssignmentLine>> {
         Ok(query_as(ASSIGNMENTS).bind(contact).fetch_all(&mut *self.conn).await?)
+    }
+
+    async fn coming_dates(&mut self, contact: i64) -> Raw<Vec<(String, i64, String, String)>> {
+        Ok(query_as(COMING_DATES).bind(contact).fetch_all(&mut *self.conn).await?)
+    }
+
+    async fn held_events(&mut self, contact: i64) -> Raw<Vec<(String, Option<i64>, String, i64)>> {
+        Ok(query_as(HELD_EVENTS).bind(contact).fetch_all(&mut *self.conn).await?)
     }
 
     async fn consents(&mut self, contact: i64) -> Raw<Vec<(i64, i64, String, bool)>> {

@@ -15,24 +15,26 @@ use ulid::Ulid;
 
 use super::{
     contacts,
+    held::NEXT_IN_LINE,
     rows::{RowsSql, json_ids, json_rows},
     statements::{
-        ADD_ATTRIBUTE_TYPES, ADD_REPRESENTATIVES, ADD_TAGS, ANY_WAITS, BY_EMAIL, BY_EXTERNAL_ID,
-        CLEAR_ENTRIES, CLEAR_TIMERS, CREATE_SEGMENTS, DEACTIVATE, DEFINITIONS, DELETE_TEAMS, DROP_DEFINITION,
+        ADD_ATTRIBUTE_TYPES, ADD_DATE_TRIGGERS, ADD_REPRESENTATIVES, ADD_TAGS, ANY_WAITS, BY_EMAIL,
+        BY_EXTERNAL_ID, CLEAR_ENTRIES, CLEAR_TIMERS, CREATE_SEGMENTS, DATE_TRIGGERS_OF, DEACTIVATE,
+        DEFINITIONS, DELETE_TEAMS, DROP_CONTACT_DATES, DROP_DATE_TRIGGERS, DROP_DEFINITION,
         DROP_SCORE_DEFINITION, END_RUNS, FIND_REPRESENTATIVES, FIND_SEGMENTS, GIFTS_IN_ORDER,
         INSERT_ASSIGNMENTS, INSERT_CONTACTS, INSERT_DECISIONS, INSERT_ENTRIES, INSERT_EVENTS, INSERT_MEMBERS,
         INSERT_RUNS, INSERT_TEAM, JOIN, KNOWN_EVENT_KEYS, LAST_ASSIGNMENT, LAST_CONTACT, LEAVE, MEMBERSHIPS,
         MOVE_RUNS, MOVE_WAITING_RUNS, NOTE_CHANGED, PAST_EVENTS, PUT_ATTRIBUTES, PUT_CONSENTS, PUT_CURVES,
         PUT_DEFINITION, PUT_HOLDS, PUT_OWNERS, PUT_REPRESENTATIVES, PUT_SCORE_DEFINITION, PUT_SCORES,
-        PUT_TIMERS, QUEUE_MESSAGES, RELEASE_EMAILS, REMOVE_TAGS, RENEW_RULES, RULES, SCORE_DEFINITIONS,
-        SCORED_AFTER, SCORES, STANDING_ENTRIES, STANDING_GIFTS, UNWATCH_ATTRIBUTES, UPDATE_CONTACTS,
-        WAKE_RUNS, WATCH_ATTRIBUTES, WATCHED_ATTRIBUTES,
+        PUT_TIMERS, QUEUE_MESSAGES, RELEASE_EMAILS, RELEASE_HELD, REMOVE_TAGS, RENEW_RULES, RULES,
+        SCORE_DEFINITIONS, SCORED_AFTER, SCORES, STANDING_ENTRIES, STANDING_GIFTS, UNWATCH_ATTRIBUTES,
+        UPDATE_CONTACTS, WAKE_RUNS, WATCH_ATTRIBUTES, WATCHED, WATCHED_ATTRIBUTES,
     },
     writer::Writer,
 };
 use crate::{
     error::Raw,
-    logic::limit,
+    logic::{limit, watch},
     sets::{
         Assignment, ContactFields, CurveRow, Decision, Definition, EndedRun, EventFields, Gift, Hold,
         MovedRun, NewMessage, NewRun, Onlookers, PastEvents, ScoreDefinition, ScoreEntry, Sets, StepScore,
@@ -333,13 +335,48 @@ impl Sets for Writer {
             .collect())
     }
 
+    async fn watched(&mut self) -> Raw<Vec<(bool, String)>> {
+        Ok(query_as(WATCHED).fetch_all(self.conn().await?).await?)
+    }
+
+    async fn date_triggers_of(&mut self, workflow: i64) -> Raw<Vec<(i64, String)>> {
+        Ok(query_as(DATE_TRIGGERS_OF).bind(workflow).fetch_all(self.conn().await?).await?)
+    }
+
+    async fn add_date_triggers(&mut self, workflow: i64, rows: &[(String, String)], now_ms: i64) -> Raw<()> {
+        let add = ADD_DATE_TRIGGERS.over(rows, |binds, (wording, needs)| {
+            binds.add(workflow).add(wording.as_str()).add(needs.as_str()).add(now_ms);
+        });
+        self.put(add).await.map(drop)
+    }
+
+    async fn drop_date_triggers(&mut self, triggers: &[i64]) -> Raw<()> {
+        if triggers.is_empty() {
+            return Ok(());
+        }
+        self.run(query(DROP_CONTACT_DATES).bind(json_ids(triggers))).await?;
+        self.run(query(DROP_DATE_TRIGGERS).bind(json_ids(triggers))).await.map(drop)
+    }
+
+    async fn release_held(&mut self, workflow: i64, now_ms: i64) -> Raw<()> {
+        self.run(query(RELEASE_HELD).bind(workflow).bind(now_ms)).await.map(drop)
+    }
+
+    async fn next_in_line(&mut self, workflow: i64, contacts: &[i64], now_ms: i64) -> Raw<()> {
+        if contacts.is_empty() {
+            return Ok(());
+        }
+        let next = query(NEXT_IN_LINE).bind(json_ids(contacts)).bind(workflow).bind(now_ms);
+        self.run(next).await.map(drop)
+    }
+
     async fn rules(&mut self) -> Raw<Vec<(i64, String)>> {
         Ok(query_as(RULES).fetch_all(self.conn().await?).await?)
     }
 
     async fn onlookers(&mut self) -> Raw<Onlookers> {
-        let rules = self.rules().await?.into_iter().map(|(_, definition)| definition).collect();
-        Ok(Onlookers { rules, waits: query_scalar(ANY_WAITS).fetch_one(self.conn().await?).await? })
+        let (rules, dates) = watch::parted(self.watched().await?);
+        Ok(Onlookers { rules, dates, waits: query_scalar(ANY_WAITS).fetch_one(self.conn().await?).await? })
     }
 
     async fn definitions(&mut self) -> Raw<Vec<(i64, String, String)>> {
@@ -439,13 +476,15 @@ impl Sets for Writer {
 
     async fn insert_runs(&mut self, rows: &[NewRun], now_ms: i64) -> Raw<Vec<(i64, NewRun)>> {
         let insert = INSERT_RUNS.over(rows, |binds, run| {
-            binds.add(run.workflow).add(run.version).add(run.contact).add(run.event);
+            binds.add(run.workflow).add(run.version).add(run.contact).add(run.event).add(run.lane);
             binds.add(now_ms).add(now_ms);
         });
-        let started: Vec<(i64, i64, i64, i64, Option<i64>)> = self.put_returning(insert).await?;
+        let started: Vec<(i64, i64, i64, i64, Option<i64>, i64)> = self.put_returning(insert).await?;
         Ok(started
             .into_iter()
-            .map(|(id, workflow, version, contact, event)| (id, NewRun { workflow, version, contact, event }))
+            .map(|(id, workflow, version, contact, event, lane)| {
+                (id, NewRun { workflow, version, contact, event, lane })
+            })
             .collect())
     }
 

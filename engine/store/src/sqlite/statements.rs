@@ -178,6 +178,28 @@ SELECT json_group_array(json_array(e.contact_id, e.at, CASE WHEN ?5 THEN json(e.
 FROM json_each(?1) wanted CROSS JOIN events e ON e.contact_id = wanted.value
     AND e.name = (SELECT w.id FROM words w WHERE w.word = ?2) AND e.at > ?3 AND e.at <= ?4";
 
+pub(super) const WATCHED: &str = "
+SELECT 1, definition FROM segment_rules WHERE dynamic = 1 UNION ALL SELECT 0, needs FROM date_triggers";
+
+pub(super) const DATE_TRIGGERS_OF: &str =
+    "SELECT id, wording FROM date_triggers WHERE workflow_id = ?1 ORDER BY id";
+
+pub(super) const ADD_DATE_TRIGGERS: RowsSql = RowsSql {
+    head: "INSERT INTO date_triggers (workflow_id, wording, needs, published_at, last, done) VALUES",
+    row: "(?, ?, ?, ?, 0, 0)",
+    tail: "",
+};
+
+pub(super) const DROP_DATE_TRIGGERS: &str =
+    "DELETE FROM date_triggers WHERE id IN (SELECT value FROM json_each(?1))";
+
+pub(super) const DROP_CONTACT_DATES: &str =
+    "DELETE FROM contact_dates WHERE trigger_id IN (SELECT value FROM json_each(?1))";
+
+/// When somebody publishes; what is held is little beside what is stored.
+pub(super) const RELEASE_HELD: &str =
+    "UPDATE held_events SET due_at = ?2 WHERE workflow_id = ?1 AND due_at IS NULL";
+
 pub(super) const RULES: &str = "SELECT segment_id, definition FROM segment_rules WHERE dynamic = 1";
 
 pub(super) const DEFINITIONS: &str = "
@@ -265,10 +287,10 @@ pub(super) const QUEUE_MESSAGES: RowsSql = RowsSql {
 };
 
 pub(super) const INSERT_RUNS: RowsSql = RowsSql {
-    head: "INSERT INTO runs (workflow_id, version_id, contact_id, event_id, due_at, enrolled_at,
+    head: "INSERT INTO runs (workflow_id, version_id, contact_id, event_id, lane, due_at, enrolled_at,
         node, status, turn, attempts, hops) VALUES",
-    row: "(?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0)",
-    tail: "ON CONFLICT DO NOTHING RETURNING id, workflow_id, version_id, contact_id, event_id",
+    row: "(?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0)",
+    tail: "ON CONFLICT DO NOTHING RETURNING id, workflow_id, version_id, contact_id, event_id, lane",
 };
 
 /// No `status` among what is set, nor what a run waits for: that would write four more indexes.

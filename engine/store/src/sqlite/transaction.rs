@@ -7,30 +7,32 @@ use dripline_model::{
     Contact,
     clock::from_ms,
     contact::{EventView, Needs},
-    id::{ContactId, EventId, FiringId, RunId, VersionId, WorkflowId},
+    id::{ContactId, EventId, FiringId, HeldId, RunId, VersionId, WorkflowId},
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use sqlx::{query, query_scalar};
+use sqlx::{query, query_as, query_scalar};
 
 use super::{
-    SqliteStore, contacts, firings,
+    SqliteStore, contacts, dates, firings, held,
     rows::{json_ids, json_rows},
     segments,
     writer::Writer,
 };
 use crate::{
-    ActiveRun, AppliedTurn, ClaimedEvent, ClaimedRun, Enrolment, Firing, FiringProgress, LatestRun, Mailed,
-    Membership, NEVER, NewEvent, NewFiring, Parent, Refusal, Result, RunMove, Scheduling, ScoreValue, Timer,
-    Transaction,
+    ActiveRun, AppliedTurn, Arrived, Changed, ClaimedEvent, ClaimedRun, ContactDate, Enrolment, Firing,
+    FiringProgress, HeldEvent, LatestRun, Mailed, Membership, NEVER, NewEvent, NewFiring, NewHeld, Parent,
+    Refusal, Result, RunMove, Scheduling, ScoreValue, StoredDateTrigger, Timer, Transaction,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw},
     logic::{
         self, apply, changes, distinct, enroll, limit, load_contacts, load_parts, maybe_at, ms,
-        pending::Pending,
-        report::{run_status, waiting},
+        pending::Pending, report::waiting,
     },
+    sets::Sets as _,
 };
+
+const NEXT_DATE: &str = "SELECT min(due_at) FROM contact_dates WHERE due_at IS NOT NULL";
 
 const NEXT_ARRIVAL: &str = "SELECT min(at) FROM events WHERE state = 1";
 
@@ -41,6 +43,8 @@ SELECT min(at) FROM (
     UNION ALL SELECT min(due_at) FROM segment_changes
     UNION ALL SELECT min(due_at) FROM segment_timers WHERE repeats = 0
     UNION ALL SELECT min(published_at) FROM segment_rules INDEXED BY segment_rules_new WHERE done = 0
+    UNION ALL SELECT min(published_at) FROM date_triggers INDEXED BY date_triggers_new WHERE done = 0
+    UNION ALL SELECT min(due_at) FROM held_events WHERE due_at IS NOT NULL
     UNION ALL SELECT (SELECT min(due_at) FROM runs WHERE workflow_id = workflows.id AND due_at IS NOT NULL)
         FROM workflows WHERE paused_at IS NULL OR resumed_at IS NOT NULL)";
 
@@ -53,7 +57,9 @@ SELECT json_group_array(json_array(id, contact_id, name, at, properties) ORDER B
 pub(super) const FINISH_EVENTS: &str =
     "UPDATE events SET state = 2 WHERE id IN (SELECT value FROM json_each(?1))";
 
-pub(super) const HAS_ARRIVALS: &str = "SELECT EXISTS (SELECT 1 FROM events WHERE state = 1 AND at <= ?1)";
+pub(super) const ARRIVED: &str = "
+SELECT EXISTS (SELECT 1 FROM events WHERE state = 1 AND at <= ?1),
+    EXISTS (SELECT 1 FROM held_events WHERE due_at <= ?1)";
 
 /// One seek into the index of due runs for each workflow.
 pub(super) const DUE_WORKFLOWS: &str = "
@@ -81,10 +87,10 @@ FROM json_each(?1) wanted CROSS JOIN events e INDEXED BY events_of ON e.contact_
 WHERE e.at <= ?3 AND e.state = 1 AND e.name = (SELECT id FROM words WHERE word = ?2)";
 
 pub(super) const LATEST_RUNS: &str = "
-SELECT json_group_array(json_array(r.contact_id, r.id, r.status, r.enrolled_at))
+SELECT json_group_array(json_array(r.contact_id, r.id, r.enrolled_at, EXISTS (
+    SELECT 1 FROM runs WHERE contact_id = r.contact_id AND workflow_id = ?2 AND status = 0)))
 FROM json_each(?1) wanted CROSS JOIN runs r ON r.id = (
-    SELECT id FROM runs WHERE contact_id = wanted.value AND workflow_id = ?2 AND path IS NULL
-    ORDER BY status = 0 DESC, id DESC LIMIT 1)";
+    SELECT max(id) FROM runs WHERE contact_id = wanted.value AND workflow_id = ?2 AND path IS NULL)";
 
 pub(super) const ACTIVE_RUNS: &str = "
 SELECT json_group_array(json_array(json_array(r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn,
@@ -147,6 +153,11 @@ impl Scheduling for SqliteStore {
         next.map(maybe_at).doing("find out which event arrives next")
     }
 
+    async fn next_date(&self) -> Result<Option<Timestamp>> {
+        let next: sqlx::Result<Option<i64>> = query_scalar(NEXT_DATE).fetch_one(&self.shared.readers).await;
+        next.map(maybe_at).doing("find out which date comes next")
+    }
+
     async fn changed(&self) {
         self.shared.changes.after(&self.seen).await;
     }
@@ -202,8 +213,38 @@ impl Transaction for SqliteTransaction {
         self.writer.run(query(FINISH_EVENTS).bind(ids)).await.map(drop).doing("finish events")
     }
 
-    async fn has_arrivals(&mut self, now: Timestamp) -> Result<bool> {
+    async fn arrived(&mut self, now: Timestamp) -> Result<Arrived> {
         self.arrivals(now).await.doing("look for events")
+    }
+
+    async fn held(&mut self, workflow: WorkflowId, contacts: &[ContactId]) -> Result<Vec<HeldEvent>> {
+        held::of(&mut self.writer, workflow, contacts).await.doing("look for held events")
+    }
+
+    async fn claim_held(&mut self, now: Timestamp, limit: usize) -> Result<Vec<HeldEvent>> {
+        held::claim(&mut self.writer, now, limit).await.doing("claim held events")
+    }
+
+    async fn hold(&mut self, events: &[NewHeld]) -> Result<()> {
+        held::hold(&mut self.writer, events).await.doing("hold events")
+    }
+
+    async fn let_go(&mut self, held: &[HeldId]) -> Result<()> {
+        held::change(&mut self.writer, held::LET_GO, held).await.doing("let held events go")
+    }
+
+    async fn wait_again(&mut self, held: &[HeldId]) -> Result<()> {
+        held::change(&mut self.writer, held::WAIT_AGAIN, held).await.doing("let events wait")
+    }
+
+    async fn next_in_line(
+        &mut self,
+        workflow: WorkflowId,
+        contacts: &[ContactId],
+        now: Timestamp,
+    ) -> Result<()> {
+        let next = self.writer.next_in_line(workflow.0, &distinct(contacts), ms(now)).await;
+        next.doing("let the next event have its turn")
     }
 
     async fn due_workflows(&mut self, now: Timestamp) -> Result<Vec<WorkflowId>> {
@@ -345,8 +386,22 @@ impl Transaction for SqliteTransaction {
         has_work.await.doing("look for changed contacts")
     }
 
-    async fn claim_changed(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ContactId>> {
+    async fn claim_changed(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Changed>> {
         segments::claim(&mut self.writer, now, limit).await.doing("claim changed contacts")
+    }
+
+    async fn date_triggers(&mut self) -> Result<Vec<StoredDateTrigger>> {
+        let triggers = async { dates::triggers(self.writer.conn().await?).await };
+        triggers.await.doing("read the date triggers")
+    }
+
+    async fn contact_dates(&mut self, contacts: &[ContactId]) -> Result<Vec<ContactDate>> {
+        let known = async { dates::of(self.writer.conn().await?, contacts).await };
+        known.await.doing("read the dates of contacts")
+    }
+
+    async fn put_contact_dates(&mut self, known: &[ContactDate]) -> Result<()> {
+        dates::put(&mut self.writer, known).await.doing("write the dates of contacts")
     }
 
     async fn unfinished_rules(&mut self) -> Result<Option<ContactId>> {
@@ -406,8 +461,10 @@ impl SqliteTransaction {
         Ok(views(json_rows(self.writer.conn().await?, query).await?))
     }
 
-    async fn arrivals(&mut self, now: Timestamp) -> Raw<bool> {
-        Ok(query_scalar(HAS_ARRIVALS).bind(ms(now)).fetch_one(self.writer.conn().await?).await?)
+    async fn arrivals(&mut self, now: Timestamp) -> Raw<Arrived> {
+        let arrived = query_as(ARRIVED).bind(ms(now)).fetch_one(self.writer.conn().await?).await?;
+        let (events, held): (bool, bool) = arrived;
+        Ok(Arrived { events, held })
     }
 
     async fn cell(&mut self, plugin: &str, key: &str) -> Raw<Option<Vec<u8>>> {
@@ -467,9 +524,9 @@ impl SqliteTransaction {
         let query = query_scalar(LATEST_RUNS).bind(ids).bind(workflow.0);
         let rows: Vec<(i64, i64, i64, i64)> = json_rows(self.writer.conn().await?, query).await?;
         rows.into_iter()
-            .map(|(contact, run, status, enrolled_at)| {
-                let status = run_status(status)?;
-                let latest = LatestRun { run: RunId(run), status, enrolled_at: from_ms(enrolled_at) };
+            .map(|(contact, run, enrolled_at, is_active)| {
+                let is_active = is_active != 0;
+                let latest = LatestRun { run: RunId(run), enrolled_at: from_ms(enrolled_at), is_active };
                 Ok((ContactId(contact), latest))
             })
             .collect()

@@ -3,6 +3,8 @@
 
 mod apply;
 mod catalog;
+mod dates;
+mod held;
 mod ingest;
 mod live;
 mod mailed;

@@ -133,6 +133,7 @@ stores! {
                     version: version.version,
                     contact: *contact,
                     event: None,
+                    waits: false,
                     reason: "not now".into(),
                 })
                 .collect();

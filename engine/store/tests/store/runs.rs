@@ -91,11 +91,11 @@ stores! {
         batch.apply(&[over], at(2)).await.unwrap();
         batch.enroll(&[enrolment(&version, ids[0], Some(events[0].id))], at(3)).await.unwrap();
         let latest = batch.latest_runs(version.workflow, &ids).await.unwrap();
-        assert_eq!((latest[&ids[0]].status, latest[&ids[0]].enrolled_at), (RunStatus::Completed, at(1)));
+        assert_eq!((latest[&ids[0]].is_active, latest[&ids[0]].enrolled_at), (false, at(1)));
         batch.enroll(&[enrolment(&version, ids[0], Some(events[1].id))], at(4)).await.unwrap();
         let latest = batch.latest_runs(version.workflow, &[ids[0], ContactId(77)]).await.unwrap();
         assert_eq!(latest.len(), 1);
-        assert_eq!((latest[&ids[0]].status, latest[&ids[0]].enrolled_at), (RunStatus::Active, at(4)));
+        assert_eq!((latest[&ids[0]].is_active, latest[&ids[0]].enrolled_at), (true, at(4)));
         batch.commit().await.unwrap();
         let counts = store.counts().await.unwrap();
         assert_eq!(counts.decisions, 5, "one for each real enrolment and one for the turn");
@@ -309,6 +309,7 @@ stores! {
             version: version.version,
             contact: ids[0],
             event: None,
+            waits: false,
             reason: "no consent".into(),
         };
         let mut batch = store.begin().await.unwrap();
@@ -352,12 +353,12 @@ stores! {
         assert_eq!(batch.due_workflows(at(2)).await.unwrap(), [first.workflow, second.workflow]);
         let runs = batch.claim_runs(second.workflow, at(2), 10).await.unwrap();
         assert_eq!(runs.iter().map(|run| run.contact).collect::<Vec<_>>(), ids);
-        assert!(!batch.has_arrivals(at(9)).await.unwrap());
+        assert!(!batch.arrived(at(9)).await.unwrap().events);
         batch.commit().await.unwrap();
         import_events(&store, &[event(0, "go", at(5))]).await;
         store.retire_all_but(&["idle"].into(), at(5)).await.unwrap();
         let mut batch = store.begin().await.unwrap();
-        assert_eq!((batch.has_arrivals(at(4)).await.unwrap(), batch.has_arrivals(at(5)).await.unwrap()), (false, true));
+        assert_eq!((batch.arrived(at(4)).await.unwrap().events, batch.arrived(at(5)).await.unwrap().events), (false, true));
         assert_eq!(batch.due_workflows(at(2)).await.unwrap().len(), 2, "runs of a retired workflow go on");
     }
 

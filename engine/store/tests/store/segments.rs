@@ -39,7 +39,7 @@ async fn changed(store: &Arc<dyn Store>, seconds: i64) -> Vec<i64> {
     let claimed = batch.claim_changed(at(seconds), 100).await.unwrap();
     assert!(has_work || claimed.is_empty());
     batch.commit().await.unwrap();
-    claimed.into_iter().map(|contact| contact.0).collect()
+    claimed.into_iter().map(|changed| changed.contact.0).collect()
 }
 
 /// Goes over all contacts for new rules, as the engine does.

@@ -9,7 +9,7 @@ use dripline_model::{
     effect::EmailRequest,
     id::{ContactId, EventId},
     policy::{Policies, StepRules},
-    program::{Action, Again, FORMAT, Node, Program, Trigger},
+    program::{Action, Again, Concurrency, FORMAT, Node, Program, Trigger},
 };
 use dripline_store::{
     Advance, AppliedTurn, Claimant, ClaimedRun, ContactRow, DueMessage, Enrolment, EventRow, NewVersion,
@@ -53,6 +53,7 @@ pub(crate) fn program(name: &str) -> Program {
         enroll_if: None,
         again: Again::Never,
         inputs: Vec::new(),
+        concurrency: Concurrency::One,
         nodes: vec![node("first", Some(1)), node("second", Some(2)), node("third", None)],
         templates: [("welcome.html".to_owned(), Digest::of(b"Welcome"))].into(),
         share: None,
@@ -62,14 +63,18 @@ pub(crate) fn program(name: &str) -> Program {
 
 /// Publishes [`program`].
 pub(crate) async fn publish(store: &Arc<dyn Store>, name: &str) -> Published {
-    let program = program(name);
+    publish_program(store, &program(name), at(0)).await
+}
+
+/// Publishes a program at `now`.
+pub(crate) async fn publish_program(store: &Arc<dyn Store>, program: &Program, now: Timestamp) -> Published {
     let version = NewVersion {
-        program: &program,
+        program,
         source: "name: test",
         plugins: vec![],
         templates: vec![(Digest::of(b"Welcome"), "Welcome")],
     };
-    store.publish(&version, at(0)).await.unwrap()
+    store.publish(&version, now).await.unwrap()
 }
 
 /// A row for the contact `c-N` with the address `N@example.com`.
@@ -131,6 +136,7 @@ pub(crate) fn enrolment(version: &Published, contact: ContactId, event: Option<E
         version: version.version,
         contact,
         event,
+        lane: 0,
         reason: "wanted it".into(),
     }
 }

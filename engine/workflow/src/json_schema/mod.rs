@@ -15,6 +15,39 @@ pub use workflow::workflow;
 /// The draft in which the schemas are written.
 pub const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 
+/// The schema of `holidays.yaml`.
+pub fn holidays() -> Value {
+    let countries: Vec<&str> = dripline_model::holidays::countries().collect();
+    let date = json!({"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"});
+    let day = json!({"type": "string", "pattern": "^[0-9]{2}-[0-9]{2}$"});
+    let list =
+        |what: &str, items: Value| json!({"description": what, "type": ["array", "null"], "items": items});
+    json!({
+        "$schema": DRAFT,
+        "title": "Holidays",
+        "description": "Calendars of days on which a `wait` with `holidays` does not end.",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "calendars": {
+                "description": "By name. One that has the code of a country stands for that country's.",
+                "type": ["object", "null"],
+                "propertyNames": {"pattern": "^([a-z0-9-]+|[A-Z]{2})$", "not": {"const": "contact"}},
+                "additionalProperties": {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "properties": {
+                        "countries": list("Their public holidays are among them.", json!({"enum": countries})),
+                        "days": list("Single days: 2026-12-28", date.clone()),
+                        "yearly": list("Days of every year: 12-24", day),
+                        "except": list("Days that are none after all.", date)
+                    }
+                }
+            }
+        }
+    })
+}
+
 /// The schema of `fields.yaml`.
 pub fn fields() -> Value {
     let types = FieldType::ALL.map(FieldType::name);

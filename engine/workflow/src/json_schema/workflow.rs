@@ -166,6 +166,10 @@ fn top_key(key: &str) -> Option<Value> {
                             "properties": {"after": {"$ref": "#/definitions/duration"}}
                         }
                     ]
+                },
+                "concurrency": {
+                    "description": "What becomes of an event of a contact that is in the workflow.",
+                    "enum": ["one", "queue", "parallel"]
                 }
             }
         }),
@@ -251,6 +255,31 @@ fn trigger_key(key: &str) -> Option<Value> {
         "workflow" => text("When a run of this workflow ends, for its contact."),
         "ends" => Some(json!({"description": "Which ends of it count.", "enum": ["completed", "any"]})),
         "if" => Some(json!({"$ref": "#/definitions/expression"})),
+        "date" => Some(json!({
+            "description": "When this date of a contact comes: contact.renewal_date", "type": "string", "pattern": "\\S"
+        })),
+        "before" | "after" => Some(json!({
+            "description": format!("How long {key} the date: 30d"), "$ref": "#/definitions/duration"
+        })),
+        "at" => Some(json!({
+            "description": "At this time of day, by the contact's clock: 09:00", "type": "string", "pattern": ":"
+        })),
+        "every" => Some(json!({"description": "Each year on that day.", "const": "year"})),
+        "debounce" => Some(json!({
+            "description": "For how long none of the kind must follow; the last one starts the run.",
+            "anyOf": [
+                {"$ref": "#/definitions/duration"},
+                {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["quiet"],
+                    "properties": {
+                        "quiet": {"$ref": "#/definitions/duration"},
+                        "at_most": {"$ref": "#/definitions/duration"}
+                    }
+                }
+            ]
+        })),
         "dedupe" => Some(json!({
             "description": "Which events are one and the same, and for how long.",
             "type": "object",

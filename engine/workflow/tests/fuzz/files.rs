@@ -38,6 +38,7 @@ static PROGRAMS: LazyLock<Vec<Program>> = LazyLock::new(|| {
         templates: &Templates::from_sources(files.into_iter().collect()),
         teams: &BTreeSet::new(),
         dynamic_segments: &BTreeSet::new(),
+        calendars: &Default::default(),
         attributes: None,
         inputs: None,
         default_time_zone: "UTC",

@@ -323,6 +323,7 @@ fn workflow(text: &str) {
         templates: &Templates::from_sources(templates),
         teams: &["enterprise".to_owned()].into(),
         dynamic_segments: &["by-rule".to_owned()].into(),
+        calendars: &Default::default(),
         attributes: Some(&known),
         inputs: None,
         default_time_zone: "Europe/Berlin",

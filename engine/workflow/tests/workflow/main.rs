@@ -4,6 +4,7 @@
 mod calls;
 mod diagnostics;
 mod fields;
+mod holidays;
 mod pace;
 mod programs;
 mod robustness;

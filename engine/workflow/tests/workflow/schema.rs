@@ -22,6 +22,7 @@ const OF_BUILD: &[Code] = &[
     Code::WrongType,
     Code::Trigger,
     Code::Again,
+    Code::Concurrency,
     Code::Share,
     Code::Priority,
     Code::OnError,

@@ -12,6 +12,7 @@ pub(crate) struct Workspace {
     templates: Templates,
     teams: BTreeSet<String>,
     dynamic_segments: BTreeSet<String>,
+    pub(crate) calendars: dripline_workflow::holidays::Calendars,
     attributes: Fields,
 }
 
@@ -43,9 +44,19 @@ impl Workspace {
             ),
             teams: names(&["enterprise", "smb"]),
             dynamic_segments: names(&["by-rule"]),
-            attributes: ["country", "title", "employees", "first_name", "language", "time_zone", "renewal"]
-                .into_iter()
-                .collect(),
+            calendars: [("office".to_owned(), Default::default())].into(),
+            attributes: [
+                "birthday",
+                "country",
+                "employees",
+                "first_name",
+                "language",
+                "renewal",
+                "time_zone",
+                "title",
+            ]
+            .into_iter()
+            .collect(),
         }
     }
 
@@ -77,6 +88,7 @@ impl Workspace {
             templates: &self.templates,
             teams: &self.teams,
             dynamic_segments: &self.dynamic_segments,
+            calendars: &self.calendars,
             attributes: Some(&self.attributes),
             inputs: None,
             default_time_zone: "Europe/Berlin",

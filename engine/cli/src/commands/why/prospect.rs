@@ -1,8 +1,8 @@
 //! Whether a contact would be let into a workflow now, and what would have to happen for that.
 
 use dripline_model::{
-    contact::{CONTACT_CHANGED, EventView, WORKFLOW_ENDED},
-    program::{Occasion, Trigger, When},
+    contact::{CONTACT_CHANGED, DATE_REACHED, EventView, WORKFLOW_ENDED},
+    program::{Occasion, Trigger},
 };
 use dripline_runtime::{Entrance, Question, Verdict};
 use dripline_store::{LatestRun, StoredProgram, TimelineEntry, TimelineWhat};
@@ -75,6 +75,9 @@ fn start(trigger: &Trigger, stored: &StoredProgram, is_near: bool, known: &Known
         happened,
         verdict: None,
     };
+    if let Some(segment) = joining(trigger) {
+        return membership(segment, plain, known);
+    }
     match trigger {
         Trigger::Manual => {
             let key = known.contact.external_id.as_deref().or(known.contact.email.as_deref());
@@ -90,11 +93,7 @@ fn start(trigger: &Trigger, stored: &StoredProgram, is_near: bool, known: &Known
                 Schedule::parse(cron, time_zone).ok().and_then(|schedule| schedule.next_after(known.now));
             plain(next.map_or_else(|| "never again".to_owned(), |next| format!("next at {} UTC", time(next))))
         }
-        Trigger::SegmentJoined(segment)
-        | Trigger::When(When { what: Occasion::SegmentJoined(segment), .. }) => {
-            membership(segment, plain, known)
-        }
-        Trigger::Event(_) | Trigger::When(_) => {
+        Trigger::Event(_) | Trigger::SegmentJoined(_) | Trigger::When(_) => {
             let found = last(trigger, known);
             let happened = happened(found.as_ref(), trigger, stored, is_near, known);
             let condition = match trigger {
@@ -161,8 +160,23 @@ fn is_live(event: &EventView, trigger: &Trigger, known: &Known<'_>) -> bool {
     })
 }
 
+/// The segment that somebody joins.
+fn joining(trigger: &Trigger) -> Option<&str> {
+    match (trigger, occasion(trigger)) {
+        (Trigger::SegmentJoined(segment), _) | (_, Some(Occasion::SegmentJoined(segment))) => Some(segment),
+        _ => None,
+    }
+}
+
+fn occasion(trigger: &Trigger) -> Option<&Occasion> {
+    match trigger {
+        Trigger::When(when) => Some(&when.what),
+        _ => None,
+    }
+}
+
 fn leaves(trigger: &Trigger) -> bool {
-    matches!(trigger, Trigger::When(When { what: Occasion::SegmentLeft(_), .. }))
+    matches!(occasion(trigger), Some(Occasion::SegmentLeft(_)))
 }
 
 /// The latest event that a trigger is about.
@@ -178,27 +192,22 @@ fn of_trigger(trigger: &Trigger, entry: &TimelineEntry) -> Option<EventView> {
     };
     let TimelineWhat::Event { name, properties, .. } = &entry.what else {
         let TimelineWhat::Segment { segment, joined } = &entry.what else { return None };
-        let is_it = match trigger {
-            Trigger::When(When { what: Occasion::SegmentLeft(left), .. }) => !joined && left == segment,
-            Trigger::SegmentJoined(wanted)
-            | Trigger::When(When { what: Occasion::SegmentJoined(wanted), .. }) => {
-                *joined && wanted == segment
-            }
-            _ => false,
+        let is_it = match occasion(trigger) {
+            Some(Occasion::SegmentLeft(left)) => !joined && left == segment,
+            _ => *joined && joining(trigger) == Some(segment),
         };
         let name = if *joined { "segment.joined" } else { "segment.left" };
         let properties = Map::from_iter([("segment".to_owned(), Value::from(segment.as_str()))]);
         return is_it.then(|| view(name, properties));
     };
     let says = |key: &str, text: &str| properties.get(key).and_then(Value::as_str) == Some(text);
-    let is_it = match trigger {
-        Trigger::Event(wanted) | Trigger::When(When { what: Occasion::Event(wanted), .. }) => wanted == name,
-        Trigger::When(When { what: Occasion::Changed { attribute, .. }, .. }) => {
-            name == CONTACT_CHANGED && says("field", attribute)
-        }
-        Trigger::When(When { what: Occasion::WorkflowEnded { workflow, .. }, .. }) => {
+    let is_it = match (trigger, occasion(trigger)) {
+        (Trigger::Event(wanted), _) | (_, Some(Occasion::Event(wanted))) => wanted == name,
+        (_, Some(Occasion::Changed { attribute, .. })) => name == CONTACT_CHANGED && says("field", attribute),
+        (_, Some(Occasion::WorkflowEnded { workflow, .. })) => {
             name == WORKFLOW_ENDED && says("workflow", workflow)
         }
+        (_, Some(Occasion::Date(date))) => name == DATE_REACHED && says("trigger", &date.words()),
         _ => false,
     };
     is_it.then(|| view(name, properties.clone()))
