@@ -162,6 +162,7 @@ fn templates_are_rendered_for_samples() {
       |
     2 | - 3
       |   ^
+      = help: write {key: value}; the keys are `email`, `external_id`, `attributes`, `consents`, `tags`, `scores`, `segments` or `owner`
 
     1 workflow checked: 2 errors
     For more about a complaint: dripline explain E0922

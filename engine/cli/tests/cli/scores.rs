@@ -57,10 +57,10 @@ fn what_is_declared_is_checked_and_published() {
     workspace.write("workflows/clicks.yaml", CLICKS);
     assert_snapshot!(workspace.run(&["run"]).shown(), @"
     [exit 0]
-    Published clicks version 1
-    Published welcome version 1
     Published score fit
     Published score intent
+    Published clicks version 1
+    Published welcome version 1
     Done: 0 events, 0 enrolled, 0 turns, 0 mails sent
     ");
     assert_snapshot!(workspace.run(&["score", "list"]).shown(), @"

@@ -51,3 +51,6 @@ CREATE TABLE contact_dates (
 
 -- What a simulation goes on to.
 CREATE INDEX contact_dates_due ON contact_dates (due_at) WHERE due_at IS NOT NULL;
+
+-- A program that does not know lanes takes a contact with several runs for a mistake.
+UPDATE dripline SET oldest_program = 10;
