@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    check, contacts, demo, diff, doctor, enroll, events, explain, import, init, leads, mail, migrate, plan,
-    plugin, prune, publish, rollback, run, runs, schema, score, segment, simulate, test, versions, why,
-    worker, workflows,
+    check, contacts, demo, diff, doctor, enroll, events, experiments, explain, import, init, leads, mail,
+    migrate, plan, plugin, prune, publish, rollback, run, runs, schema, score, segment, simulate, test,
+    versions, why, worker, workflows,
 };
 
 /// Marketing automation from YAML files: campaigns whose steps are sandboxed plugins, in one database file.
@@ -75,6 +75,7 @@ pub(crate) enum Command {
     Workflows(workflows::Args),
     Runs(runs::Args),
     Segment(segment::Args),
+    Experiments(experiments::Args),
     Score(score::Args),
     Mail(mail::Args),
     Plugin(plugin::Args),

@@ -28,7 +28,11 @@ mod token;
 mod types;
 mod value;
 
-use std::{collections::BTreeSet, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use cel::Context;
 use dripline_model::{
@@ -52,6 +56,8 @@ pub struct Scope<'a> {
     pub attributes: Option<&'a Fields>,
     /// Whether `event` is there.
     pub event: bool,
+    /// With what the workflow is called, `input.NAME`; `None` where it is not.
+    pub inputs: Option<&'a BTreeMap<String, ColumnType>>,
 }
 
 /// What sort of mistake a [`Problem`] is.

@@ -13,7 +13,10 @@ use cel::{
     },
     context::VariableResolver,
 };
-use dripline_model::contact::{Needs, PastEvent};
+use dripline_model::{
+    batch::ColumnType,
+    contact::{Needs, PastEvent},
+};
 use serde_json::Value as Json;
 
 use crate::{
@@ -68,6 +71,8 @@ pub(crate) enum Path {
     /// A property, and the way on inside of it.
     Property(Vec<String>),
     Now,
+    /// With what the run was called, and its type.
+    Input(String, ColumnType),
     /// A past event, and a field of it as of an event.
     Occurrence(Occurrence, Box<Self>),
 }
@@ -114,6 +119,7 @@ impl Path {
             Self::Properties => "event.properties".into(),
             Self::Property(path) => format!("event.properties.{}", path.join(".")),
             Self::Now => "now".into(),
+            Self::Input(name, _) => format!("input.{name}"),
             Self::Occurrence(occurrence, field) => {
                 let field = field.written();
                 format!("{}{}", occurrence.written(), field.strip_prefix("event").unwrap_or_default())
@@ -138,6 +144,7 @@ impl Path {
             }
             Self::Consent(_) => Type::Boolean,
             Self::Attribute(_) | Self::Property(_) => Type::Json,
+            Self::Input(_, column) => Type::of_column(*column),
             Self::Occurrence(_, field) => field.gives(),
         }
     }
@@ -222,6 +229,7 @@ impl Path {
                 }
             }
             Self::Now => Box::new(time::to_cel(subject.now)?),
+            Self::Input(name, _) => json(contact.inputs.get(name).filter(|value| !value.is_null())?),
         })
     }
 }
@@ -274,6 +282,7 @@ impl Source {
                 }
                 _ => format!("there is no `{}`", occurrence.written()),
             },
+            Self::Path(Path::Input(name, _)) => format!("there is no input `{name}`"),
             Self::Path(path) => format!("contact has no `{}`", path.short()),
             Self::Tally(history, tally) => {
                 format!("there is no number for `{}.{}`", history.written(), tally.written())

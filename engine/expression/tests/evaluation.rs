@@ -31,7 +31,7 @@ fn contact() -> Contact {
 }
 
 fn compile(source: &str, result: ColumnType) -> Expression {
-    Expression::compile(source, result, &Scope { attributes: None, event: true })
+    Expression::compile(source, result, &Scope { attributes: None, event: true, inputs: None })
         .unwrap_or_else(|problems| panic!("{source}: {problems:#?}"))
 }
 

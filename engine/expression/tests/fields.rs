@@ -38,7 +38,7 @@ fn shown(source: &str, problems: &[Problem]) -> String {
 
 fn problems(source: &str) -> String {
     let fields = fields();
-    let scope = Scope { attributes: Some(&fields), event: false };
+    let scope = Scope { attributes: Some(&fields), event: false, inputs: None };
     match Expression::compile(source, ColumnType::Boolean, &scope) {
         Ok(_) => String::new(),
         Err(problems) => shown(source, &problems),

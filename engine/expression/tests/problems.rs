@@ -9,7 +9,7 @@ use dripline_model::{Contact, batch::ColumnType, field::Fields, id::ContactId};
 fn problems_of(source: &str, result: ColumnType) -> String {
     let attributes: Fields =
         ["title", "country", "employees", "renewal_date", "active"].into_iter().collect();
-    let scope = Scope { attributes: Some(&attributes), event: false };
+    let scope = Scope { attributes: Some(&attributes), event: false, inputs: None };
     let problems = Expression::compile(source, result, &scope).expect_err("the expression is wrong");
     let mut text = String::new();
     for problem in problems {

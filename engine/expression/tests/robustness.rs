@@ -76,9 +76,10 @@ fn piece() -> impl Strategy<Value = &'static str> {
 fn try_out(source: &str) {
     for result in [ColumnType::Boolean, ColumnType::Integer, ColumnType::Text, ColumnType::Timestamp] {
         let known = Fields::default();
-        for scope in
-            [Scope { attributes: None, event: true }, Scope { attributes: Some(&known), event: false }]
-        {
+        for scope in [
+            Scope { attributes: None, event: true, inputs: None },
+            Scope { attributes: Some(&known), event: false, inputs: None },
+        ] {
             match Expression::compile(source, result, &scope) {
                 Ok(expression) => {
                     let contact = Contact::new(ContactId(1));

@@ -44,6 +44,8 @@ pub struct Contact {
     pub created_at: Timestamp,
     /// Past events by name, each list in the order of their times; only the names that were asked for.
     pub events: BTreeMap<String, Vec<PastEvent>>,
+    /// With what the run was called that looks at the contact (`input.NAME`); of others it is empty.
+    pub inputs: Map<String, Value>,
 }
 
 /// Something that happened to a contact, as conditions on events see it.
@@ -72,6 +74,7 @@ impl Contact {
             owner: None,
             created_at: Timestamp::UNIX_EPOCH,
             events: BTreeMap::new(),
+            inputs: Map::new(),
         }
     }
 

@@ -50,12 +50,26 @@ coded! {
 }
 
 coded! {
-    /// What a run that stands at a `wait_for` waits for.
+    /// What a run that stands still waits for.
     pub enum Awaited {
         /// An event of the contact.
         Event = "event",
         /// A condition on the contact.
         Condition = "condition",
+        /// Other runs: its own paths, or one of a workflow that it called.
+        Runs = "runs",
+    }
+}
+
+coded! {
+    /// By what an experiment was decided.
+    pub enum DecidedBy {
+        /// The test said that the difference is none of chance.
+        Test = "test",
+        /// The date came by which it had to be decided.
+        Date = "date",
+        /// A person.
+        Hand = "hand",
     }
 }
 

@@ -155,6 +155,7 @@ fn trigger_text(trigger: &Trigger) -> String {
         Trigger::SegmentJoined(name) => format!("joining {name}"),
         Trigger::Schedule { cron, time_zone } => format!("schedule {cron} ({time_zone})"),
         Trigger::Manual => "manual".to_owned(),
+        Trigger::Called => "called".to_owned(),
         other => {
             let mut facts = Facts::new();
             let what = object(other).into_iter().next().map(|(_, what)| what).unwrap_or_default();
@@ -368,15 +369,27 @@ fn written(step: &PluginStep) -> Value {
     config
 }
 
+/// Under which names it is said where a step leads.
+const WAYS: [&str; 11] = [
+    "next",
+    "then",
+    "otherwise",
+    "first",
+    "end",
+    "completed",
+    "won",
+    "failed",
+    "cancelled",
+    "refused",
+    "started",
+];
+
 /// Without where it leads: of a way that has a name, the name stays.
 fn without_ways(value: Value) -> Value {
     match value {
         Value::Object(fields) => fields
             .into_iter()
-            .filter(|(key, value)| {
-                !(["next", "then", "otherwise"].contains(&key.as_str())
-                    && (value.is_number() || value.is_null()))
-            })
+            .filter(|(key, value)| !(WAYS.contains(&key.as_str()) && (value.is_number() || value.is_null())))
             .map(|(key, value)| {
                 let key = if key == "condition" { "if".to_owned() } else { key };
                 (key, without_ways(value))

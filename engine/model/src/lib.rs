@@ -28,6 +28,7 @@ pub mod program;
 pub mod random;
 pub mod score;
 pub mod segment;
+pub mod statistics;
 pub mod suggest;
 pub mod team;
 pub mod zone;

@@ -8,8 +8,8 @@ use crate::program::{Action, Node, NodeIndex, Program};
 pub const PLACE: &str = "step-";
 
 /// For each step of `old` the one of `new` to which its runs move: the one that `map` names by their ids, else the one with
-/// the same id, if its author gave it one or it does the very same. `None` where there is none, and where one waits for
-/// something to happen and the other does not.
+/// the same id, if its author gave it one or it does the very same. `None` where there is none, where one waits for
+/// something and the other does not, and where only one stands in a path of a `parallel`.
 ///
 /// # Errors
 /// A sentence, when `map` names a step that `new` does not have.
@@ -23,22 +23,51 @@ pub fn plan(
     if let Some(missing) = map.values().find(|id| !by_id.contains_key(id.as_str())) {
         return Err(format!("the new version has no step `{missing}`"));
     }
-    let target = |node: &Node| {
+    let target = |at: NodeIndex, node: &Node| {
         let mapped = map.get(&node.id);
         let (index, other) = by_id.get(mapped.unwrap_or(&node.id).as_str())?;
         let is_meant = mapped.is_some() || !node.id.starts_with(PLACE) || does_the_same(node, other);
-        (is_meant && awaits(node) == awaits(other)).then_some(*index)
+        let stays = awaits(node) == awaits(other) && is_same_path(old, at, new, *index, map);
+        (is_meant && stays).then_some(*index)
     };
-    Ok(old.nodes.iter().map(target).collect())
+    Ok((0..).zip(&old.nodes).map(|(at, node)| target(at, node)).collect())
 }
 
 /// Whether a run stands there until an event comes, or a condition holds. What it waits for moves with it, so that it only
 /// moves to a step of the same kind.
-fn awaits(node: &Node) -> Option<bool> {
+fn awaits(node: &Node) -> Option<Stands> {
     match &node.action {
-        Action::WaitFor(wait) => Some(wait.event.is_some()),
+        Action::WaitFor(wait) if wait.event.is_some() => Some(Stands::Event),
+        Action::WaitFor(_) => Some(Stands::Condition),
+        Action::Parallel(_) => Some(Stands::Paths),
+        Action::Run(_) => Some(Stands::Call),
         _ => None,
     }
+}
+
+/// For what a run stands still at a step.
+#[derive(Debug, PartialEq, Eq)]
+enum Stands {
+    Event,
+    Condition,
+    Paths,
+    Call,
+}
+
+/// Whether both nodes stand in the same path of the same `parallel`, or in none: what a path is a part of waits for it.
+fn is_same_path(
+    old: &Program,
+    from: NodeIndex,
+    new: &Program,
+    to: NodeIndex,
+    map: &BTreeMap<String, String>,
+) -> bool {
+    let place = |program: &Program, index| {
+        let (at, path) = program.path_of(index)?;
+        Some((program.node(at)?.id.clone(), path.name.clone()))
+    };
+    let before = place(old, from).map(|(id, path)| (map.get(&id).cloned().unwrap_or(id), path));
+    before == place(new, to)
 }
 
 /// Whether two steps do the same, wherever they lead.
@@ -86,6 +115,7 @@ mod tests {
             triggers: vec![],
             enroll_if: None,
             again: Again::Never,
+            inputs: Vec::new(),
             concurrency: Concurrency::One,
             nodes: steps.iter().map(node).collect(),
             templates: BTreeMap::new(),

@@ -10,7 +10,7 @@ use crate::{
     contact::Needs,
     digest::Digest,
     holidays::Holidays,
-    policy::{Policies, StepRules},
+    policy::{Goal, Policies, StepRules},
 };
 
 /// Position of a node in [`Program::nodes`]; a run's cursor.
@@ -31,6 +31,9 @@ pub struct Program {
     pub enroll_if: Option<String>,
     /// Whether a contact may enter again.
     pub again: Again,
+    /// With what other workflows call it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Input>,
     /// What becomes of an event of a contact that is in the workflow. Older programs do not have it.
     #[serde(default, skip_serializing_if = "Concurrency::is_one")]
     pub concurrency: Concurrency,
@@ -52,11 +55,11 @@ pub struct Program {
 /// lowest format that says all that is in it ([`Program::needed_format`]), so that older ones keep their digests.
 pub const FORMAT: u32 = 3;
 
-/// The format of a program in which nothing is newer than policies, branches by value or chance, and waits for events.
-const SECOND_FORMAT: u32 = 2;
-
 /// The format of a program in which nothing is newer than the first release.
 const FIRST_FORMAT: u32 = 1;
+
+/// The format of a program with policies, and with steps that lead many ways or wait for something to happen.
+const SECOND_FORMAT: u32 = 2;
 
 /// The share of a workflow that does not say which.
 pub const DEFAULT_SHARE: u32 = 10;
@@ -78,6 +81,8 @@ pub enum Trigger {
     },
     /// `dripline enroll`.
     Manual,
+    /// A step of another workflow.
+    Called,
     /// Something happens to the contact, and more is asked of it than its name.
     When(Box<When>),
 }
@@ -255,6 +260,12 @@ pub enum Action {
         /// The ways.
         arms: Vec<SplitArm>,
     },
+    /// Goes one of several ways, by chance, and what becomes of the contacts decides which way is best.
+    Experiment(Experiment),
+    /// Goes several ways at once, and on to `next` when they have joined.
+    Parallel(Parallel),
+    /// Starts a run of another workflow, and may wait for its end.
+    Run(Call),
     /// Goes on to `next`, which need not be the step below.
     Goto,
     /// Waits until something happens.
@@ -276,6 +287,157 @@ pub struct SplitArm {
     /// Where it leads; `None` ends the run.
     pub next: Option<NodeIndex>,
 }
+
+/// Ways that are compared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Experiment {
+    /// The ways.
+    pub arms: Vec<SplitArm>,
+    /// How many of a hundred contacts go on to the node's `next` without any of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_out: Option<u32>,
+    /// By what they are compared.
+    pub goal: Goal,
+    /// A duration, counted from when a contact comes to the step: the time in which the goal counts.
+    pub within: String,
+    /// How sure it has to be that one is better, below 1; without it no test decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub significance: Option<f64>,
+    /// How many contacts of each arm the first comparison waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<u64>,
+    /// A date, or a date and time, in the workspace's zone: from then on the best has won.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// Something with which a workflow is called.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// Its name: `input.NAME`.
+    pub name: String,
+    /// What it is.
+    #[serde(rename = "type")]
+    pub column: ColumnType,
+    /// Its value where the caller gives none; without it the caller has to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+}
+
+/// A call of another workflow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Its name. Its version is the current one when the step is taken.
+    pub workflow: String,
+    /// With what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<Argument>,
+    /// Whether the run waits for the end of the one that it starts.
+    pub waits: bool,
+    /// Where the ways lead for which the author gives steps; every other goes on to the node's `next`. `None` ends the run.
+    pub ways: BTreeMap<CallEnd, Option<NodeIndex>>,
+}
+
+/// A value with which a workflow is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Argument {
+    /// The input's name.
+    pub name: String,
+    /// CEL
+    pub value: String,
+}
+
+/// How a call came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallEnd {
+    /// The run came to its end.
+    Completed,
+    /// The run reached a goal of its workflow.
+    Won,
+    /// The run failed.
+    Failed,
+    /// The run was ended by a person.
+    Cancelled,
+    /// No run began.
+    Refused,
+    /// A run began, and nobody waits for it.
+    Started,
+}
+
+impl CallEnd {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Completed, Self::Won, Self::Failed, Self::Cancelled, Self::Refused, Self::Started];
+
+    /// The word for it in a workflow's file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Won => "won",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Refused => "refused",
+            Self::Started => "started",
+        }
+    }
+
+    /// Whether it is what the caller wanted: it takes `then`.
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::Completed | Self::Won | Self::Started)
+    }
+
+    /// Those that there may be.
+    pub fn of(waits: bool) -> impl Iterator<Item = Self> {
+        let fits = move |end: &Self| match end {
+            Self::Refused => true,
+            Self::Started => !waits,
+            _ => waits,
+        };
+        Self::ALL.into_iter().filter(fits)
+    }
+}
+
+/// Ways that a run goes at once, each as a run of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parallel {
+    /// The ways; a run that comes to the end of one has ended.
+    pub paths: Vec<Path>,
+    /// For which of them the run waits.
+    #[serde(default, skip_serializing_if = "Join::is_all")]
+    pub join: Join,
+}
+
+/// One way of a [`Parallel`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Path {
+    /// Its name.
+    pub name: String,
+    /// Where it begins.
+    pub first: NodeIndex,
+    /// The node behind its last.
+    pub end: NodeIndex,
+}
+
+/// When parallel ways have joined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Join {
+    /// When all have come to their end.
+    #[default]
+    All,
+    /// When one has; the others are ended.
+    Any,
+}
+
+impl Join {
+    fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
+/// What those are called who are held out of an experiment; no arm is.
+pub const HOLD_OUT: &str = "hold_out";
 
 /// What a run waits for, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -355,6 +517,21 @@ impl Program {
         self.nodes.get(index as usize)
     }
 
+    /// The types of what it is called with, by name.
+    pub fn input_types(&self) -> BTreeMap<String, ColumnType> {
+        self.inputs.iter().map(|input| (input.name.clone(), input.column)).collect()
+    }
+
+    /// The path in which a node stands, with the node of its [`Parallel`]: of paths inside one another the innermost.
+    pub fn path_of(&self, index: NodeIndex) -> Option<(NodeIndex, &Path)> {
+        let paths = (0..).zip(&self.nodes).filter_map(|(at, node)| match &node.action {
+            Action::Parallel(parallel) => Some((at, parallel)),
+            _ => None,
+        });
+        let around = paths.flat_map(|(at, parallel)| parallel.paths.iter().map(move |path| (at, path)));
+        around.filter(|(_, path)| (path.first..path.end).contains(&index)).max_by_key(|(at, _)| *at)
+    }
+
     /// The dates whose coming starts runs.
     pub fn dates(&self) -> impl Iterator<Item = &DateTrigger> {
         self.whens().filter_map(|when| match &when.what {
@@ -381,22 +558,22 @@ impl Program {
 
     /// The lowest format that says all that is in this program.
     pub fn needed_format(&self) -> u32 {
-        if self.is_of_today() {
-            return FORMAT;
-        }
-        let is_old = |action: &Action| {
-            !matches!(action, Action::Switch { .. } | Action::Split { .. } | Action::WaitFor(_))
+        let of = |action: &Action| match action {
+            Action::Experiment(_) | Action::Parallel(_) | Action::Run(_) => FORMAT,
+            Action::Switch { .. } | Action::Split { .. } | Action::WaitFor(_) => SECOND_FORMAT,
+            Action::Plugin(_) | Action::Branch { .. } | Action::Goto | Action::Exit { .. } => FIRST_FORMAT,
         };
-        let is_first = self.policies.is_empty()
-            && self.nodes.iter().all(|node| node.rules.is_empty() && is_old(&node.action));
+        let rules = |node: &Node| if node.rules.is_empty() { FIRST_FORMAT } else { SECOND_FORMAT };
+        let policies = if self.policies.is_empty() { FIRST_FORMAT } else { SECOND_FORMAT };
+        let nodes = self.nodes.iter().map(|node| of(&node.action).max(rules(node)));
+        let is_called = !self.inputs.is_empty() || self.triggers.contains(&Trigger::Called);
         // Who does not know grades takes them for an attribute that nobody has. Where they are only written about, the format
         // is higher than it need be.
-        let names_grades = serde_json::to_string(self).is_ok_and(|json| json.contains("contact.grades"));
-        match (names_grades, is_first) {
-            (true, _) => FORMAT,
-            (false, true) => FIRST_FORMAT,
-            (false, false) => SECOND_FORMAT,
+        let names_grades = || serde_json::to_string(self).is_ok_and(|json| json.contains("contact.grades"));
+        if is_called || self.is_of_today() || names_grades() {
+            return FORMAT;
         }
+        nodes.fold(policies, u32::max)
     }
 
     /// What names this version: the digest of its canonical JSON, which holds the digests of its plugins and templates.

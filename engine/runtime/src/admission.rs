@@ -54,8 +54,10 @@ impl Admission {
     /// # Errors
     /// A sentence, when an expression or duration is not one that this program understands.
     pub(crate) fn new(program: &Program) -> Result<Self, String> {
+        let types = program.input_types();
+        let inputs = (!types.is_empty()).then_some(&types);
         let compile = |source: &String| {
-            Expression::compile(source, ColumnType::Boolean, &Scope { attributes: None, event: true })
+            Expression::compile(source, ColumnType::Boolean, &Scope { attributes: None, event: true, inputs })
                 .map_err(|_| format!("`enroll.if` does not compile: {source}"))
         };
         let again = match &program.again {

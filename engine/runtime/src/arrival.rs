@@ -45,8 +45,9 @@ impl Engine {
         let standing = Standing::of(self, tx, &contacts).await?;
         one_at_a_time(&mut events, &published, &under_way, &standing);
         let mut settled = Settled { events: events.len() as u64, ..Settled::default() };
+        self.count_goals_by_events(tx, &events, now).await?;
         // Before anything begins: what an event ends may begin anew by it, and is not ended by what began it.
-        let ended = self.reach_by_events(tx, under_way, &events, now).await?;
+        let mut ended = self.reach_by_events(tx, under_way, &events, now).await?;
         let mut begun = Vec::new();
         for program in &published.programs {
             let candidates: Vec<_> = events
@@ -58,15 +59,18 @@ impl Engine {
             begun.extend(program.entrance.begun(tx, &answers).await?);
         }
         settled.enrolled = begun.len() as u64;
-        let (woken, turns) = standing.hear(self, tx, &events, now).await?;
+        let (woken, more) = standing.hear(self, tx, &events, &ended.gone, now).await?;
+        ended.merge(more);
         begun.extend(woken);
+        begun.retain(|run| !ended.gone.contains(&run.run));
+        begun.append(&mut ended.woken);
         let ids: Vec<_> = events.iter().map(|event| event.id).collect();
         tx.finish_events(&ids).await.while_doing("finish events")?;
         // They are in, and stand where they are until the workflow is resumed.
         begun.retain(|run| !published.is_paused(run.workflow));
         // To their rest, however many steps that are, because the next event must not be looked at before. A run that
         // never rests is ended as a loop.
-        settled.turns = ended + turns + self.carry_on(tx, begun, usize::MAX, Yields::Never, now).await?;
+        settled.turns = ended.turns + self.carry_on(tx, begun, usize::MAX, Yields::Never, now).await?;
         Ok(Some((settled, size)))
     }
 }
@@ -81,7 +85,8 @@ fn one_at_a_time(
     let mut taken = HashSet::with_capacity(events.len());
     events.retain(|ClaimedEvent { contact, event, .. }| {
         let listens = published.listens_to(event) || under_way.hears(*contact, event);
-        if !listens && !published.awaits(event) && !standing.may_await(event) {
+        let matters = published.awaits(event) || published.counts(event) || standing.may_await(event);
+        if !listens && !matters {
             return true;
         }
         if taken.contains(contact) {
@@ -108,6 +113,11 @@ fn one_moment(events: &mut Vec<ClaimedEvent>, now: Timestamp) -> Timestamp {
 impl Published {
     fn listens_to(&self, event: &EventView) -> bool {
         self.programs.iter().any(|program| program.listens_to(event))
+    }
+
+    /// Whether the event may be a goal: of a run, or of an experiment.
+    fn counts(&self, event: &EventView) -> bool {
+        self.programs.iter().any(|program| program.goals.hears(event) || program.counts(event))
     }
 
     fn awaits(&self, event: &EventView) -> bool {

@@ -16,8 +16,10 @@ use crate::{
     engine::Engine,
     error::{ErrorKind, Result, While},
     failing::{self, Rules},
+    kin::Followed,
     people::People,
-    triggers, turn,
+    triggers,
+    turn::{self, Taken},
 };
 
 /// Steps that one transaction carries its runs through; past that they are claimed again, so that a long workflow
@@ -73,19 +75,21 @@ impl Engine {
         now: Timestamp,
     ) -> Result<u64> {
         let mut turns = 0;
+        let mut followed = Followed::default();
         for claimed in one_after_the_other(claimed) {
             if turns > 0 && yields == Yields::ToTheUrgent && tx.is_wanted() {
                 break;
             }
-            turns += self.carry(tx, claimed, rounds, yields, now).await?;
+            turns += self.carry(tx, claimed, &mut followed, rounds, yields, now).await?;
         }
-        Ok(turns)
+        Ok(turns + followed.turns)
     }
 
     async fn carry(
         &self,
         tx: &mut dyn Transaction,
         claimed: Vec<ClaimedRun>,
+        followed: &mut Followed,
         rounds: usize,
         yields: Yields,
         now: Timestamp,
@@ -98,7 +102,16 @@ impl Engine {
         let mut people = People::default();
         // The lowest node first: runs that took different branches meet again below them, and go on together.
         for _ in 0..rounds {
-            let Some(((version, index), runs)) = frontier.pop_first() else { break };
+            // Those that waited for others look again when these are as far as they go.
+            if frontier.is_empty() {
+                for run in std::mem::take(&mut followed.woken) {
+                    frontier.entry((run.version, run.node)).or_default().push(run);
+                }
+            }
+            let Some(((version, index), mut runs)) = frontier.pop_first() else { break };
+            if !followed.gone.is_empty() {
+                runs.retain(|run| !followed.gone.contains(&run.run));
+            }
             let program = match self.version(version).await {
                 Err(error) if matches!(error.kind, ErrorKind::Store(_)) => return Err(error),
                 program => program,
@@ -119,12 +132,12 @@ impl Engine {
             let slice =
                 if step.as_ref().is_ok_and(|(_, node)| node.goes_in_slices()) { SLICE } else { runs.len() };
             for runs in runs.chunks(slice.max(1)) {
-                let applied = match &step {
+                let Taken { applied, begun } = match &step {
                     Ok((program, node)) => {
                         let step = turn::Step { engine: self, program, node };
                         turn::take(tx, &people, &step, runs, now).await?
                     }
-                    Err(why) => missing(runs, why, now),
+                    Err(why) => Taken { applied: missing(runs, why, now), begun: Vec::new() },
                 };
                 if let Ok((program, _)) = &step {
                     self.announce_ends(tx, &program.name, &applied, now).await?;
@@ -132,13 +145,15 @@ impl Engine {
                 let scores = tx.apply(&applied, now).await.while_doing("apply a batch")?;
                 dripline_model::crash::point("batch.applied");
                 people.follow(&applied, scores);
-                for run in applied.iter().filter_map(|turn| carried_on(turn, now)) {
+                followed.merge(self.follow_ends(tx, &applied, now).await?);
+                for run in applied.iter().filter_map(|turn| carried_on(turn, now)).chain(begun) {
                     frontier.entry((run.version, run.node)).or_default().push(run);
                 }
                 reached.extend(applied);
             }
+            self.count_goals_by_changes(tx, &reached, now).await?;
             let moving = || frontier.values().flatten().map(|run| run.run).collect();
-            turns += self.reach_by_changes(tx, &reached, moving, now).await?;
+            followed.merge(self.reach_by_changes(tx, &reached, moving, now).await?);
             // The runs stand where they are, due, and are claimed again.
             if yields == Yields::ToTheUrgent && tx.is_wanted() {
                 break;
@@ -174,6 +189,10 @@ fn one_after_the_other(claimed: Vec<ClaimedRun>) -> Vec<Vec<ClaimedRun>> {
     let mut seen: HashMap<_, usize, RandomState> =
         HashMap::with_capacity_and_hasher(claimed.len(), RandomState::default());
     let place = |run: &ClaimedRun, seen: &mut HashMap<_, usize, RandomState>| {
+        // Paths of one run go together.
+        if run.is_path() {
+            return 0;
+        }
         let count = seen.entry((run.workflow, run.contact)).or_default();
         *count += 1;
         *count - 1

@@ -14,7 +14,10 @@ use dripline_model::{
     holidays::{COUNTRY, Holidays},
     manifest::Grant,
     policy::{DEFAULT_PRIORITY, Policies},
-    program::{self, Action, ColumnSource, DEFAULT_SHARE, NodeIndex, PluginStep, Trigger, ValueSource},
+    program::{
+        self, Action, ColumnSource, DEFAULT_SHARE, Input, NodeIndex, Parallel, PluginStep, Trigger,
+        ValueSource,
+    },
     zone,
 };
 use dripline_plugin_host::Plugin;
@@ -24,9 +27,11 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::{
+    call::CompiledCall,
     dates::{CompiledDate, Dated},
     entrance::Entrance,
     error::{Error, ErrorKind, Result},
+    experiment::CompiledExperiment,
     failing::Rules,
     goals::Goals,
     split::Split,
@@ -42,6 +47,8 @@ pub(crate) struct CompiledProgram {
     pub(crate) published_at: jiff::Timestamp,
     pub(crate) policies: Policies,
     pub(crate) goals: Goals,
+    /// With what it is called.
+    pub(crate) inputs: Vec<Input>,
     /// The dates of contacts whose coming starts a run.
     pub(crate) dates: Vec<CompiledDate>,
     nodes: Vec<CompiledNode>,
@@ -71,6 +78,9 @@ pub(crate) enum CompiledAction {
         otherwise: Option<NodeIndex>,
     },
     Split(Split),
+    Experiment(Box<CompiledExperiment>),
+    Parallel(Parallel),
+    Run(CompiledCall),
     WaitFor(CompiledWait),
     /// The id of the node that it goes to.
     Goto(String),
@@ -130,11 +140,13 @@ impl CompiledProgram {
         let goals = Goals::new(&program.policies).map_err(&unusable)?;
         let dates = CompiledDate::all(&program).map_err(&unusable)?;
         let own_goals = goals.needs(None);
+        let types = program.input_types();
+        let inputs = (!types.is_empty()).then_some(&types);
         let ids: Vec<String> = program.nodes.iter().map(|node| node.id.clone()).collect();
         let mut nodes = program
             .nodes
             .into_iter()
-            .map(|node| CompiledNode::new(node, &name, &ids, &program.policies, around))
+            .map(|node| CompiledNode::new(node, &name, &ids, &program.policies, inputs, around))
             .collect::<std::result::Result<Vec<_>, _>>()
             .map_err(unusable)?;
         // They are looked at before each turn.
@@ -143,6 +155,7 @@ impl CompiledProgram {
         Ok(Self {
             may_mail: may_mail(&nodes),
             goals,
+            inputs: program.inputs,
             dates,
             policies: program.policies,
             entrance,
@@ -165,6 +178,10 @@ impl CompiledProgram {
         self.nodes
             .iter()
             .any(|node| matches!(&node.action, CompiledAction::WaitFor(wait) if wait.hears(event)))
+    }
+
+    pub(crate) fn nodes(&self) -> &[CompiledNode] {
+        &self.nodes
     }
 
     pub(crate) fn node(&self, index: NodeIndex) -> Option<&CompiledNode> {
@@ -250,6 +267,11 @@ impl CompiledNode {
                 cases.iter().map(|(_, next)| *next).chain([*otherwise]).collect()
             }
             CompiledAction::Split(split) => split.ways().collect(),
+            CompiledAction::Experiment(experiment) => experiment.ways().collect(),
+            CompiledAction::Parallel(parallel) => {
+                parallel.paths.iter().map(|path| Some(path.first)).collect()
+            }
+            CompiledAction::Run(call) => call.targets().collect(),
             CompiledAction::WaitFor(wait) => wait.ways().to_vec(),
             CompiledAction::Goto(_) => Vec::new(),
             CompiledAction::Exit(_) => return Vec::new(),
@@ -262,12 +284,13 @@ impl CompiledNode {
         workflow: &str,
         ids: &[String],
         policies: &Policies,
+        inputs: Option<&BTreeMap<String, ColumnType>>,
         around: &Around<'_>,
     ) -> std::result::Result<Self, String> {
         let mut needs = Needs::default();
         let rules = Rules::new(&node.rules, policies)?;
         let mut expression = |source: &str, column| -> std::result::Result<Expression, String> {
-            let compiled = compile(source, column)?;
+            let compiled = compile(source, column, inputs)?;
             needs.merge(compiled.needs());
             Ok(compiled)
         };
@@ -280,8 +303,19 @@ impl CompiledNode {
                 CompiledAction::Switch { value: expression(&value, ColumnType::Text)?, cases, otherwise }
             }
             Action::Split { arms } => CompiledAction::Split(Split::new(workflow, &node.id, arms)),
+            Action::Experiment(experiment) => {
+                let experiment = CompiledExperiment::new(workflow, &node.id, experiment, around.zone)?;
+                needs.merge(&experiment.needs());
+                CompiledAction::Experiment(Box::new(experiment))
+            }
+            Action::Parallel(parallel) => CompiledAction::Parallel(parallel),
+            Action::Run(call) => {
+                let call = CompiledCall::new(call, inputs)?;
+                needs.merge(&call.needs());
+                CompiledAction::Run(call)
+            }
             Action::WaitFor(wait) => {
-                let wait = CompiledWait::new(wait, around.zone)?;
+                let wait = CompiledWait::new(wait, inputs, around.zone)?;
                 needs.merge(&wait.needs());
                 CompiledAction::WaitFor(wait)
             }
@@ -291,7 +325,7 @@ impl CompiledNode {
             }
             Action::Exit { reason } => CompiledAction::Exit(reason),
             Action::Plugin(step) => {
-                let step = CompiledStep::new(step, around)?;
+                let step = CompiledStep::new(step, inputs, around)?;
                 step.needs(&mut needs);
                 // By whose clock it is quiet.
                 if policies.quiet_hours.is_some() && step.granted.contains(&EffectKind::Email) {
@@ -305,7 +339,11 @@ impl CompiledNode {
 }
 
 impl CompiledStep {
-    fn new(step: PluginStep, around: &Around<'_>) -> std::result::Result<Self, String> {
+    fn new(
+        step: PluginStep,
+        inputs: Option<&BTreeMap<String, ColumnType>>,
+        around: &Around<'_>,
+    ) -> std::result::Result<Self, String> {
         let Around { plugins, grants, teams, .. } = around;
         let plugin =
             plugins.get(&step.digest).ok_or_else(|| format!("plugin `{}` is not loaded", step.plugin))?;
@@ -319,8 +357,8 @@ impl CompiledStep {
                 || serde_json::json!({"key": key.clone(), "name": key.clone(), "members": []}),
             );
         }
-        let columns =
-            step.columns.into_iter().map(CompiledColumn::new).collect::<std::result::Result<Vec<_>, _>>()?;
+        let columns = step.columns.into_iter().map(|source| CompiledColumn::new(source, inputs));
+        let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
         let manifest = plugin.manifest();
         let grant = grants.get(&step.plugin).cloned().unwrap_or_default();
         Ok(Self {
@@ -354,9 +392,12 @@ impl CompiledStep {
 }
 
 impl CompiledColumn {
-    fn new(source: ColumnSource) -> std::result::Result<Self, String> {
+    fn new(
+        source: ColumnSource,
+        inputs: Option<&BTreeMap<String, ColumnType>>,
+    ) -> std::result::Result<Self, String> {
         let value = match source.value {
-            ValueSource::Cel(cel) => CompiledValue::Cel(compile(&cel, source.column)?),
+            ValueSource::Cel(cel) => CompiledValue::Cel(compile(&cel, source.column, inputs)?),
             ValueSource::Template(text) => {
                 CompiledValue::Template(Inline::compile(&text).map_err(|problem| problem.message)?)
             }
@@ -380,8 +421,12 @@ fn denied(manifest: &Manifest, grant: &Grant) -> Option<String> {
     Some(format!("plugin `{}` was not granted to read `{}`", manifest.name, missing.field))
 }
 
-fn compile(source: &str, column: ColumnType) -> std::result::Result<Expression, String> {
-    Expression::compile(source, column, &Scope::default()).map_err(|problems| {
+fn compile(
+    source: &str,
+    column: ColumnType,
+    inputs: Option<&BTreeMap<String, ColumnType>>,
+) -> std::result::Result<Expression, String> {
+    Expression::compile(source, column, &Scope { inputs, ..Scope::default() }).map_err(|problems| {
         problems
             .into_iter()
             .next()

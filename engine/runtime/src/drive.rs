@@ -71,6 +71,7 @@ impl Engine {
             if looked.is_none_or(|looked| now.duration_since(looked) >= LOOK_EVERY) {
                 self.follow().await?;
                 self.fire_schedules(now).await?;
+                self.look_at_experiments(now).await?;
                 looked = Some(now);
             }
             let Some(Settled { events, enrolled, turns }) = self.step_in(order, now).await? else { break };

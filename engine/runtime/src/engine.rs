@@ -26,6 +26,7 @@ use tokio::sync::Notify;
 use crate::{
     compiled::{Around, CompiledProgram},
     error::{Error, ErrorKind, Result, While},
+    experiment::Looks,
     segments::Rules,
     shares::Shares,
 };
@@ -75,6 +76,7 @@ pub struct Engine {
     published: RwLock<Arc<Published>>,
     plugins: Mutex<HashMap<Digest, Arc<Plugin>>>,
     pub(crate) shares: Mutex<Shares>,
+    pub(crate) looks: Looks,
     /// Messages may have been queued.
     pub(crate) outbox: Notify,
     pub(crate) closing: AtomicBool,
@@ -97,6 +99,10 @@ pub(crate) struct Published {
     pauses: HashMap<WorkflowId, Pause>,
     /// Whether runs may stand on a version that has goals or exits.
     pub(crate) has_goals: bool,
+    /// Whether contacts may be in an experiment of any version.
+    pub(crate) has_experiments: bool,
+    /// Whether a change of a contact alone may be the goal of an experiment.
+    pub(crate) has_watched_experiments: bool,
     teams: BTreeMap<String, serde_json::Value>,
     /// These, and older ones on which runs still stand.
     versions: Mutex<HashMap<VersionId, Arc<CompiledProgram>>>,
@@ -140,6 +146,7 @@ impl Engine {
             published: RwLock::default(),
             plugins: Mutex::default(),
             shares: Mutex::default(),
+            looks: Looks::default(),
             outbox: Notify::new(),
             closing: AtomicBool::new(false),
         };
@@ -185,6 +192,8 @@ impl Engine {
             revision: Some(revision),
             rules: Rules::new(segments.into_iter().filter_map(|segment| segment.definition), scores)?,
             has_goals: self.store.any_goals().await.while_doing("look for goals")?,
+            has_experiments: self.store.any_experiments().await.while_doing("look for experiments")?,
+            has_watched_experiments: false,
             watched: Needs::default(),
             queues: BTreeSet::new(),
             programs: Vec::with_capacity(current.len()),
@@ -193,6 +202,7 @@ impl Engine {
         };
         for stored in current {
             let program = self.prepare(&published, stored).await?;
+            published.has_watched_experiments |= program.has_watched_experiments();
             if program.entrance.concurrency == Concurrency::Queue {
                 published.queues.insert(program.entrance.workflow);
             }

@@ -49,6 +49,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) view: Option<&'a EventView>,
     /// What brought the contact here, for people.
     pub(crate) because: String,
+    /// With what another workflow calls this one.
+    pub(crate) inputs: Option<&'a Map<String, Value>>,
     /// The event, if it has waited.
     pub(crate) held: Option<&'a HeldEvent>,
 }
@@ -239,10 +241,11 @@ impl Entrance {
         };
         let mut answers = Vec::with_capacity(candidates.len());
         for candidate in candidates {
-            let Some(known) = contacts.remove(&candidate.contact) else {
+            let Some(mut known) = contacts.remove(&candidate.contact) else {
                 candidate.held.into_iter().for_each(|held| door.moves.let_go(held, false));
                 continue;
             };
+            known.inputs = candidate.inputs.cloned().unwrap_or_default();
             let latest = latest.get(&candidate.contact);
             let refusal = door.try_to_enter(&known, candidate, latest, is_told);
             answers.push(Answer { contact: known, refusal, before: latest.map(|run| run.run) });
@@ -284,6 +287,7 @@ impl Entrance {
                 hops: 0,
                 due: run.enrolled_at,
                 waiting: None,
+                parent: None,
             })
             .collect())
     }
@@ -298,8 +302,8 @@ impl Entrance {
 }
 
 impl<'a> Candidate<'a> {
-    fn plain(contact: ContactId, because: &str) -> Self {
-        Self { contact, event: None, view: None, because: because.to_owned(), held: None }
+    pub(crate) fn plain(contact: ContactId, because: &str) -> Self {
+        Self { contact, event: None, view: None, because: because.to_owned(), inputs: None, held: None }
     }
 
     /// Who comes by an event that has arrived.
@@ -309,7 +313,7 @@ impl<'a> Candidate<'a> {
             DATE_REACHED => format!("date {} ({})", text("date"), text("trigger")),
             name => format!("event {name}"),
         };
-        Self { contact: *contact, event: Some(*id), view: Some(event), because, held: None }
+        Self { contact: *contact, event: Some(*id), view: Some(event), because, inputs: None, held: None }
     }
 
     /// Who comes by an event that has waited.
@@ -320,6 +324,7 @@ impl<'a> Candidate<'a> {
             event: Some(*id),
             view: Some(event),
             because: format!("event {} of {}", event.name, event.at),
+            inputs: None,
             held: Some(held),
         }
     }

@@ -120,6 +120,7 @@ mod tests {
             hops: 0,
             due: Timestamp::UNIX_EPOCH,
             waiting: None,
+            parent: None,
         }
     }
 

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use crate::{
     engine::{Engine, Versions},
     error::{Result, While},
+    kin::Followed,
     policy::plain,
 };
 
@@ -47,7 +48,7 @@ impl Goals {
     /// A sentence, when a condition does not compile.
     pub(crate) fn new(policies: &Policies) -> std::result::Result<Self, String> {
         let compile = |goal: &policy::Goal, wins| -> std::result::Result<Goal, String> {
-            let scope = Scope { attributes: None, event: goal.event.is_some() };
+            let scope = Scope { event: goal.event.is_some(), ..Scope::default() };
             let condition = goal.condition.as_ref().map(|source| {
                 Expression::compile(source, ColumnType::Boolean, &scope)
                     .map_err(|_| format!("a goal's condition does not compile: {source}"))
@@ -115,7 +116,7 @@ impl Goals {
 
 /// The turn that ends a run.
 pub(crate) fn ended(run: ClaimedRun, (status, reason): (RunStatus, String)) -> AppliedTurn {
-    plain(run, DecisionKind::Ended, reason, Advance::End(status))
+    plain(run, DecisionKind::Ended, reason, Advance::Leave(status))
 }
 
 /// The runs of contacts, and the versions on which they stand.
@@ -139,6 +140,10 @@ impl Engine {
         for ActiveRun { run, .. } in
             tx.active_runs(contacts).await.while_doing("load the runs of contacts")?
         {
+            // A path ends with its run.
+            if run.is_path() {
+                continue;
+            }
             if found
                 .versions
                 .program(self, run.version)
@@ -151,14 +156,14 @@ impl Engine {
         Ok(found)
     }
 
-    /// Ends the runs whose goals the events reach; of each contact at most one event is named by a goal. Answers how many.
+    /// Ends the runs whose goals the events reach; of each contact at most one event is named by a goal.
     pub(crate) async fn reach_by_events(
         &self,
         tx: &mut dyn Transaction,
         under_way: UnderWay,
         events: &[ClaimedEvent],
         now: Timestamp,
-    ) -> Result<u64> {
+    ) -> Result<Followed> {
         let mut by_contact = BTreeMap::new();
         for ClaimedEvent { contact, event, .. } in events {
             // Any event is an occasion to look at the conditions.
@@ -171,16 +176,16 @@ impl Engine {
     }
 
     /// Ends the runs of changed contacts whose goals now hold, except `moving` ones, which are looked at before their next
-    /// turn. Answers how many.
+    /// turn.
     pub(crate) async fn reach_by_changes(
         &self,
         tx: &mut dyn Transaction,
         turns: &[AppliedTurn],
         moving: impl Fn() -> BTreeSet<RunId>,
         now: Timestamp,
-    ) -> Result<u64> {
+    ) -> Result<Followed> {
         if !self.published().has_goals || !turns.iter().any(AppliedTurn::changes_contact) {
-            return Ok(0);
+            return Ok(Followed::default());
         }
         let moving = moving();
         let changed = turns.iter().filter(|turn| turn.changes_contact()).map(|turn| turn.run.contact);
@@ -200,7 +205,7 @@ impl Engine {
         UnderWay { mut runs, mut versions }: UnderWay,
         events: &BTreeMap<ContactId, Option<&EventView>>,
         now: Timestamp,
-    ) -> Result<u64> {
+    ) -> Result<Followed> {
         let mut needs = Needs::default();
         let mut concerned = Vec::new();
         for (contact, event) in events {
@@ -213,7 +218,7 @@ impl Engine {
             }
         }
         if concerned.is_empty() {
-            return Ok(0);
+            return Ok(Followed::default());
         }
         let ids: BTreeSet<ContactId> = concerned.iter().map(|(run, _)| run.contact).collect();
         let ids: Vec<ContactId> = ids.into_iter().collect();
@@ -232,7 +237,10 @@ impl Engine {
         }
         self.let_next_in(tx, &turns, now).await?;
         tx.apply(&turns, now).await.while_doing("end runs that reached their goal")?;
-        Ok(turns.len() as u64)
+        let mut followed = self.follow_ends(tx, &turns, now).await?;
+        followed.turns += turns.len() as u64;
+        followed.gone.extend(turns.iter().map(|turn| turn.run.run));
+        Ok(followed)
     }
 }
 

@@ -7,7 +7,7 @@ use dripline_model::{
     contact::EventView,
     id::{ContactId, HeldId, VersionId, WorkflowId},
 };
-use dripline_store::{Advance, AppliedTurn, ClaimedEvent, HeldEvent, NewHeld, Refusal, Transaction, Until};
+use dripline_store::{AppliedTurn, ClaimedEvent, HeldEvent, NewHeld, Refusal, Transaction, Until};
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
@@ -205,7 +205,7 @@ impl Engine {
             return Ok(());
         }
         let mut ended = BTreeMap::<WorkflowId, Vec<ContactId>>::new();
-        for turn in applied.iter().filter(|turn| matches!(turn.advance, Advance::End(_))) {
+        for turn in applied.iter().filter(|turn| turn.advance.ended().is_some() && !turn.run.is_path()) {
             if published.queues.contains(&turn.run.workflow) {
                 ended.entry(turn.run.workflow).or_default().push(turn.run.contact);
             }

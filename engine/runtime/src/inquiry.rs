@@ -83,7 +83,7 @@ impl Question {
     }
 
     fn new(source: &str, result: ColumnType, event: bool) -> Result<Self, String> {
-        Expression::compile(source, result, &Scope { attributes: None, event })
+        Expression::compile(source, result, &Scope { event, ..Scope::default() })
             .map(Self)
             .map_err(|_| format!("`{source}` does not compile"))
     }

@@ -89,7 +89,7 @@ impl People {
             turns.iter().filter(|turn| !matches!(turn.advance, Advance::Retry { .. } | Advance::Hold { .. }))
         {
             // Of a run that ends there may be an event.
-            if let Advance::End(_) = turn.advance
+            if turn.advance.ended().is_some()
                 && let Some(known) = self.known.get_mut(&turn.run.contact)
             {
                 known.parts.events.clear();

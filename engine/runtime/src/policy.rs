@@ -60,7 +60,7 @@ pub(crate) fn decide(
             let reason = format!("{reason}; no step follows, so the run ends at once");
             (DecisionKind::Done, reason, to(None, now, false))
         }
-        Directive::Exit => (DecisionKind::Ended, reason, Advance::End(RunStatus::Completed)),
+        Directive::Exit => (DecisionKind::Ended, reason, Advance::Leave(RunStatus::Completed)),
         _ => (DecisionKind::Done, reason, to(node.next, now, false)),
     };
     if let Some(why) = suppressed {

@@ -14,7 +14,7 @@ use dripline_model::{
     id::{ContactId, EventId},
     program::{Occasion, Trigger, When},
 };
-use dripline_store::{Advance, AppliedTurn, ClaimedEvent, NewEvent, Transaction};
+use dripline_store::{AppliedTurn, ClaimedEvent, NewEvent, Transaction};
 use jiff::{Span, Timestamp, tz::TimeZone};
 use serde_json::{Map, json};
 
@@ -69,7 +69,7 @@ impl Triggers {
             Trigger::Event(name) => Some(plain(Occasion::Event(name.clone()))),
             Trigger::SegmentJoined(name) => Some(plain(Occasion::SegmentJoined(name.clone()))),
             Trigger::When(when) => Some(when.as_ref().clone()),
-            Trigger::Schedule { .. } | Trigger::Manual => None,
+            Trigger::Schedule { .. } | Trigger::Manual | Trigger::Called => None,
         });
         whens
             .map(|when| CompiledTrigger::new(workflow, when))
@@ -172,7 +172,7 @@ impl CompiledTrigger {
         workflow: &str,
         When { what, condition, dedupe, debounce }: When,
     ) -> std::result::Result<Self, String> {
-        let scope = Scope { attributes: None, event: true };
+        let scope = Scope { event: true, ..Scope::default() };
         let compile = |source: &str, result| {
             Expression::compile(source, result, &scope)
                 .map_err(|_| format!("an expression of a trigger does not compile: {source}"))
@@ -274,7 +274,8 @@ pub(crate) fn ends<'t>(
 ) -> Vec<NewEvent> {
     let mut events = Vec::new();
     for turn in turns {
-        let Advance::End(status) = turn.advance else { continue };
+        // The end of a path is none of its run.
+        let Some(status) = turn.advance.ended().filter(|_| !turn.run.is_path()) else { continue };
         if listeners.clone().any(|triggers| triggers.listens_to_end(workflow, status)) {
             let properties: Map<_, _> =
                 [("workflow".to_owned(), json!(workflow)), ("status".to_owned(), json!(status.name()))]

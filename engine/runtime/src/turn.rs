@@ -12,12 +12,14 @@ use dripline_store::{Advance, AppliedTurn, ClaimedRun, Transaction};
 use jiff::Timestamp;
 
 use crate::{
+    call,
     columns::Columns,
     compiled::{CompiledAction, CompiledNode, CompiledProgram, CompiledStep},
     engine::Engine,
     error::{Result, While},
+    experiment,
     failing::failed,
-    goals,
+    goals, kin,
     openings::Openings,
     people::People,
     policy::{self, MAX_HOPS, plain, to, transactional},
@@ -31,21 +33,32 @@ pub(crate) struct Step<'a> {
     pub(crate) node: &'a CompiledNode,
 }
 
-/// Takes every run's turn at `step`, for contacts that are loaded. The answer has one entry for each run, in no particular order.
+/// What came of the turns of one step.
+#[derive(Default)]
+pub(crate) struct Taken {
+    /// The turns, in no particular order: one for each run, and those of other runs that they ended.
+    pub(crate) applied: Vec<AppliedTurn>,
+    /// Runs that began, and go on at once.
+    pub(crate) begun: Vec<ClaimedRun>,
+}
+
+/// Takes every run's turn at `step`, for contacts that are loaded.
 pub(crate) async fn take(
     tx: &mut dyn Transaction,
     people: &People,
     at: &Step<'_>,
     runs: &[ClaimedRun],
     now: Timestamp,
-) -> Result<Vec<AppliedTurn>> {
+) -> Result<Taken> {
     let node = at.node;
+    let mut begun = Vec::new();
     let mut applied = Vec::with_capacity(runs.len());
     let mut ready = Vec::with_capacity(runs.len());
     let pause = skipped_pause(at, runs.first());
+    let called = call::called_with(tx, at.program, people, runs).await?;
     for run in runs.iter().copied() {
-        let Some(contact) = people.get(run.contact) else {
-            let end = Advance::End(RunStatus::Cancelled);
+        let Some(contact) = called.get(&run.run).or_else(|| people.get(run.contact)) else {
+            let end = Advance::Leave(RunStatus::Cancelled);
             applied.push(plain(run, DecisionKind::Cancelled, "the contact is gone".to_owned(), end));
             continue;
         };
@@ -123,6 +136,20 @@ pub(crate) async fn take(
             let why = arm.map_or_else(|| "goes on".to_owned(), |arm| format!("goes by `{}`", arm.name));
             plain(run, DecisionKind::Branched, why, to(arm.map_or(node.next, |arm| arm.next), now, false))
         })),
+        CompiledAction::Experiment(what) => {
+            applied.extend(experiment::take(tx, what, ready, node.next, now).await?);
+        }
+        CompiledAction::Parallel(parallel) => {
+            let ready = ready.into_iter().map(|(run, _)| run).collect();
+            let taken = kin::take(tx, parallel, ready, node.next, now).await?;
+            applied.extend(taken.applied);
+            begun = taken.begun;
+        }
+        CompiledAction::Run(what) => {
+            let taken = call::take(tx, at, what, ready, now).await?;
+            applied.extend(taken.applied);
+            begun = taken.begun;
+        }
         CompiledAction::WaitFor(wait) => {
             applied.extend(waiting::take(tx, wait, ready, now).await?);
         }
@@ -130,11 +157,11 @@ pub(crate) async fn take(
             plain(run, DecisionKind::Branched, format!("goes to `{target}`"), to(node.next, now, false))
         })),
         CompiledAction::Exit(reason) => applied.extend(ready.into_iter().map(|(run, _)| {
-            plain(run, DecisionKind::Ended, reason.clone(), Advance::End(RunStatus::Completed))
+            plain(run, DecisionKind::Ended, reason.clone(), Advance::Leave(RunStatus::Completed))
         })),
-        CompiledAction::Plugin(step) => applied.extend(call(tx, at, step, ready, now).await?),
+        CompiledAction::Plugin(step) => applied.extend(call_plugin(tx, at, step, ready, now).await?),
     }
-    Ok(applied)
+    Ok(Taken { applied, begun })
 }
 
 /// The last pause, where a step that fell due in it is skipped. One that waits is not: what comes behind it would come too
@@ -146,7 +173,7 @@ fn skipped_pause(at: &Step<'_>, run: Option<&ClaimedRun>) -> Option<(Timestamp, 
     Some((pause.from, pause.until?))
 }
 
-async fn call(
+async fn call_plugin(
     tx: &mut dyn Transaction,
     at: &Step<'_>,
     step: &CompiledStep,

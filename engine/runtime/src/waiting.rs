@@ -5,7 +5,7 @@
 //! they look again ([`take`]).
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -16,7 +16,7 @@ use dripline_model::{
     contact::{EventView, Needs},
     decision::{Awaited, DecisionKind},
     duration,
-    id::{ContactId, VersionId},
+    id::{ContactId, RunId, VersionId},
     program::{NodeIndex, WaitFor},
     zone,
 };
@@ -25,9 +25,11 @@ use jiff::{SignedDuration, Span, Timestamp, tz::TimeZone};
 
 use crate::{
     batch::carried_on,
+    call::with_inputs,
     compiled::{CompiledAction, CompiledNode, CompiledProgram},
     engine::Engine,
     error::{ErrorKind, Result, While},
+    kin::Followed,
     policy::{plain, to},
 };
 
@@ -55,8 +57,12 @@ impl CompiledWait {
     ///
     /// # Errors
     /// A sentence, when an expression or duration is not one that this program understands.
-    pub(crate) fn new(wait: WaitFor, zone: &TimeZone) -> std::result::Result<Self, String> {
-        let scope = Scope { event: wait.event.is_some(), ..Scope::default() };
+    pub(crate) fn new(
+        wait: WaitFor,
+        inputs: Option<&BTreeMap<String, ColumnType>>,
+        zone: &TimeZone,
+    ) -> std::result::Result<Self, String> {
+        let scope = Scope { event: wait.event.is_some(), inputs, ..Scope::default() };
         let compile = |source: &String| {
             Expression::compile(source, ColumnType::Boolean, &scope)
                 .map_err(|_| format!("the condition of `wait_for` does not compile: {source}"))
@@ -272,19 +278,21 @@ impl Standing {
         }
     }
 
-    /// Ends the waits for which the events are what was waited for; of each contact at most one is heard. Answers the runs that go on at
-    /// once, and how many turns that were.
+    /// Ends the waits for which the events are what was waited for; of each contact at most one is heard. `gone` have ended
+    /// since. Answers the runs that go on at once, and what followed.
     pub(crate) async fn hear(
         &self,
         engine: &Engine,
         tx: &mut dyn Transaction,
         events: &[ClaimedEvent],
+        gone: &BTreeSet<RunId>,
         now: Timestamp,
-    ) -> Result<(Vec<ClaimedRun>, u64)> {
+    ) -> Result<(Vec<ClaimedRun>, Followed)> {
         let mut heard = Vec::new();
         let mut needs = Needs::default();
         for event in events {
-            for run in self.runs.get(&event.contact).into_iter().flatten() {
+            let runs = self.runs.get(&event.contact).into_iter().flatten();
+            for run in runs.filter(|run| !gone.contains(&run.run)) {
                 // What came after the last moment does not count, however late the wait's end is dealt with.
                 let in_time = run.waiting.is_some_and(|waiting| event.event.at <= waiting.until);
                 if let Some((node, _)) =
@@ -296,7 +304,7 @@ impl Standing {
             }
         }
         if heard.is_empty() {
-            return Ok((Vec::new(), 0));
+            return Ok((Vec::new(), Followed::default()));
         }
         let mut ids: Vec<ContactId> = heard.iter().map(|(run, _)| run.contact).collect();
         ids.sort_unstable();
@@ -304,8 +312,15 @@ impl Standing {
         let contacts = tx.load_contacts(&ids, &needs, now).await.while_doing("load contacts")?;
         let contacts: BTreeMap<_, _> = contacts.into_iter().map(|contact| (contact.id, contact)).collect();
         let mut applied = Vec::new();
+        let mut called = BTreeMap::new();
+        for (version, program) in self.programs.iter().filter(|(_, program)| !program.inputs.is_empty()) {
+            let of = heard.iter().filter(|(run, _)| run.version == *version);
+            let of = of.filter_map(|(run, _)| Some((run.run, contacts.get(&run.contact)?.clone())));
+            called.extend(with_inputs(tx, program, of.collect()).await?);
+        }
         for (run, event) in heard {
-            let Some((contact, (_, wait))) = contacts.get(&run.contact).zip(self.wait(run)) else { continue };
+            let contact = called.get(&run.run).or_else(|| contacts.get(&run.contact));
+            let Some((contact, (_, wait))) = contact.zip(self.wait(run)) else { continue };
             let event = wait.event.is_some().then_some(event);
             if let Some(why) = wait.happened(contact, event, now) {
                 let waited = run.waiting.is_some_and(|waiting| now > waiting.since);
@@ -318,7 +333,8 @@ impl Standing {
             }
         }
         tx.apply(&applied, now).await.while_doing("apply a batch")?;
-        let turns = applied.len() as u64;
-        Ok((applied.iter().filter_map(|turn| carried_on(turn, now)).collect(), turns))
+        let mut followed = engine.follow_ends(tx, &applied, now).await?;
+        followed.turns += applied.len() as u64;
+        Ok((applied.iter().filter_map(|turn| carried_on(turn, now)).collect(), followed))
     }
 }

@@ -156,7 +156,8 @@ pub(crate) async fn funnels(
     for place in after {
         let Some(program) = versions.read(place.version).await? else { continue };
         let same = |other: &&Standing| {
-            (other.version, other.node, other.status) == (place.version, place.node, place.status)
+            (other.version, other.node, other.status, other.are_paths)
+                == (place.version, place.node, place.status, place.are_paths)
         };
         let ended_before = match place.status {
             RunStatus::Active => 0,
@@ -170,6 +171,10 @@ pub(crate) async fn funnels(
         let step = workflow.step(program, place.node);
         if place.status == RunStatus::Active {
             step.standing += runs;
+        }
+        // The end of a path is none of its run.
+        if place.are_paths {
+            continue;
         }
         let id = step.id.clone();
         *workflow.ends.entry((place.status.name(), id)).or_default() += runs;
@@ -274,6 +279,7 @@ fn what(node: &Node, program: &Program, verb: &str) -> String {
             Some(awaited) => format!("{verb} {awaited}"),
             None => verb.to_owned(),
         },
+        Action::Run(call) => format!("{verb} {}", call.workflow),
         Action::Exit { reason } if !reason.is_empty() => format!("exit: {reason}"),
         Action::Goto => match node.next {
             Some(next) => format!("{verb} {}", id_of(program, next)),

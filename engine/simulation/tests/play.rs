@@ -80,6 +80,7 @@ async fn play(order: impl Iterator<Item = u32>, batch_size: usize, seed: u64) ->
         teams: &BTreeSet::from(["sales".to_owned()]),
         attributes: None,
         now: None,
+        inputs: None,
         default_time_zone: "UTC",
         dynamic_segments: &BTreeSet::new(),
         calendars: &Default::default(),

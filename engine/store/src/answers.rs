@@ -21,8 +21,10 @@ pub(crate) trait Answers: Send {
     async fn contact_ids(&mut self, filter: &ContactFilter, limit: i64) -> Raw<Vec<i64>>;
     /// Runs, newest first.
     async fn runs(&mut self, filter: &RunFilter, limit: i64) -> Raw<Vec<RunFields>>;
-    /// Version, node, status, and how many runs.
-    async fn standing(&mut self) -> Raw<Vec<(i64, i64, i64, i64)>>;
+    /// Run, and with what it was called, as JSON.
+    async fn inputs_of(&mut self, runs: &[i64]) -> Raw<Vec<(i64, String)>>;
+    /// Version, node, status, whether they are paths of others, and how many runs.
+    async fn standing(&mut self) -> Raw<Vec<(i64, i64, i64, bool, i64)>>;
     /// Messages, newest first; with an id only that one.
     async fn messages(
         &mut self,
@@ -44,7 +46,7 @@ pub(crate) trait Answers: Send {
     async fn lead_reasons(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, String, i64, String, i64)>>;
     /// Contacts, events, events that wait, decisions, owners.
     async fn totals(&mut self) -> Raw<(i64, i64, i64, i64, i64)>;
-    /// Status, and how many runs.
+    /// Status, and how many runs that are no paths of others.
     async fn runs_by_status(&mut self) -> Raw<Vec<(i64, i64)>>;
     /// Status, and how many messages.
     async fn messages_by_status(&mut self) -> Raw<Vec<(i64, i64)>>;
@@ -76,6 +78,8 @@ pub(crate) trait Answers: Send {
     async fn events(&mut self, contact: i64) -> Raw<Vec<EventLine>>;
     /// What was decided about a contact.
     async fn decisions(&mut self, contact: i64) -> Raw<Vec<DecisionLine>>;
+    /// Of a contact's runs those that belong to others: run, to which.
+    async fn parents(&mut self, contact: i64) -> Raw<Vec<(i64, i64)>>;
     /// What was decided about a run, in order.
     async fn run_decisions(&mut self, run: i64) -> Raw<Vec<DecisionLine>>;
     /// The declared scores, as this process knows them.
@@ -135,6 +139,8 @@ pub(crate) struct RunFields {
     pub(crate) enrolled_at: i64,
     pub(crate) ended_at: Option<i64>,
     pub(crate) reason: Option<String>,
+    pub(crate) parent_id: Option<i64>,
+    pub(crate) path: Option<String>,
 }
 
 /// A message as stored.

@@ -70,6 +70,9 @@ pub trait Catalog: Send + Sync {
     /// Whether any version that was ever published has goals or exits; a guess that may say yes where there are none.
     async fn any_goals(&self) -> Result<bool>;
 
+    /// Whether any version that was ever published has an experiment; a guess that may say yes where there is none.
+    async fn any_experiments(&self) -> Result<bool>;
+
     /// A plugin's code.
     async fn plugin(&self, digest: &Digest) -> Result<Option<Vec<u8>>>;
 

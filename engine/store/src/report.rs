@@ -123,6 +123,10 @@ pub struct RunRow {
     pub ended_at: Option<Timestamp>,
     /// The last decision's reason.
     pub reason: Option<String>,
+    /// The run to which it belongs, if it belongs to another.
+    pub parent: Option<RunId>,
+    /// Which path of that run it is, if it is one.
+    pub path: Option<String>,
 }
 
 /// How many runs stand at a node.
@@ -134,6 +138,8 @@ pub struct Standing {
     pub node: NodeIndex,
     /// State.
     pub status: RunStatus,
+    /// Whether they are paths of other runs.
+    pub are_paths: bool,
     /// How many.
     pub runs: u64,
 }
@@ -280,6 +286,8 @@ pub enum TimelineWhat {
         workflow: String,
         /// The step's id, where one is concerned.
         step: Option<String>,
+        /// The path of a `parallel` in which the step stands, if it does.
+        path: Option<String>,
         /// How.
         kind: DecisionKind,
         /// Why.

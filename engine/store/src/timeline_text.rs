@@ -23,8 +23,9 @@ impl TimelineEntry {
                 let history = if *live { "" } else { " (history)" };
                 ("event", format!("{name}{}{history}", properties_text(properties)))
             }
-            TimelineWhat::Decision { workflow, step, kind, reason, .. } => {
-                let step = step.as_ref().map(|step| format!(", {step}")).unwrap_or_default();
+            TimelineWhat::Decision { workflow, step, path, kind, reason, .. } => {
+                let path = path.as_ref().map(|path| format!(" on path {path}")).unwrap_or_default();
+                let step = step.as_ref().map(|step| format!(", {step}{path}")).unwrap_or_default();
                 (kind.words(), format!("{reason} [{workflow}{step}]"))
             }
             TimelineWhat::Score { score, points, total, because, taken_back, left, .. } => {

@@ -15,7 +15,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
-    Arrived, Changed, ContactDate, HeldEvent, Membership, NewHeld, Result, StoredDateTrigger, Timer,
+    Arrived, Changed, ContactDate, Experiments, HeldEvent, Kin, Membership, NewHeld, Parent, Result,
+    StoredDateTrigger, Timer,
 };
 
 /// Verbs of the scheduler.
@@ -82,7 +83,7 @@ pub trait Scheduling: Send + Sync {
 
 /// One batch; dropped without [`Transaction::commit`], it never was.
 #[async_trait]
-pub trait Transaction: Send {
+pub trait Transaction: Experiments + Kin + Send {
     /// Up to `limit` live events that have arrived by `now`, in the order of their times, locked to the commit.
     async fn claim_events(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ClaimedEvent>>;
 
@@ -330,8 +331,22 @@ pub struct ClaimedRun {
     pub hops: i64,
     /// When the step where it stands was due first, however often it was put off since.
     pub due: Timestamp,
-    /// What it waits for, while it stands at a `wait_for` to which it has come.
+    /// What it waits for, while it stands at a `wait_for` to which it has come, or waits for other runs.
     pub waiting: Option<Waiting>,
+    /// To which run it belongs, if it is a part of another, or was called by one that waits for it.
+    pub parent: Option<Parent>,
+}
+
+impl ClaimedRun {
+    /// Whether it waits for other runs.
+    pub fn waits_for_runs(&self) -> bool {
+        self.waiting.is_some_and(|waiting| waiting.what == Awaited::Runs)
+    }
+
+    /// Whether it is a path of another run.
+    pub fn is_path(&self) -> bool {
+        self.parent.is_some_and(|parent| parent.is_path)
+    }
 }
 
 /// A run that is on its way, due or not.
@@ -477,8 +492,20 @@ pub enum Advance {
         /// When.
         due: Timestamp,
     },
-    /// It has ended.
+    /// It has ended. Of a path of another run only the path has.
     End(RunStatus),
+    /// It has ended wherever it stood, and whatever other paths of it are on their way.
+    Leave(RunStatus),
+}
+
+impl Advance {
+    /// How the run has ended, if it has.
+    pub fn ended(&self) -> Option<RunStatus> {
+        match self {
+            Self::End(status) | Self::Leave(status) => Some(*status),
+            Self::To { .. } | Self::Wait { .. } | Self::Retry { .. } | Self::Hold { .. } => None,
+        }
+    }
 }
 
 /// Where runs are moved from one version of a workflow to another.

@@ -18,7 +18,7 @@ use crate::{FieldKind, FieldUse, Problem, helpers, scan};
 const MAX_INCLUDES: usize = 200;
 
 /// What the templates of emails see.
-const EMAIL_ROOTS: &[&str] = &["contact", "message", "sender", "unsubscribe_url"];
+const EMAIL_ROOTS: &[&str] = &["contact", "input", "message", "sender", "unsubscribe_url"];
 
 /// What templates read of a contact.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +30,8 @@ pub(crate) struct Reads {
     pub(crate) consents: BTreeSet<String>,
     /// Where each attribute, topic and score is read.
     pub(crate) uses: BTreeSet<FieldUse>,
+    /// Where it is read with what the run was called.
+    pub(crate) inputs: BTreeSet<FieldUse>,
 }
 
 /// What a walk reached.
@@ -96,9 +98,9 @@ impl<'s> Walker<'s> {
         }
     }
 
-    /// A walker over one template that sees only the contact.
+    /// A walker over one template that sees only the contact, and with what the run was called.
     pub(crate) fn inline(sources: &'s BTreeMap<String, String>) -> Self {
-        Self { roots: &["contact"], partials: false, ..Self::over(sources) }
+        Self { roots: &["contact", "input"], partials: false, ..Self::over(sources) }
     }
 
     /// Walks the template at `path` as one that is rendered.
@@ -367,6 +369,15 @@ impl<'s> Walker<'s> {
         if first == "contact" {
             return self.read_contact(rest);
         }
+        if first == "input" {
+            let Some(name) = rest.first() else {
+                let help = "write for example input.product".to_owned();
+                return self.problem("`input` has to be followed by a name", Some(help));
+            };
+            let used = self.used(name);
+            self.reads.inputs.insert(used);
+            return;
+        }
         if let (false, Some(field)) = (fields.is_empty(), rest.first())
             && !fields.contains(field)
         {
@@ -378,18 +389,18 @@ impl<'s> Walker<'s> {
         }
     }
 
+    /// A use at the place looked at.
+    fn used(&self, name: &str) -> FieldUse {
+        let (line, column) = self.position;
+        let path = self.including.last().cloned().unwrap_or_default();
+        FieldUse { path, line, column, name: name.to_owned(), kind: FieldKind::Attribute }
+    }
+
     /// Notes that a field of the contact is read, or, without names, the contact as a whole.
     fn read_contact(&mut self, names: &[&str]) {
-        let (line, column) = self.position;
-        let path = self.including.last().map(String::as_str).unwrap_or_default();
-        let used = |field: &str, kind: FieldKind| FieldUse {
-            path: path.to_owned(),
-            line,
-            column,
-            name: field.to_owned(),
-            kind,
-        };
-        let Reads { needs, scores, consents, uses } = &mut self.reads;
+        let of = self.used("");
+        let used = |field: &str, kind: FieldKind| FieldUse { name: field.to_owned(), kind, ..of.clone() };
+        let Reads { needs, scores, consents, uses, .. } = &mut self.reads;
         match names {
             [] => {
                 needs.all_attributes = true;

@@ -12,7 +12,8 @@ use crate::{
     helpers, sources,
 };
 
-/// A text that is written in a workflow, such as a subject; clones share it. It sees `contact` alone.
+/// A text that is written in a workflow, such as a subject; clones share it. It sees `contact` and
+/// `input` alone.
 #[derive(Debug, Clone)]
 pub struct Inline(Arc<Compiled>);
 
@@ -95,13 +96,20 @@ impl Inline {
         self.0.reads.uses.iter()
     }
 
+    /// Where it reads with what the run was called.
+    pub fn inputs(&self) -> impl Iterator<Item = &FieldUse> {
+        self.0.reads.inputs.iter()
+    }
+
     /// The text for `contact`, on one line: line breaks and tabs become spaces, and other control characters are left
     /// out, so that no value can begin a header of its own.
     ///
     /// # Errors
     /// A field that the contact lacks, or a value that a helper cannot take.
     pub fn render(&self, contact: &Contact) -> Result<String, RenderError> {
-        let context = Context::from(json!({ "contact": contact_json(contact, &self.0.reads) }));
+        let context = Context::from(
+            json!({ "contact": contact_json(contact, &self.0.reads), "input": contact.inputs }),
+        );
         let text = self.0.registry.render_with_context(INLINE, &context).map_err(failure)?;
         let breaks = |c: char| c.is_whitespace() || matches!(c, '\u{2028}' | '\u{2029}');
         let line: String =
@@ -144,6 +152,11 @@ impl Email {
         self.0.reads.uses.iter()
     }
 
+    /// Where it and what it includes read with what the run was called.
+    pub fn inputs(&self) -> impl Iterator<Item = &FieldUse> {
+        self.0.reads.inputs.iter()
+    }
+
     /// The email for `view`.
     ///
     /// # Errors
@@ -153,6 +166,7 @@ impl Email {
         message.extend(view.topic.map(|topic| ("topic".to_owned(), Json::from(topic))));
         let context = Context::from(json!({
             "contact": contact_json(view.contact, &self.0.reads),
+            "input": view.contact.inputs,
             "message": message,
             "sender": { "name": view.sender_name, "email": view.sender_email },
             "unsubscribe_url": view.unsubscribe_url,
@@ -220,6 +234,9 @@ fn failure(error: handlebars::RenderError) -> RenderError {
                 path.trim_start_matches("../").trim_start_matches("@root.").trim_start_matches("this.");
             let message = match path.strip_prefix("contact.") {
                 Some(field) => format!("contact has no `{field}`"),
+                None if path.starts_with("input.") => {
+                    format!("the run was called without `{}`", path.trim_start_matches("input."))
+                }
                 None => format!("there is no `{path}`"),
             };
             (message, Some(format!("give a default: {{{{default {path} \"there\"}}}}")))

@@ -58,6 +58,7 @@ fn two_hundred_files(bencher: divan::Bencher<'_, '_>) {
         dynamic_segments: &BTreeSet::new(),
         calendars: &Default::default(),
         attributes: Some(&fields),
+        inputs: None,
         default_time_zone: "Europe/Berlin",
         now: None,
     };

@@ -202,7 +202,7 @@ fn mail_rule(
             .error(Code::NoContact, &entry.value.span, format!("no contact is called `{name}`"))
             .suggest(name, contacts.iter().copied());
     }
-    let scope = Scope { attributes: known.fields, event: false };
+    let scope = Scope { attributes: known.fields, event: false, inputs: None };
     rule.condition = entry(entries, "if")
         .and_then(|entry| report.read_cel(&entry.value, "`if`", ColumnType::Boolean, &scope));
     let mut act = |key: &str, delay| entry(entries, key).and_then(|entry| act(entry, delay, report));

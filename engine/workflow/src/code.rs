@@ -291,6 +291,100 @@ what happens on each; an arm that is not there goes on with the step below:
         discount:
           - email: {template: trial/nudge, subject: A present}
 ";
+    Experiment = "E0350", "An `experiment` cannot be read.", r"
+An `experiment` sends contacts several ways by chance, as `split` does, and counts what becomes of them. `goal` says by what
+the ways are compared, `paths` what happens on each; `hold_out` is how many of a hundred contacts go on below without any of
+them:
+
+    - id: subject-line
+      experiment:
+        arms: {short: 1, long: 1}
+        hold_out: 10
+        goal: {event: email.clicked, within: 3d}
+        significance: 0.95
+      paths:
+        short:
+          - email: {template: trial/nudge, subject: Still there?}
+        long:
+          - email: {template: trial/nudge, subject: Are you still looking for a better way?}
+";
+    ExperimentGoal = "E0351", "The goal of an experiment names neither an event nor a condition, or no time.", r"
+    goal: {event: email.clicked, within: 3d}
+    goal: {event: order.paid, if: event.properties.amount >= 100, within: 14d}
+    goal: {if: contact.scores.intent >= 30, within: 30d}
+
+`within` counts from when the contact comes to the step. When it is over for a contact, that contact is compared with others.
+";
+    ExperimentEnd = "E0352", "What decides an experiment cannot be read.", r"
+An experiment is decided by a test, by a date, by both (whichever comes first), or by `dripline experiments decide` alone:
+
+    significance: 0.95       # as soon as it is this sure that one arm is better than all others
+    minimum: 500             # but not before this many contacts of each arm were counted; goes with `significance`
+    until: 2026-12-31        # from then on the best arm has won
+";
+    ExperimentId = "E0353", "An experiment has no `id`.", r"
+Its counts belong to that name, in every version of the workflow. A name that is made of the step's place would be another as
+soon as a step is put in above.
+
+    - id: subject-line
+      experiment: …
+";
+    Parallel = "E0360", "A `parallel` cannot be read.", r"
+A run goes all paths of a `parallel` at once, and on with the step below when they have joined: `all` of them (without it too),
+or `any`, and then the others are ended.
+
+    - parallel:
+        mails:
+          - email: {template: trial/welcome, subject: Welcome}
+          - wait: 3d
+        sales:
+          - assign: {team: enterprise}
+      join: all
+";
+    JumpOverPaths = "E0361", "A `goto` leads out of a path of a `parallel`, or into one.", r"
+The run waits for its paths to come to their end, so no path goes on elsewhere. Within a path a `goto` may lead anywhere, and
+from outside to the `parallel` itself. `exit` in a path ends the whole run.
+";
+    Inputs = "E0370", "The inputs of a workflow cannot be read.", r#"
+With what other workflows call it: a name, and what it is (`text`, `integer`, `number` or `boolean`). An input without a
+default has to be given. Conditions and texts see `input.NAME`:
+
+    name: nurture-short
+    on: called
+    inputs: {product: text, level: {type: text, default: silver}}
+    steps:
+      - email: {template: trial/nudge, subject: "About {{input.product}}"}
+"#;
+    Run = "E0371", "A `run` does not say which workflow, or how.", r#"
+`run` starts a run of another workflow for the contact and goes on when that has ended (`wait: true`, without it too). `then` is
+taken when it came to its end or reached a goal, `else` when it failed, was ended, or never began; `paths` names each:
+
+    - run: {workflow: nurture-short, with: {product: contact.plan, level: '"gold"'}}
+      then:
+        - segment: {join: nurtured}
+    - run: {workflow: nurture-short, with: {product: contact.plan}}
+      paths:
+        won: [{exit: bought}]
+        refused: [{wait: 1d}]
+    - run: {workflow: survey, wait: false}
+"#;
+    NoCalled = "E0372", "A step calls a workflow that no file defines.", r"
+The name is the one under `name:` in the other workflow's file.
+";
+    CallInputs = "E0373", "A workflow is called with too little, with too much, or with something of another type.", r#"
+What it takes stands under `inputs` in its file. The values are expressions: a text that is meant as it is written stands in
+quotation marks inside of quotes.
+
+    - run: {workflow: nurture-short, with: {product: contact.plan, level: '"gold"'}}
+"#;
+    CallCircle = "E0374", "A workflow calls itself, at once or by way of others.", r"
+Each run would start another. To do something again within one workflow, use `goto` with a step that waits.
+";
+    UnknownInput = "E0375", "A text names an input that the workflow does not have.", r#"
+`input.NAME` is what the workflow is called with; it is declared at the top of its file:
+
+    inputs: {product: text}
+"#;
     WaitFor = "E0320", "A `wait_for` does not say what to wait for, or how long.", r"
 It names an event, a condition, or an event with a condition that tells which ones count, and how long to wait. `then` is taken when it happens, `else` when it did not happen in time; a run without them goes on below.
 

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dripline_expression::Scope;
 use dripline_model::{
     Digest,
     batch::ColumnType,
@@ -144,7 +143,7 @@ impl Configs {
             let (node, _) = verb.value.at(&pointer);
             let column = match mark {
                 Mark::Cel(result) => {
-                    let scope = Scope { attributes: environment.attributes, event: false };
+                    let scope = environment.scope();
                     report
                         .read_cel(node, "this", result, &scope)
                         .map(|source| (result, ValueSource::Cel(source)))
@@ -263,6 +262,17 @@ impl Configs {
 
     /// Checks what an email's templates read of contacts.
     fn email_fields(&mut self, email: &Email, environment: &Environment<'_>, report: &mut Report<'_>) {
+        for used in email.inputs().filter(|used| !environment.has_input(&used.name)) {
+            let text = environment.templates.get(&used.path).unwrap_or_default().to_owned();
+            let file = Source { path: format!("templates/{}", used.path), text };
+            let placed = at_line(Code::UnknownInput, &file, used.line, used.column);
+            report.elsewhere(Diagnostic {
+                severity: Severity::Error,
+                message: format!("the workflow has no input `{}`", used.name),
+                help: Some(environment.input_help(&used.name)),
+                ..placed
+            });
+        }
         let Some(fields) = environment.attributes else { return };
         for used in email.uses() {
             // Two emails include the same layout.
@@ -455,6 +465,12 @@ fn template(text: &str, node: &Node, environment: &Environment<'_>, report: &mut
     };
     match Inline::compile(text) {
         Ok(inline) => {
+            if let Some(used) = inline.inputs().find(|used| !environment.has_input(&used.name)) {
+                let place = place(report, used.line, used.column, None);
+                let message = format!("the workflow has no input `{}`", used.name);
+                report.error(Code::UnknownInput, &place, message).help(environment.input_help(&used.name));
+                return None;
+            }
             let Some(fields) = environment.attributes else { return Some(()) };
             let mut usable = true;
             for used in inline.uses() {

@@ -1,6 +1,6 @@
 //! What can be said of the way through the steps: loops that never rest, steps that nobody reaches.
 
-use dripline_model::program::NodeIndex;
+use dripline_model::program::{CallEnd, Join, NodeIndex};
 
 use crate::{
     Code,
@@ -14,12 +14,7 @@ pub(crate) fn check(steps: &Steps, has_goals: bool, report: &mut Report<'_>) {
     let next = steps.next();
     let ways: Vec<Vec<NodeIndex>> =
         (0..steps.steps.len()).map(|index| ways(steps, index, next.get(index).copied().flatten())).collect();
-    let rests = |index: NodeIndex| {
-        matches!(
-            steps.steps.get(index as usize).map(|step| &step.kind),
-            Some(Kind::Plugin { may_wait: true, .. } | Kind::WaitFor { .. })
-        )
-    };
+    let rests = |index: NodeIndex| rests(steps, &next, &ways, index);
     let errors_before = report.errors();
     for (index, step) in steps.steps.iter().enumerate() {
         // Every other way leads down the file: a loop is closed by a jump up.
@@ -53,6 +48,40 @@ pub(crate) fn check(steps: &Steps, has_goals: bool, report: &mut Report<'_>) {
         blocks.extend(
             reached_steps.filter_map(|index| steps.steps.get(*index as usize)).flat_map(|step| step.blocks()),
         );
+    }
+}
+
+/// Whether a run that comes to the step may wait there.
+fn rests(steps: &Steps, next: &[Option<NodeIndex>], ways: &[Vec<NodeIndex>], index: NodeIndex) -> bool {
+    match steps.steps.get(index as usize).map(|step| &step.kind) {
+        Some(Kind::Plugin { may_wait: true, .. } | Kind::WaitFor { .. }) => true,
+        // The other workflow may wait.
+        Some(Kind::Run { what, .. }) => what.as_ref().is_none_or(|call| call.waits),
+        Some(Kind::Parallel { paths, join }) => {
+            // Whether nobody gets through the path without waiting.
+            let mut waits = paths.iter().map(|path| {
+                let reached = path
+                    .block
+                    .first()
+                    .map(|first| reach(*first, ways, |step| rests(steps, next, ways, step)));
+                let is_through = |index: &usize| {
+                    let is_reached = reached.as_ref().and_then(|reached| reached.get(*index)) == Some(&true);
+                    let leaves = next.get(*index).is_none_or(Option::is_none) && !jumps_always(steps, *index);
+                    let is_end = !matches!(
+                        steps.steps.get(*index).map(|step| &step.kind),
+                        Some(Kind::Exit { .. } | Kind::Goto { .. })
+                    );
+                    let here = NodeIndex::try_from(*index).unwrap_or(NodeIndex::MAX);
+                    is_reached && leaves && is_end && !rests(steps, next, ways, here)
+                };
+                !(path.inside.start as usize..path.inside.end as usize).any(|index| is_through(&index))
+            });
+            match join {
+                Join::All => waits.any(|waits| waits),
+                Join::Any => waits.all(|waits| waits),
+            }
+        }
+        _ => false,
     }
 }
 
@@ -131,6 +160,22 @@ fn ways(steps: &Steps, index: usize, next: Option<NodeIndex>) -> Vec<NodeIndex> 
             let ways =
                 arms.iter().filter(|(_, weight, _)| goes(*weight)).filter_map(|(.., block)| first(block));
             ways.chain(next.filter(|_| step.guarded)).collect()
+        }
+        Kind::Run { what, ways, .. } => {
+            let waits = what.as_ref().is_none_or(|call| call.waits);
+            let is_whole = CallEnd::of(waits).all(|end| ways.iter().any(|(ends, _)| ends.contains(&end)));
+            let firsts = ways.iter().filter_map(|(_, block)| first(block));
+            firsts.chain(next.filter(|_| step.guarded || !is_whole)).collect()
+        }
+        Kind::Parallel { paths, .. } => {
+            paths.iter().filter_map(|path| path.block.first().copied()).chain(next).collect()
+        }
+        // Who is held out, or whom an arm without steps takes, goes on below.
+        Kind::Experiment { what, arms } => {
+            let is_left = step.guarded || what.as_ref().is_none_or(|what| what.hold_out.is_some());
+            let ways =
+                arms.iter().filter(|(_, weight, _)| *weight > 0).filter_map(|(.., block)| first(block));
+            ways.chain(next.filter(|_| is_left)).collect()
         }
         Kind::Goto { target, .. } => target.iter().copied().chain(next.filter(|_| step.guarded)).collect(),
         Kind::Exit { .. } => next.filter(|_| step.guarded).into_iter().collect(),

@@ -9,17 +9,20 @@
 //! I/O; what a workflow may refer to comes in with the [`Environment`].
 
 pub mod behaviour;
+pub mod calls;
 pub mod campaign_test;
 mod code;
 mod config;
 mod diagnostic;
 pub mod document;
+mod experiment;
 pub mod fields;
 mod flow;
 pub mod holidays;
 pub mod json_schema;
 mod marks;
 pub mod pace;
+mod parallel;
 mod policies;
 mod read;
 pub mod samples;
@@ -41,7 +44,8 @@ mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dripline_model::{Digest, Manifest, field::Fields, manifest::Grant, program::Program};
+use dripline_expression::Scope;
+use dripline_model::{Digest, Manifest, batch::ColumnType, field::Fields, manifest::Grant, program::Program};
 use jiff::Timestamp;
 
 pub use code::{Code, codes, explain};
@@ -67,6 +71,8 @@ pub struct Environment<'a> {
     pub attributes: Option<&'a Fields>,
     /// Time zone of a schedule that names none; an IANA name.
     pub default_time_zone: &'a str,
+    /// With what the workflow is called; [`check`] itself reads that from the file.
+    pub inputs: Option<&'a BTreeMap<String, ColumnType>>,
     /// When the check is made, so that a date can be said to have passed; without it none has.
     pub now: Option<Timestamp>,
 }
@@ -92,4 +98,27 @@ pub struct Checked {
     /// The configuration of each plugin step in which no error was found, for the plugin's own check; its answers
     /// become diagnostics with [`plugin_problem`].
     pub configs: Vec<PluginConfig>,
+    /// The steps that call other workflows, for [`calls::check`] over all files.
+    pub calls: Vec<calls::CallPlace>,
+}
+
+impl<'a> Environment<'a> {
+    /// What expressions of steps may name.
+    pub(crate) fn scope(&self) -> Scope<'a> {
+        Scope { attributes: self.attributes, event: false, inputs: self.inputs }
+    }
+
+    /// Whether the workflow is called with something of this name.
+    pub(crate) fn has_input(&self, name: &str) -> bool {
+        self.inputs.is_some_and(|inputs| inputs.contains_key(name))
+    }
+
+    /// What would help where it is not.
+    pub(crate) fn input_help(&self, name: &str) -> String {
+        let known = self.inputs.into_iter().flat_map(|inputs| inputs.keys().map(String::as_str));
+        match dripline_model::suggest::closest(name, known) {
+            Some(near) => format!("did you mean `input.{near}`?"),
+            None => format!("declare it at the top of the workflow: inputs: {{{name}: text}}"),
+        }
+    }
 }

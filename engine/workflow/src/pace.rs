@@ -164,6 +164,18 @@ impl Steps<'_> {
                 let within = duration::parse(&wait.within).ok().map(length_ms);
                 [wait.then, wait.otherwise].map(|next| (next, later(past, within))).into()
             }
+            Action::Experiment(experiment) => {
+                let arms = experiment.arms.iter().map(|arm| arm.next);
+                arms.chain([node.next]).map(|next| (next, past.clone())).collect()
+            }
+            Action::Parallel(parallel) => {
+                let paths = parallel.paths.iter().map(|path| (Some(path.first), past.clone()));
+                paths.chain([(node.next, later(past, None))]).collect()
+            }
+            Action::Run(call) => {
+                let ways = call.ways.values().copied().chain([node.next]);
+                ways.map(|next| (next, later(past, None))).collect()
+            }
             Action::Goto => vec![(node.next, past.clone())],
             Action::Exit { .. } => Vec::new(),
         };
@@ -260,6 +272,9 @@ impl Steps<'_> {
                 cases.iter().map(|(_, next)| *next).chain([*otherwise]).collect()
             }
             Action::Split { arms } => arms.iter().map(|arm| arm.next).collect(),
+            Action::Experiment(experiment) => experiment.arms.iter().map(|arm| arm.next).collect(),
+            Action::Parallel(parallel) => parallel.paths.iter().map(|path| Some(path.first)).collect(),
+            Action::Run(call) => call.ways.values().copied().collect(),
             Action::WaitFor(wait) => vec![wait.then, wait.otherwise],
             Action::Exit { .. } if node.condition.is_none() => return Vec::new(),
             Action::Goto | Action::Exit { .. } => Vec::new(),

@@ -68,7 +68,7 @@ fn goal(node: &Node, key: &str, environment: &Environment<'_>, report: &mut Repo
         }
         return None;
     }
-    let scope = Scope { attributes: environment.attributes, event: event.is_some() };
+    let scope = Scope { attributes: environment.attributes, event: event.is_some(), inputs: None };
     let name = event.map(|entry| report.read_name(&entry.value, "`event`"));
     let cel = condition.map(|entry| report.read_cel(&entry.value, "`if`", ColumnType::Boolean, &scope));
     // What is wrong is no goal at all, and has been said.

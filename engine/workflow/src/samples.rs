@@ -32,6 +32,12 @@ pub fn check(
     let mut report = Report::new(source);
     let tree = if contacts.is_empty() { None } else { yaml::parse(source, &mut Report::new(source)) };
     let Some(tree) = tree else { return Vec::new() };
+    let mut called = contacts.to_vec();
+    for input in crate::calls::signature(source).map(|signature| signature.inputs).unwrap_or_default() {
+        let value = input.default.clone().unwrap_or_else(|| sample_of(input.column, &input.name));
+        called.iter_mut().for_each(|contact| drop(contact.inputs.insert(input.name.clone(), value.clone())));
+    }
+    let contacts = called.as_slice();
     let now = environment.now.unwrap_or(Timestamp::UNIX_EPOCH);
     let mut emails: BTreeMap<String, Option<Email>> = BTreeMap::new();
     for config in configs {
@@ -184,4 +190,13 @@ fn is_steady(condition: &Expression) -> bool {
     let needs = condition.needs();
     let changes = needs.all_attributes || needs.scores || needs.tags || needs.segments || needs.owner;
     !changes && !condition.source().contains("now")
+}
+
+/// With what a workflow may be called.
+fn sample_of(column: ColumnType, name: &str) -> serde_json::Value {
+    match column {
+        ColumnType::Boolean => true.into(),
+        ColumnType::Integer | ColumnType::Float => 1.into(),
+        ColumnType::Text | ColumnType::Timestamp => name.into(),
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use dripline_expression::Scope;
 use dripline_model::{batch::ColumnType, policy::StepRules, program::NodeIndex};
 
 use crate::{
@@ -10,7 +9,7 @@ use crate::{
     config::{Configs, Place},
     diagnostic::one_of,
     marks::escape,
-    policies,
+    parallel, policies,
     read::entry,
     source::Report,
     steps::{Block, Kind, Step, Steps},
@@ -23,11 +22,13 @@ use crate::{
 pub(crate) const MAX_STEPS: usize = 1000;
 
 /// Keys that are not verbs.
-pub(crate) const STEP_KEYS: &[&str] =
-    &["id", "name", "if", "then", "else", "cases", "default", "paths", "expires", "on_error", "retry"];
+pub(crate) const STEP_KEYS: &[&str] = &[
+    "id", "name", "if", "then", "else", "cases", "default", "paths", "join", "expires", "on_error", "retry",
+];
 
 /// The language's own verbs.
-pub(crate) const VERBS: &[&str] = &["switch", "split", "wait_for", "goto", "exit"];
+pub(crate) const VERBS: &[&str] =
+    &["switch", "split", "experiment", "parallel", "run", "wait_for", "goto", "exit"];
 
 /// Reads the steps under `steps:`.
 pub(crate) fn read(
@@ -61,6 +62,7 @@ pub(crate) fn read(
             }
         }
     }
+    parallel::jumps(&steps, report);
     Steps { steps, top, templates: configs.templates, configs: configs.checked }
 }
 
@@ -114,6 +116,11 @@ impl Reader<'_> {
         block
     }
 
+    /// The index of the step that is read next.
+    pub(crate) fn position(&self) -> NodeIndex {
+        NodeIndex::try_from(self.steps.len()).unwrap_or(NodeIndex::MAX)
+    }
+
     fn step(
         &mut self,
         node: &yaml::Node,
@@ -143,7 +150,7 @@ impl Reader<'_> {
         let id = self.id(entry(entries, "id"), &place, index, report);
         let name = entry(entries, "name").and_then(|entry| report.read_text(&entry.value, "`name`"));
         let condition = entry(entries, "if");
-        let scope = Scope { attributes: self.environment.attributes, event: false };
+        let scope = self.environment.scope();
         let checked =
             condition.and_then(|entry| report.read_cel(&entry.value, "`if`", ColumnType::Boolean, &scope));
         let parts = Parts { id: id.clone(), place, pointer, entries, condition };
@@ -235,7 +242,7 @@ impl Reader<'_> {
         }
         let branches: Vec<&Entry> =
             parts.entries.iter().filter(|entry| matches!(entry.key.as_str(), "then" | "else")).collect();
-        let is_branching = verbs.first().is_some_and(|verb| verb.key == "wait_for");
+        let is_branching = verbs.first().is_some_and(|verb| matches!(verb.key.as_str(), "wait_for" | "run"));
         if let Some(branch) = branches.first().filter(|_| !is_branching) {
             branch_alone(branch, verbs.first().copied(), parts, report);
         }
@@ -243,16 +250,22 @@ impl Reader<'_> {
         if verbs.first().is_none_or(|verb| verb.key != "switch") {
             ways::cases_alone(parts.entries, report);
         }
+        if verbs.first().is_none_or(|verb| verb.key != "parallel") {
+            parallel::join_alone(parts.entries, report);
+        }
         let kind = match verbs.first() {
             Some(verb) if verb.key == "wait_for" => {
                 let what = wait_for::read(&verb.value, self.environment, report);
                 let (then, otherwise) = self.blocks(&branches, parts, report);
                 Kind::WaitFor { what, then, otherwise }
             }
+            Some(verb) if verb.key == "parallel" => self.parallel(verb, parts, report),
+            Some(verb) if verb.key == "run" => return self.run(verb, &branches, parts, paths, report),
             Some(verb) if verb.key == "goto" => goto(&verb.value, report),
             Some(verb) if verb.key == "exit" => exit(&verb.value, report),
             Some(verb) if verb.key == "switch" => self.switch(verb, parts, report),
             Some(verb) if verb.key == "split" => return self.split(verb, parts, paths, report),
+            Some(verb) if verb.key == "experiment" => return self.experiment(verb, parts, paths, report),
             Some(verb) => match plugins.get(&verb.key) {
                 Some(info) => return self.plugin(verb, info, parts, paths, index, report),
                 None => Kind::Broken,
@@ -275,7 +288,12 @@ impl Reader<'_> {
     }
 
     /// The blocks `then` and `else`, read in the order of the file, so that nodes are numbered in it.
-    fn blocks(&mut self, blocks: &[&Entry], parts: &Parts<'_>, report: &mut Report<'_>) -> (Block, Block) {
+    pub(crate) fn blocks(
+        &mut self,
+        blocks: &[&Entry],
+        parts: &Parts<'_>,
+        report: &mut Report<'_>,
+    ) -> (Block, Block) {
         let (mut then, mut otherwise) = (Block::new(), Block::new());
         for block in blocks {
             let key = block.key.as_str();

@@ -8,10 +8,13 @@ use std::{collections::BTreeMap, ops::Range};
 use dripline_model::{
     Digest,
     policy::StepRules,
-    program::{Action, Node, NodeIndex, PluginStep, SplitArm, WaitFor},
+    program::{
+        Action, Call, CallEnd, Experiment, Join, Node, NodeIndex, Parallel, Path, PluginStep, SplitArm,
+        WaitFor,
+    },
 };
 
-use crate::PluginConfig;
+use crate::{PluginConfig, calls::CallPlace};
 
 /// Steps one below the other.
 pub(crate) type Block = Vec<NodeIndex>;
@@ -54,6 +57,24 @@ pub(crate) enum Kind {
         /// Name, weight, and the steps; an arm without steps goes on below.
         arms: Vec<(String, u32, Block)>,
     },
+    Experiment {
+        /// None if something is wrong with it; its arms are settled at the end.
+        what: Option<Experiment>,
+        /// As those of a split.
+        arms: Vec<(String, u32, Block)>,
+    },
+    Run {
+        /// None if something is wrong with it.
+        what: Option<Call>,
+        /// For some ends the steps that follow.
+        ways: Vec<(Vec<CallEnd>, Block)>,
+        /// JSON pointer to the verb in the file.
+        pointer: String,
+    },
+    Parallel {
+        paths: Vec<ParallelPath>,
+        join: Join,
+    },
     WaitFor {
         /// None if something is wrong with it; where it leads is settled at the end.
         what: Option<WaitFor>,
@@ -73,6 +94,15 @@ pub(crate) enum Kind {
     Broken,
 }
 
+/// A path of a `parallel`.
+#[derive(Debug)]
+pub(crate) struct ParallelPath {
+    pub(crate) name: String,
+    pub(crate) block: Block,
+    /// All steps in it, those of blocks inside too.
+    pub(crate) inside: Range<NodeIndex>,
+}
+
 /// All steps of a file.
 #[derive(Debug)]
 pub(crate) struct Steps {
@@ -82,16 +112,37 @@ pub(crate) struct Steps {
     pub(crate) configs: Vec<PluginConfig>,
 }
 
+/// What steps become.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) nodes: Vec<Node>,
+    /// Those that they send.
+    pub(crate) templates: BTreeMap<String, Digest>,
+    pub(crate) configs: Vec<PluginConfig>,
+    /// Those that call other workflows.
+    pub(crate) calls: Vec<CallPlace>,
+}
+
 impl Steps {
-    /// The nodes, the templates that they send and the configurations of the plugins.
-    pub(crate) fn finish(self) -> (Vec<Node>, BTreeMap<String, Digest>, Vec<PluginConfig>) {
+    /// The nodes, and what goes with them.
+    pub(crate) fn finish(self) -> Finished {
         let next = self.next();
+        let mut calls = Vec::new();
         let first = |block: &Block, next| block.first().copied().or(next);
+        let arms_of = |arms: Vec<(String, u32, Block)>, next| {
+            let arm = |(name, weight, block): (String, u32, Block)| SplitArm {
+                name,
+                weight,
+                next: first(&block, next),
+            };
+            arms.into_iter().map(arm).collect::<Vec<_>>()
+        };
         let nodes = self
             .steps
             .into_iter()
             .zip(next)
-            .map(|(step, next)| {
+            .zip(0..)
+            .map(|((step, next), index)| {
                 let Step { id, name, line, mut condition, rules, kind, .. } = step;
                 let (action, next) = match kind {
                     Kind::Plugin { step: Some(mut step), paths, .. } => {
@@ -110,10 +161,27 @@ impl Steps {
                         let otherwise = otherwise.map_or(next, |block| first(&block, next));
                         (Action::Switch { value, cases: cases.collect(), otherwise }, next)
                     }
-                    Kind::Split { arms } => {
-                        let arm =
-                            |(name, weight, block)| SplitArm { name, weight, next: first(&block, next) };
-                        (Action::Split { arms: arms.into_iter().map(arm).collect() }, next)
+                    Kind::Split { arms } => (Action::Split { arms: arms_of(arms, next) }, next),
+                    Kind::Experiment { what: Some(what), arms } => {
+                        (Action::Experiment(Experiment { arms: arms_of(arms, next), ..what }), next)
+                    }
+                    Kind::Run { what: Some(what), ways, pointer } => {
+                        calls.push(CallPlace { node: index, pointer });
+                        let of = |(ends, block): (Vec<CallEnd>, Block)| {
+                            let target = first(&block, next);
+                            ends.into_iter().map(move |end| (end, target)).collect::<Vec<_>>()
+                        };
+                        let ways = ways.into_iter().flat_map(of).collect();
+                        (Action::Run(Call { ways, ..what }), next)
+                    }
+                    Kind::Parallel { paths, join } => {
+                        let path = |ParallelPath { name, inside, .. }| Path {
+                            name,
+                            first: inside.start,
+                            end: inside.end,
+                        };
+                        let paths = paths.into_iter().map(path).collect();
+                        (Action::Parallel(Parallel { paths, join }), next)
                     }
                     Kind::WaitFor { what: Some(what), then, otherwise } => {
                         let (then, otherwise) = (first(&then, next), first(&otherwise, next));
@@ -126,14 +194,17 @@ impl Steps {
                     },
                     Kind::Exit { reason } => (Action::Exit { reason }, next),
                     // Never run: there is no program where there is an error.
-                    Kind::Plugin { .. } | Kind::Switch { .. } | Kind::WaitFor { .. } | Kind::Broken => {
-                        (Action::Goto, next)
-                    }
+                    Kind::Plugin { .. }
+                    | Kind::Switch { .. }
+                    | Kind::Experiment { .. }
+                    | Kind::Run { .. }
+                    | Kind::WaitFor { .. }
+                    | Kind::Broken => (Action::Goto, next),
                 };
                 Node { id, name, line, condition, action, next, rules }
             })
             .collect();
-        (nodes, self.templates, self.configs)
+        Finished { nodes, templates: self.templates, configs: self.configs, calls }
     }
 
     /// For each step, the one below it, or below the block that it ends.
@@ -147,7 +218,9 @@ impl Steps {
                     *slot = below;
                 }
                 if let Some(step) = self.steps.get(*index as usize) {
-                    open.extend(step.blocks().map(|inner| (inner, below)));
+                    // A path ends at its end.
+                    let behind = below.filter(|_| !matches!(step.kind, Kind::Parallel { .. }));
+                    open.extend(step.blocks().map(|inner| (inner, behind)));
                 }
             }
         }
@@ -164,7 +237,11 @@ impl Step {
             Kind::Switch { cases, otherwise, .. } => {
                 cases.iter().map(|(_, block)| block).chain(otherwise).collect()
             }
-            Kind::Split { arms } => arms.iter().map(|(.., block)| block).collect(),
+            Kind::Split { arms } | Kind::Experiment { arms, .. } => {
+                arms.iter().map(|(.., block)| block).collect()
+            }
+            Kind::Parallel { paths, .. } => paths.iter().map(|path| &path.block).collect(),
+            Kind::Run { ways, .. } => ways.iter().map(|(_, block)| block).collect(),
             Kind::Goto { .. } | Kind::Exit { .. } | Kind::Broken => Vec::new(),
         };
         blocks.into_iter()

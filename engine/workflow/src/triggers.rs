@@ -65,10 +65,11 @@ pub(crate) fn keys() -> Vec<&'static str> {
 fn trigger(node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) -> Option<Trigger> {
     let entries = match &node.kind {
         Kind::Scalar(text, _) if text == "manual" => return Some(Trigger::Manual),
+        Kind::Scalar(text, _) if text == "called" => return Some(Trigger::Called),
         Kind::Scalar(text, _) if !node.is_null() => {
             let diagnostic = report.error(Code::Trigger, &node.span, format!("`{text}` is no trigger"));
-            diagnostic.help(match dripline_model::suggest::closest(text, ["manual"]) {
-                Some(_) => "did you mean `manual`?".to_owned(),
+            diagnostic.help(match dripline_model::suggest::closest(text, ["manual", "called"]) {
+                Some(near) => format!("did you mean `{near}`?"),
                 None => format!("write {{event: {text}}} for an event, or `manual`"),
             });
             return None;
@@ -100,7 +101,7 @@ fn trigger(node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) 
     }
     let errors = report.errors();
     let what = occasion(start, entries, environment, report);
-    let scope = Scope { attributes: environment.attributes, event: true };
+    let scope = Scope { attributes: environment.attributes, event: true, inputs: None };
     let condition = entry(entries, "if")
         .and_then(|entry| report.read_cel(&entry.value, "`if`", ColumnType::Boolean, &scope));
     let dedupe = entry(entries, "dedupe").and_then(|entry| dedupe(&entry.value, &scope, report));
@@ -235,7 +236,7 @@ fn date(
     environment: &Environment<'_>,
     report: &mut Report<'_>,
 ) -> Option<Occasion> {
-    let scope = Scope { attributes: environment.attributes, event: false };
+    let scope = Scope { attributes: environment.attributes, event: false, inputs: None };
     let compile = |source: &str, scope: &Scope<'_>| Expression::compile(source, ColumnType::Timestamp, scope);
     let date = report.read_expression(node, "`date`", &scope, compile);
     if date.as_ref().is_some_and(Expression::reads_now) {

@@ -43,7 +43,7 @@ pub(crate) fn read(node: &Node, environment: &Environment<'_>, report: &mut Repo
             .help("add `within: 3d`; what did not happen by then goes on with `else`");
     }
     let event = entry(entries, "event").and_then(|entry| report.read_name(&entry.value, "`event`"));
-    let scope = Scope { attributes: environment.attributes, event: says("event") };
+    let scope = Scope { event: says("event"), ..environment.scope() };
     let condition = entry(entries, "if")
         .and_then(|entry| report.read_cel(&entry.value, "`if`", ColumnType::Boolean, &scope));
     let within = entry(entries, "within").and_then(|entry| {

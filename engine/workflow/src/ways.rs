@@ -1,6 +1,5 @@
-//! Reading the steps that lead many ways: `switch` and `split`.
+//! Reading the steps that lead many ways: `switch` and `split`, and the arms of an `experiment`.
 
-use dripline_expression::Scope;
 use dripline_model::batch::ColumnType;
 
 use crate::{
@@ -10,7 +9,7 @@ use crate::{
     source::Report,
     step_reader::{Parts, Reader, is_id},
     steps::{Block, Kind},
-    yaml::Entry,
+    yaml::{Entry, Node},
 };
 
 /// Keys that belong to a `switch`.
@@ -31,7 +30,7 @@ pub(crate) fn cases_alone(entries: &[Entry], report: &mut Report<'_>) {
 impl Reader<'_> {
     pub(crate) fn switch(&mut self, verb: &Entry, parts: &Parts<'_>, report: &mut Report<'_>) -> Kind {
         const EXAMPLE: &str = "{DE: [ … ], AT: [ … ]}";
-        let scope = Scope { attributes: self.environment.attributes, event: false };
+        let scope = self.environment.scope();
         let value = report.read_cel(&verb.value, "`switch`", ColumnType::Text, &scope);
         let cases = entry(parts.entries, "cases");
         let read = cases.and_then(|cases| report.read_mapping(&cases.value, "`cases`", EXAMPLE));
@@ -70,20 +69,27 @@ impl Reader<'_> {
         paths: Option<&Entry>,
         report: &mut Report<'_>,
     ) -> Kind {
+        let arms = self.arms(&verb.value, "`split`", "split", report);
+        Kind::Split { arms: self.arm_paths(arms, verb, paths, parts, "split", report) }
+    }
+
+    /// The names and weights of ways by chance; `what` is the word of the step.
+    pub(crate) fn arms(&self, node: &Node, name: &str, what: &str, report: &mut Report<'_>) -> Vec<Arm> {
         const EXAMPLE: &str = "{half: 50, other: 50}";
-        let mut arms: Vec<(String, u32, Block)> = Vec::new();
-        let entries = report.read_mapping(&verb.value, "`split`", EXAMPLE).unwrap_or_default();
+        let code = code(what);
+        let mut arms: Vec<Arm> = Vec::new();
+        let entries = report.read_mapping(node, name, EXAMPLE).unwrap_or_default();
         for arm in entries {
             if !is_id(&arm.key) {
                 let message =
                     format!("`{}` is no name of an arm: small letters, digits, `-` and `_`", arm.key);
-                report.error(Code::Split, &arm.key_span, message);
+                report.error(code, &arm.key_span, message);
             }
             let weight = arm.value.value().as_u64().and_then(|weight| u32::try_from(weight).ok());
             let weight = weight.filter(|weight| *weight <= HEAVIEST).unwrap_or_else(|| {
                 report
                     .error(
-                        Code::Split,
+                        code,
                         &arm.value.span,
                         format!("the weight of `{}` is not a whole number", arm.key),
                     )
@@ -95,22 +101,36 @@ impl Reader<'_> {
             arms.push((arm.key.clone(), weight, Block::new()));
         }
         if !entries.is_empty() && arms.iter().all(|(_, weight, _)| *weight == 0) {
-            report.error(
-                Code::Split,
-                &verb.value.span,
-                "no contact goes any of these ways: all weights are 0",
-            );
+            report.error(code, &node.span, "no contact goes any of these ways: all weights are 0");
         } else if entries.len() == 1 {
             report
-                .error(Code::Split, &verb.value.span, "a `split` needs two ways or more")
+                .error(
+                    code,
+                    &node.span,
+                    format!("a `{what}` needs two ways or more").replace("a `e", "an `e"),
+                )
                 .help(format!("write for example {EXAMPLE}"));
         }
+        arms
+    }
+
+    /// The arms with the steps of each.
+    pub(crate) fn arm_paths(
+        &mut self,
+        mut arms: Vec<Arm>,
+        verb: &Entry,
+        paths: Option<&Entry>,
+        parts: &Parts<'_>,
+        what: &str,
+        report: &mut Report<'_>,
+    ) -> Vec<Arm> {
         let Some(paths) = paths else {
             report
-                .error(Code::Split, &verb.key_span, "nothing depends on this `split`")
+                .error(code(what), &verb.key_span, format!("nothing depends on this `{what}`"))
                 .help("add `paths:` with the steps of each way");
-            return Kind::Split { arms };
+            return arms;
         };
+        let names: Vec<String> = arms.iter().map(|(name, ..)| name.clone()).collect();
         for path in report.read_mapping(&paths.value, "`paths`", "{half: [ … ]}").unwrap_or_default() {
             let key = path.key.as_str();
             let prefix = format!("{}.{key}-", parts.place);
@@ -119,13 +139,19 @@ impl Reader<'_> {
             match arms.iter_mut().find(|(name, ..)| name == key) {
                 Some((.., steps)) => *steps = block,
                 None => {
-                    let names: Vec<&str> = entries.iter().map(|arm| arm.key.as_str()).collect();
                     report
-                        .error(Code::Paths, &path.key_span, format!("this `split` has no way `{key}`"))
-                        .suggest(key, names);
+                        .error(Code::Paths, &path.key_span, format!("this `{what}` has no way `{key}`"))
+                        .suggest(key, names.iter().map(String::as_str));
                 }
             }
         }
-        Kind::Split { arms }
+        arms
     }
+}
+
+/// A way by chance: its name, its weight, its steps.
+pub(crate) type Arm = (String, u32, Block);
+
+fn code(what: &str) -> Code {
+    if what == "split" { Code::Split } else { Code::Experiment }
 }

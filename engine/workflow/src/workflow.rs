@@ -4,36 +4,40 @@ use dripline_expression::Scope;
 use dripline_model::{
     batch::ColumnType,
     policy::Policies,
-    program::{Again, Concurrency, FORMAT, Program},
+    program::{Again, Concurrency, FORMAT, Program, Trigger},
 };
 
 use crate::{
-    Checked, Code, Environment, Source, flow, policies,
+    Checked, Code, Environment, Source,
+    calls::{self, CallPlace},
+    flow, policies,
     read::{entry, misspelt},
     source::Report,
-    step_reader, triggers,
+    step_reader,
+    steps::Finished,
+    triggers,
     yaml::{self, Kind, Node},
 };
 
 pub(crate) const KEYS: &[&str] =
-    &["name", "description", "on", "enroll", "goals", "exits", "settings", "steps"];
+    &["name", "description", "on", "enroll", "inputs", "goals", "exits", "settings", "steps"];
 
 /// Checks a workflow file: everything that can be known without running it.
 ///
 /// What a plugin alone can say of its configuration is the caller's to ask, with [`Checked::configs`].
 pub fn check(source: &Source, environment: &Environment<'_>) -> Checked {
     let mut report = Report::new(source);
-    let (program, configs) = yaml::parse(source, &mut report)
+    let (program, configs, calls) = yaml::parse(source, &mut report)
         .map_or_else(Default::default, |tree| document(&tree, environment, &mut report));
     let program = program.filter(|_| report.errors() == 0);
-    Checked { program, diagnostics: report.into_diagnostics(), configs }
+    Checked { program, diagnostics: report.into_diagnostics(), configs, calls }
 }
 
 fn document(
     tree: &Node,
     environment: &Environment<'_>,
     report: &mut Report<'_>,
-) -> (Option<Program>, Vec<crate::PluginConfig>) {
+) -> (Option<Program>, Vec<crate::PluginConfig>, Vec<CallPlace>) {
     let Kind::Mapping(entries) = &tree.kind else {
         report
             .error(
@@ -42,7 +46,7 @@ fn document(
                 format!("a workflow is a mapping, but this is {}", tree.what()),
             )
             .help("begin with `name: my-workflow`; `dripline explain E0105` shows a whole one");
-        return (None, Vec::new());
+        return Default::default();
     };
     report.unknown_keys(entries, KEYS, "a workflow");
     let start = tree.span.start..tree.span.start;
@@ -61,8 +65,17 @@ fn document(
     let triggers = on.map(|entry| triggers::read(&entry.value, environment, report)).unwrap_or_default();
     let description =
         entry(entries, "description").and_then(|entry| report.read_text(&entry.value, "`description`"));
-    let Enrolment { enroll_if, again, concurrency } = entry(entries, "enroll")
-        .map_or_else(Enrolment::default, |entry| enrolment(&entry.value, environment, report));
+    let inputs =
+        entry(entries, "inputs").map(|entry| calls::inputs(&entry.value, report)).unwrap_or_default();
+    let types = inputs.iter().map(|input| (input.name.clone(), input.column)).collect();
+    let environment = &Environment { inputs: (!inputs.is_empty()).then_some(&types), ..*environment };
+    // Who is only called may be called more than once.
+    let is_called = !triggers.is_empty() && triggers.iter().all(|trigger| *trigger == Trigger::Called);
+    let usual = if is_called { Again::Always } else { Again::Never };
+    let Enrolment { enroll_if, again, concurrency } = match entry(entries, "enroll") {
+        Some(entry) => enrolment(&entry.value, usual, environment, report),
+        None => Enrolment { again: usual, ..Enrolment::default() },
+    };
     let (share, mut policies) =
         entry(entries, "settings").map(|entry| settings(&entry.value, report)).unwrap_or_default();
     for (key, goals) in [("goals", &mut policies.goals), ("exits", &mut policies.exits)] {
@@ -71,11 +84,11 @@ fn document(
         }
     }
     let Some(steps) = required("steps", "`steps:` with at least one step", report) else {
-        return (None, Vec::new());
+        return Default::default();
     };
     let compiled = step_reader::read(&steps.value, name.as_deref().unwrap_or_default(), environment, report);
     flow::check(&compiled, entry(entries, "goals").is_some(), report);
-    let (nodes, templates, configs) = compiled.finish();
+    let Finished { nodes, templates, configs, calls } = compiled.finish();
     let mut program = name.map(|name| Program {
         format: FORMAT,
         name,
@@ -83,6 +96,7 @@ fn document(
         triggers,
         enroll_if,
         again,
+        inputs,
         concurrency,
         nodes,
         templates,
@@ -92,7 +106,7 @@ fn document(
     if let Some(program) = &mut program {
         program.format = program.needed_format();
     }
-    (program, configs)
+    (program, configs, calls)
 }
 
 fn workflow_name(node: &Node, report: &mut Report<'_>) -> Option<String> {
@@ -163,12 +177,12 @@ impl Default for Enrolment {
     }
 }
 
-fn enrolment(node: &Node, environment: &Environment<'_>, report: &mut Report<'_>) -> Enrolment {
+fn enrolment(node: &Node, usual: Again, environment: &Environment<'_>, report: &mut Report<'_>) -> Enrolment {
     let Some(entries) = report.read_mapping(node, "`enroll`", "{if: contact.consent.email}") else {
         return Enrolment::default();
     };
     report.unknown_keys(entries, &["if", "again", "concurrency"], "`enroll`");
-    let scope = Scope { attributes: environment.attributes, event: true };
+    let scope = Scope { event: true, ..environment.scope() };
     let enroll_if = entry(entries, "if")
         .and_then(|entry| report.read_cel(&entry.value, "`enroll.if`", ColumnType::Boolean, &scope));
     let again_entry = entry(entries, "again");
@@ -177,7 +191,7 @@ fn enrolment(node: &Node, environment: &Environment<'_>, report: &mut Report<'_>
     let concurrency =
         concurrency_entry.and_then(|entry| concurrency(&entry.value, report)).unwrap_or_default();
     let again = match again {
-        None => Again::Never,
+        None => usual,
         // What is wrong has been said, and is not wrong for another reason.
         Some(None) => Again::Always,
         Some(Some(again)) => again,

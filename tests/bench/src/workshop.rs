@@ -68,6 +68,7 @@ impl Workshop {
             dynamic_segments: &BTreeSet::new(),
             calendars: &Default::default(),
             attributes: None,
+            inputs: None,
             default_time_zone: "UTC",
             now: None,
         };

@@ -19,7 +19,8 @@ SELECT v.id, w.name, CAST(v.program AS text) FROM workflow_versions v JOIN workf
 
 const RUNS: &str = "
 SELECT id, version_id, contact_id, node, status, turn, CASE WHEN due_at IS NULL THEN 0 ELSE 1 END,
-    CASE WHEN ended_at IS NULL THEN 0 ELSE 1 END
+    CASE WHEN ended_at IS NULL THEN 0 ELSE 1 END, parent_id, parent_turn,
+    coalesce((SELECT w.word FROM words w WHERE w.id = runs.path), '')
 FROM runs ORDER BY id";
 
 /// With the reasons of ends, which say whether a step came to it or a goal.
@@ -102,6 +103,10 @@ pub(crate) struct Run {
     pub(crate) turn: i64,
     pub(crate) is_due: bool,
     pub(crate) has_ended: bool,
+    /// The run to which it belongs, and in which turn of that it began.
+    pub(crate) parent: Option<(i64, i64)>,
+    /// Which path of that it is.
+    pub(crate) path: Option<String>,
 }
 
 #[derive(Debug)]
@@ -239,6 +244,8 @@ impl Facts {
                 turn: row.int()?,
                 is_due: row.int()? == 1,
                 has_ended: row.int()? == 1,
+                parent: row.maybe_int()?.zip(row.maybe_int()?),
+                path: Some(row.text()?).filter(|path| !path.is_empty()),
             };
             facts.runs.insert(run.id, run);
         }

@@ -81,7 +81,7 @@ enum Action {
     Branch {
         otherwise: Way,
     },
-    /// A switch or a split.
+    /// A switch, a split or an experiment.
     Many {
         ways: Vec<Way>,
     },
@@ -89,6 +89,14 @@ enum Action {
     WaitFor {
         then: Way,
         otherwise: Way,
+    },
+    /// Goes all paths at once, each by its name with its first node, and waits for them.
+    Parallel {
+        paths: Vec<(String, i64)>,
+    },
+    /// Starts a run of another workflow, and goes on at once or when that has ended.
+    Run {
+        ways: Vec<Way>,
     },
     Goto,
     Exit,
@@ -121,6 +129,12 @@ impl Program {
         self.nodes.get(usize::try_from(index).ok()?)
     }
 
+    /// Where paths of this name begin.
+    pub(crate) fn beginnings(&self, path: &str) -> Vec<Way> {
+        let paths = self.nodes.iter().flat_map(Node::paths);
+        paths.filter(|(name, _)| name == path).map(|(_, first)| Some(*first)).collect()
+    }
+
     /// Whether an event of this name is looked at.
     pub(crate) fn listens_to(&self, event: &str) -> bool {
         self.events.iter().any(|name| name == event)
@@ -142,6 +156,19 @@ impl Node {
         } else if let Some(split) = action.get("split") {
             let arms = split.get("arms")?.as_array()?.iter();
             Action::Many { ways: arms.map(|arm| arm.get("next").and_then(Value::as_i64)).collect() }
+        } else if let Some(experiment) = action.get("experiment") {
+            let arms = experiment.get("arms")?.as_array()?.iter();
+            let arms = arms.map(|arm| arm.get("next").and_then(Value::as_i64));
+            // Who is held out goes on below.
+            let held_out = experiment.get("hold_out").map(|_| node.get("next").and_then(Value::as_i64));
+            Action::Many { ways: arms.chain(held_out).collect() }
+        } else if let Some(parallel) = action.get("parallel") {
+            let path =
+                |path: &Value| Some((path.get("name")?.as_str()?.to_owned(), path.get("first")?.as_i64()?));
+            let paths = parallel.get("paths")?.as_array()?.iter().map(path);
+            Action::Parallel { paths: paths.collect::<Option<_>>()? }
+        } else if let Some(call) = action.get("run") {
+            Action::Run { ways: call.get("ways")?.as_object()?.values().map(Value::as_i64).collect() }
         } else if let Some(wait) = action.get("wait_for") {
             let way = |key| wait.get(key).and_then(Value::as_i64);
             Action::WaitFor { then: way("then"), otherwise: way("otherwise") }
@@ -153,6 +180,14 @@ impl Node {
             return None;
         };
         Some(Self { id: node.get("id")?.as_str()?.to_owned(), action, next: node.get("next")?.as_i64() })
+    }
+
+    /// The paths that begin here, if any do.
+    pub(crate) fn paths(&self) -> &[(String, i64)] {
+        match &self.action {
+            Action::Parallel { paths } => paths,
+            _ => &[],
+        }
     }
 
     /// Whether the node is a step of this plugin.
@@ -176,7 +211,13 @@ impl Node {
                 _ => vec![Some(index), self.next],
             },
             // What it waits for is decided at the same step, by the turn after.
-            (kind::WAITING, Action::WaitFor { .. }) => vec![Some(index)],
+            (kind::WAITING, Action::WaitFor { .. } | Action::Parallel { .. } | Action::Run { .. }) => {
+                vec![Some(index)]
+            }
+            (kind::BRANCHED, Action::Run { ways }) => ways.iter().copied().chain([self.next]).collect(),
+            (kind::BRANCHED, Action::Parallel { .. }) => vec![self.next],
+            // A path has left the workflow, and taken all with it.
+            (kind::ENDED, Action::Parallel { .. }) => vec![None],
             (kind::BRANCHED, Action::WaitFor { then, otherwise }) => vec![*then, *otherwise],
             (kind::BRANCHED, Action::Branch { otherwise }) => vec![self.next, *otherwise],
             (kind::BRANCHED, Action::Many { ways }) => ways.clone(),

@@ -40,18 +40,45 @@ pub(crate) fn check(facts: &Facts, report: &mut Report) {
             continue;
         };
         check_state(facts, run, report);
+        check_paths(facts, run, version, &taken, report);
+        let ways = match &run.path {
+            Some(path) => version.program.beginnings(path),
+            None => vec![Some(0)],
+        };
         let mut walk = Walk {
             facts,
             run,
             on: first,
             version,
             turn: 0,
-            ways: vec![Some(0)],
+            ways,
             is_retried: false,
             last: None,
             reached: None,
         };
         walk.check(&taken, report);
+    }
+}
+
+/// Whether a run that came to a `parallel` has each of its paths once, and has gone on only when they were over.
+fn check_paths(facts: &Facts, run: &Run, version: &Version, taken: &[&Decision], report: &mut Report) {
+    let who = format!("run {} of {}", run.id, facts.contact(run.contact));
+    for decision in taken.iter().filter(|decision| decision.kind == kind::WAITING) {
+        let node = decision.node.and_then(|node| version.program.node(node));
+        for (path, _) in node.map(|node| node.paths()).unwrap_or_default() {
+            let is_it = |other: &&Run| {
+                other.parent == Some((run.id, decision.turn)) && other.path.as_deref() == Some(path)
+            };
+            let paths: Vec<&Run> = facts.runs.values().filter(is_it).collect();
+            match paths.as_slice() {
+                [] => report.loss(format!("{who} has no path `{path}`")),
+                [one] if run.has_ended && !one.has_ended => {
+                    report.wrong(format!("{who} has ended, and its path `{path}` has not"));
+                }
+                [_] => {}
+                more => report.duplicate(format!("{who} goes the path `{path}` {} times", more.len())),
+            }
+        }
     }
 }
 
@@ -102,6 +129,8 @@ impl Walk<'_> {
         let (enrolled, turns): (Vec<&Decision>, Vec<&Decision>) =
             decisions.iter().partition(|decision| decision.kind == kind::ENROLLED);
         match enrolled.len() {
+            // A path begins with its run.
+            0 if self.run.path.is_some() => {}
             0 => report.loss(format!("{who} has no decision that began it")),
             1 => {}
             times => report.duplicate(format!("{who} began {times} times")),
@@ -273,7 +302,7 @@ pub(crate) fn check_events(facts: &Facts, report: &mut Report) {
 /// Compares the runs with those that should have been.
 pub(crate) fn compare(facts: &Facts, expected: &Expected, report: &mut Report) {
     let mut runs: BTreeMap<(&str, &str), Vec<i64>> = BTreeMap::new();
-    for run in facts.runs.values() {
+    for run in facts.runs.values().filter(|run| run.path.is_none()) {
         let key = (facts.workflow(run.version), facts.contact(run.contact));
         runs.entry(key).or_default().push(run.id);
     }

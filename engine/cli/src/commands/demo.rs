@@ -121,7 +121,8 @@ async fn summarise(driven: &Driven, store: &dyn Store, dir: &Path, out: &mut Out
 
 async fn workflows(store: &dyn Store, out: &mut Out) -> Result<(), Problem> {
     let mut by_workflow = BTreeMap::<String, [u64; 3]>::new();
-    for run in store.list_runs(&RunFilter::default(), usize::MAX >> 1).await? {
+    let runs = store.list_runs(&RunFilter::default(), usize::MAX >> 1).await?;
+    for run in runs.into_iter().filter(|run| run.path.is_none()) {
         let [entered, finished, failed] = by_workflow.entry(run.workflow).or_default();
         *entered += 1;
         *finished += u64::from(run.status == RunStatus::Completed);

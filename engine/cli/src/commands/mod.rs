@@ -7,6 +7,7 @@ pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod enroll;
 pub(crate) mod events;
+pub(crate) mod experiments;
 pub(crate) mod explain;
 mod history;
 pub(crate) mod import;
@@ -68,6 +69,7 @@ pub(crate) async fn execute(Cli { global, command }: Cli, out: &mut Out) -> Resu
         Command::Runs(args) => runs::execute(&args, &global, out).await,
         Command::Score(args) => score::execute(&args, &global, out).await,
         Command::Segment(args) => segment::execute(&args, &global, out).await,
+        Command::Experiments(args) => experiments::execute(&args, &global, out).await,
         Command::Mail(args) => mail::execute(&args, &global, out).await,
         Command::Migrate(args) => migrate::execute(&args, &global, out).await,
         Command::Doctor(args) => doctor::execute(&args, &global, out).await,

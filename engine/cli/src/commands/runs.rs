@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use dripline_model::{Clock, SystemClock, decision::RunStatus, id::RunId};
-use dripline_store::{RunFilter, RunRow, Store};
+use dripline_store::{NEVER, RunFilter, RunRow, Store};
 use serde_json::Value;
 
 use super::find_contact;
@@ -145,8 +145,12 @@ async fn list(store: &dyn Store, filter: &RunFilter, listing: Listing, out: &mut
             cell(format!("{} v{}", run.workflow, run.version)),
             cell(&run.contact_name),
             status_cell(run.status),
-            cell(&run.step),
-            cell(run.due_at.map(time).unwrap_or_default()),
+            cell(
+                run.path
+                    .as_ref()
+                    .map_or_else(|| run.step.clone(), |path| format!("{} (path {path})", run.step)),
+            ),
+            cell(run.due_at.filter(|due| *due < NEVER).map(time).unwrap_or_default()),
             cell(time(run.enrolled_at)),
             cell(run.reason.as_deref().unwrap_or_default()),
         ]
@@ -172,8 +176,15 @@ async fn show(store: &dyn Store, run: RunId, format: Format, out: &mut Out) -> R
         row.version,
         row.status.name(),
     )?;
-    if let Some(due) = row.due_at {
-        writeln!(out, "  stands at {}, due {} UTC", row.step, time(due))?;
+    match (row.parent, &row.path) {
+        (Some(parent), Some(path)) => writeln!(out, "  path {} of run {parent}", clean(path))?,
+        (Some(parent), None) => writeln!(out, "  called by run {parent}, which waits for it")?,
+        (None, _) => {}
+    }
+    match row.due_at {
+        Some(due) if due < NEVER => writeln!(out, "  stands at {}, due {} UTC", row.step, time(due))?,
+        Some(_) => writeln!(out, "  stands at {}, until other runs have ended", row.step)?,
+        None => {}
     }
     for entry in &decisions {
         let (what, sentence) = entry.line();

@@ -6,7 +6,10 @@ use dripline_model::{
     decision::RunStatus,
     id::{VersionId, WorkflowId},
     policy::{Goal, OnPublish, Policies},
-    program::{Action, Again, Concurrency, Node, Occasion, Program, SplitArm, Trigger, When},
+    program::{
+        Action, Again, Concurrency, Experiment, Join, Node, Occasion, Parallel, Path, Program, SplitArm,
+        Trigger, When,
+    },
 };
 use dripline_store::{Firing, FiringCause, Standing, Store, StoredProgram};
 use serde_json::{Value, json};
@@ -107,7 +110,7 @@ async fn list(
         files.keys().filter(|name| !programs.iter().any(|program| program.program.name == **name)).collect();
     let workflow_of = workflows_of_versions(store, &standing).await?;
     let total = |workflow, status| {
-        let places = standing.iter().filter(|place| place.status == status);
+        let places = standing.iter().filter(|place| place.status == status && !place.are_paths);
         places
             .filter(|place| workflow_of.get(&place.version) == Some(&workflow))
             .map(|place| place.runs)
@@ -283,6 +286,10 @@ fn print_version(
         }
         let triggers: Vec<_> = program.triggers.iter().map(describe_trigger).collect();
         writeln!(out, "  starts on {}", triggers.join(", "))?;
+        if !program.inputs.is_empty() {
+            let inputs: Vec<&str> = program.inputs.iter().map(|input| input.name.as_str()).collect();
+            writeln!(out, "  is called with {}", inputs.join(", "))?;
+        }
         if let Some(condition) = &program.enroll_if {
             writeln!(out, "  enrols if {}", clean(condition))?;
         }
@@ -412,6 +419,7 @@ pub(super) fn describe_trigger(trigger: &Trigger) -> String {
         Trigger::SegmentJoined(name) => format!("joining {name}"),
         Trigger::Schedule { cron, time_zone } => format!("schedule {cron} ({time_zone})"),
         Trigger::Manual => "dripline enroll".into(),
+        Trigger::Called => "being called".into(),
         Trigger::When(when) => {
             let When { what, condition, debounce, .. } = when.as_ref();
             let what = match what {
@@ -463,6 +471,30 @@ fn describe_node(node: &Node, program: &Program) -> String {
         Action::Split { arms } => {
             let arm = |arm: &SplitArm| format!("{} {}: {}", arm.weight, arm.name, id_of(arm.next));
             format!("split {}", arms.iter().map(arm).collect::<Vec<_>>().join(", "))
+        }
+        Action::Experiment(Experiment { arms, hold_out, goal, within, .. }) => {
+            let arm = |arm: &SplitArm| format!("{} {}: {}", arm.weight, arm.name, id_of(arm.next));
+            let arms = arms.iter().map(arm).collect::<Vec<_>>().join(", ");
+            let held = hold_out.map(|percent| format!(", {percent}% held out: {}", id_of(node.next)));
+            let held = held.unwrap_or_default();
+            format!("experiment {arms}{held}; goal {} within {within}", describe_goal(goal))
+        }
+        Action::Run(call) => {
+            let with: Vec<String> =
+                call.with.iter().map(|argument| format!("{}: {}", argument.name, argument.value)).collect();
+            let with = if with.is_empty() { String::new() } else { format!(" with {}", with.join(", ")) };
+            let ways = call.ways.iter().map(|(end, next)| format!("; {}: {}", end.name(), id_of(*next)));
+            let how = if call.waits { "" } else { ", without waiting" };
+            format!("run {}{with}{how}{}", call.workflow, ways.collect::<String>())
+        }
+        Action::Parallel(Parallel { paths, join }) => {
+            let path = |path: &Path| format!("{}: {}", path.name, id_of(Some(path.first)));
+            let paths = paths.iter().map(path).collect::<Vec<_>>().join(", ");
+            let when = match join {
+                Join::All => "all have ended",
+                Join::Any => "one has ended",
+            };
+            format!("at once {paths}; when {when}: {}", id_of(node.next))
         }
         Action::WaitFor(wait) => {
             let what = [wait.event.as_deref(), wait.condition.as_deref()];

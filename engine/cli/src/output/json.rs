@@ -90,6 +90,8 @@ pub(crate) fn run_json(run: &RunRow) -> Value {
         "enrolled_at": run.enrolled_at,
         "ended_at": run.ended_at,
         "reason": run.reason,
+        "parent": run.parent,
+        "path": run.path,
     })
 }
 
@@ -126,9 +128,9 @@ pub(crate) fn timeline_json(entry: &TimelineEntry) -> Value {
         TimelineWhat::Event { name, properties, live } => {
             json!({"at": at, "kind": "event", "name": name, "properties": properties, "live": live})
         }
-        TimelineWhat::Decision { run, workflow, step, kind, reason } => json!({
+        TimelineWhat::Decision { run, workflow, step, path, kind, reason } => json!({
             "at": at, "kind": "decision", "decision": kind.name(), "reason": reason,
-            "workflow": workflow, "step": step, "run": run,
+            "workflow": workflow, "step": step, "path": path, "run": run,
         }),
         TimelineWhat::Score { score, points, total, because, taken_back, workflow, step, left } => json!({
             "at": at, "kind": "score", "score": score, "points": points, "total": total, "because": because,

@@ -46,7 +46,7 @@ pub(super) async fn admitted(
         return Ok(Some(Audience { contacts, how: Precision::Exact }));
     };
     let compile =
-        |event| Expression::compile(source, ColumnType::Boolean, &Scope { attributes: None, event });
+        |event| Expression::compile(source, ColumnType::Boolean, &Scope { event, ..Scope::default() });
     // A condition that does not know the event without one knows it with one.
     let (condition, needs_event) = match (compile(false), compile(true)) {
         (Ok(condition), _) => (condition, false),

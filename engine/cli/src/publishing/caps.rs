@@ -138,7 +138,7 @@ fn campaigns<'a>(catalog: &'a Catalog, changes: &Changes<'a>) -> Vec<Campaign<'a
         ends_runs,
         program,
         enroll_if: program.enroll_if.as_ref().and_then(|source| {
-            let scope = Scope { attributes: None, event: true };
+            let scope = Scope { attributes: None, event: true, inputs: None };
             Expression::compile(source, ColumnType::Boolean, &scope).ok()
         }),
     };
@@ -333,6 +333,9 @@ fn ways(node: &Node) -> Vec<NodeIndex> {
             cases.iter().map(|(_, next)| *next).chain([*otherwise]).collect()
         }
         Action::Split { arms } => arms.iter().map(|arm| arm.next).collect(),
+        Action::Experiment(experiment) => experiment.arms.iter().map(|arm| arm.next).collect(),
+        Action::Parallel(parallel) => parallel.paths.iter().map(|path| Some(path.first)).collect(),
+        Action::Run(call) => call.ways.values().copied().collect(),
         Action::WaitFor(wait) => vec![wait.then, wait.otherwise],
         Action::Exit { .. } => return Vec::new(),
         Action::Goto => Vec::new(),

@@ -18,6 +18,7 @@ use dripline_store::NewSegment;
 use dripline_template::Templates;
 use dripline_workflow::{
     Code, Diagnostic, Environment, PluginConfig, PluginInfo, Severity, Source,
+    calls::{self, Signature},
     document::Document,
     fields,
     holidays::{self, Calendars},
@@ -133,11 +134,13 @@ impl Workspace {
             dynamic_segments: &dynamic,
             calendars: &calendars,
             attributes: fields.as_ref(),
+            inputs: None,
             default_time_zone: &self.settings().time_zone,
             now: Some(SystemClock.now()),
         };
         let caps: Vec<Cap> = self.settings().caps.iter().map(|cap| cap.cap()).collect();
         let mut workflows: Vec<CheckedFile> = Vec::with_capacity(files.len());
+        let mut signatures: Option<Vec<Signature>> = None;
         let segments_folder = self.path("segments");
         let (test_files, files): (Vec<&PathBuf>, Vec<&PathBuf>) =
             files.iter().partition(|file| is_test(file));
@@ -151,6 +154,14 @@ impl Workspace {
             let rendered =
                 dripline_workflow::samples::check(&source, &checked.configs, &environment, &samples);
             checked.diagnostics.extend(rendered);
+            if let Some(program) = checked.program.as_ref().filter(|_| !checked.calls.is_empty()) {
+                let all = match &mut signatures {
+                    Some(all) => all,
+                    unread => unread.insert(self.signatures()?),
+                };
+                let found = calls::check(&source, program, &checked.calls, all, &environment);
+                checked.diagnostics.extend(found);
+            }
             if let Some(program) = &checked.program {
                 let of_time = pace::check(&source, program, &checked.configs, &infos, &caps);
                 checked.diagnostics.extend(of_time);
@@ -180,6 +191,15 @@ impl Workspace {
         };
         self.check_tests(&test_files, &environment, &mut checked)?;
         Ok(checked)
+    }
+
+    /// What all workflows of the workspace say to who calls them.
+    fn signatures(&self) -> Result<Vec<Signature>, Problem> {
+        let mut all = Vec::new();
+        for file in self.workflow_files()? {
+            all.extend(calls::signature(&self.read_source(&file)?));
+        }
+        Ok(all)
     }
 
     /// What is known of contacts: what `fields.yaml` declares, what the store has seen, and the segments that there are.

@@ -3,6 +3,7 @@
 mod campaign;
 mod check;
 mod doctor;
+mod experiments;
 mod faults_file;
 mod faults_server;
 mod fields;

@@ -312,6 +312,10 @@ impl Catalog for MemoryOutbox {
         unreachable!("delivery only reads templates")
     }
 
+    async fn any_experiments(&self) -> Result<bool> {
+        unreachable!("delivery only reads templates")
+    }
+
     async fn revision(&self) -> Result<i64> {
         unreachable!("delivery only reads templates")
     }

@@ -72,6 +72,7 @@ impl Checker<'_> {
                 return None;
             }
             "now" => (Path::Now, fields),
+            "input" => self.input_path(node, fields)?,
             unknown => {
                 self.unknown_root(node, unknown);
                 return None;
@@ -161,6 +162,28 @@ impl Checker<'_> {
         })
     }
 
+    fn input_path<'f>(&mut self, node: &IdedExpr, fields: &'f [String]) -> Option<(Path, &'f [String])> {
+        let Some(inputs) = self.scope.inputs else {
+            let help = "only a workflow that says `inputs:` is called with something";
+            self.unknown_name(node, "`input` is not known here", Some(help.to_owned()));
+            return None;
+        };
+        let Some((name, rest)) = fields.split_first() else {
+            let help = inputs.keys().next().map(|name| format!("write for example input.{name}"));
+            self.problem(node, "`input` has to be followed by a name", help);
+            return None;
+        };
+        let Some(column) = inputs.get(name) else {
+            let help = suggest::closest(name, inputs.keys().map(String::as_str)).map_or_else(
+                || format!("declare it: inputs: {{{name}: text}}"),
+                |close| format!("did you mean `input.{close}`?"),
+            );
+            self.unknown_name(node, format!("there is no input `{name}`"), Some(help));
+            return None;
+        };
+        Some((Path::Input(name.clone(), *column), rest))
+    }
+
     fn unknown_name(&mut self, node: &IdedExpr, message: impl Into<String>, help: Option<String>) {
         self.problem_of(ProblemKind::Name, self.places.whole(node), message, help);
     }
@@ -183,7 +206,8 @@ impl Checker<'_> {
         } else {
             let variables = ["contact", "now", "true", "false", "null"]
                 .into_iter()
-                .chain(self.scope.event.then_some("event"));
+                .chain(self.scope.event.then_some("event"))
+                .chain(self.scope.inputs.map(|_| "input"));
             match suggest::closest(name, variables.chain(self.bound.iter().map(String::as_str))) {
                 Some(close) => Some(format!("did you mean `{close}`?")),
                 None => Some("attributes are written contact.NAME, and texts between \" and \"".to_owned()),

@@ -130,6 +130,7 @@ pass! { Catalog {
     current_programs() -> Result<Vec<StoredProgram>>;
     revision() -> Result<i64>;
     any_goals() -> Result<bool>;
+    any_experiments() -> Result<bool>;
     pause(workflow: WorkflowId, now: Timestamp) -> Result<bool>;
     resume(workflow: WorkflowId, spread: bool, now: Timestamp) -> Result<bool>;
     pauses() -> Result<Vec<Pause>>;

@@ -110,3 +110,16 @@ async fn runs_of_an_older_version_keep_its_goals() {
     app.run().await;
     assert_eq!(app.runs().await[0].status, RunStatus::Won);
 }
+
+#[tokio::test]
+async fn a_goal_right_behind_the_event_that_begins_the_run_is_reached() {
+    let app = TestApp::new(&[("a.txt", "A\n")]).await;
+    app.contacts(1, |_| json!({})).await;
+    app.publish("name: w\non: {event: go}\ngoals: {event: paid}\nsteps:\n  - wait: 3d\n  - email: {template: a, subject: A}\n")
+        .await;
+    // Both were there before anything was looked at.
+    app.events(1, "go", "2024-01-02T00:00:00Z").await;
+    app.events(1, "paid", "2024-01-02T01:00:00Z").await;
+    app.engine().await.settle(at("2024-01-02T02:00:00Z")).await.unwrap();
+    assert_eq!(app.runs().await[0].status, RunStatus::Won);
+}

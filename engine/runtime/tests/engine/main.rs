@@ -2,12 +2,15 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod beside;
+mod calls;
 mod clocks;
 mod dates;
+mod experiments;
 mod flaky;
 mod goals;
 mod held;
 mod openings;
+mod parallel;
 mod pause;
 mod prune;
 mod scores;

@@ -87,6 +87,7 @@ impl TestApp {
             dynamic_segments: &BTreeSet::new(),
             calendars: &Default::default(),
             attributes: None,
+            inputs: None,
             default_time_zone: "UTC",
             now: None,
         };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use dripline_model::{
     decision::RunStatus,
     id::RunId,
-    program::{Action, Node, NodeIndex, Program},
+    program::{Action, HOLD_OUT, Node, NodeIndex, Program},
 };
 use dripline_store::{RunRow, TimelineEntry};
 use serde::Serialize;
@@ -25,6 +25,8 @@ struct Visits {
     steps: BTreeSet<String>,
     /// From which step to which next; to none at the end.
     edges: BTreeSet<(String, Option<String>)>,
+    /// Where paths of a `parallel` began.
+    begun: BTreeSet<String>,
 }
 
 /// What of a workflow was covered.
@@ -71,8 +73,14 @@ impl Coverage {
             if passed.how == How::Taken {
                 visits.steps.insert(passed.step.to_owned());
             }
-            if let Some(before) = last.insert(passed.run, passed) {
-                visits.edges.insert((before.step.to_owned(), Some(passed.step.to_owned())));
+            match last.insert(passed.run, passed) {
+                Some(before) => {
+                    visits.edges.insert((before.step.to_owned(), Some(passed.step.to_owned())));
+                }
+                None if runs.iter().any(|run| run.run == passed.run && run.path.is_some()) => {
+                    visits.begun.insert(passed.step.to_owned());
+                }
+                None => {}
             }
         }
         for run in runs.iter().filter(|run| run.status == RunStatus::Completed) {
@@ -100,7 +108,10 @@ impl Coverage {
                 step: node.id.clone(),
                 line: node.line,
                 way,
-                covered: visits.edges.contains(&(node.id.clone(), id_of(target))),
+                covered: match (&node.action, id_of(target)) {
+                    (Action::Parallel(_), Some(first)) => visits.begun.contains(&first),
+                    (_, target) => visits.edges.contains(&(node.id.clone(), target)),
+                },
             })
         });
         WorkflowCoverage { workflow: program.name.clone(), steps: steps.collect(), ways: ways.collect() }
@@ -128,6 +139,14 @@ fn ways(node: &Node) -> Vec<(String, Option<NodeIndex>)> {
         }
         Action::WaitFor(wait) => vec![("then".to_owned(), wait.then), ("else".to_owned(), wait.otherwise)],
         Action::Split { arms } => arms.iter().map(|arm| (arm.name.clone(), arm.next)).collect(),
+        Action::Experiment(experiment) => {
+            let held_out = experiment.hold_out.map(|_| (HOLD_OUT.to_owned(), node.next));
+            experiment.arms.iter().map(|arm| (arm.name.clone(), arm.next)).chain(held_out).collect()
+        }
+        Action::Run(call) => call.ways.iter().map(|(end, target)| (end.name().to_owned(), *target)).collect(),
+        Action::Parallel(parallel) => {
+            parallel.paths.iter().map(|path| (path.name.clone(), Some(path.first))).collect()
+        }
         Action::Plugin(step) => step.paths.iter().map(|(output, target)| (output.clone(), *target)).collect(),
         Action::Goto | Action::Exit { .. } => Vec::new(),
     }

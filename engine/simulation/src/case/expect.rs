@@ -121,13 +121,13 @@ impl Facts<'_> {
             }
             Expectation::Enrolled(wanted) => {
                 let what = if *wanted { "to be enrolled" } else { "not to be enrolled" };
-                let happened = match self.runs.first() {
+                let happened = match self.run() {
                     Some(run) => {
                         format!("entered `{}` at {}", run.workflow, time(run.enrolled_at, self.zone))
                     }
                     None => "never entered".to_owned(),
                 };
-                self.unless(self.runs.is_empty() != *wanted, || {
+                self.unless(self.run().is_some() == *wanted, || {
                     let entries = [DecisionKind::Enrolled, DecisionKind::NotEnrolled];
                     fail(what.to_owned(), vec![happened], self.decisions(|_, kind| entries.contains(&kind)))
                 })
@@ -167,7 +167,7 @@ impl Facts<'_> {
         .into_iter()
         .flatten()
         .collect();
-        let run = self.runs.first();
+        let run = self.run();
         self.unless(run.is_some_and(fits), || {
             let happened = match run {
                 None => "never entered".to_owned(),
@@ -179,6 +179,11 @@ impl Facts<'_> {
             };
             Some(self.fail(expected, format!("end {}", what.join(" ")), vec![happened], self.why(|_| true)))
         })
+    }
+
+    /// The first of the contact's runs, paths of runs left out.
+    fn run(&self) -> Option<&RunRow> {
+        self.runs.iter().find(|run| run.path.is_none())
     }
 
     /// The steps that were taken, with their times; one that was skipped, or not come to pass yet, was not.

@@ -136,6 +136,7 @@ async fn give(store: &dyn Store, effects: Vec<(ContactId, Vec<Effect>)>, from: T
                 hops: 0,
                 due: before,
                 waiting: None,
+                parent: None,
             };
             Some(AppliedTurn {
                 run,

@@ -90,6 +90,7 @@ mod tests {
                 run: Some(RunId(1)),
                 workflow: "w".into(),
                 step: Some(step.into()),
+                path: None,
                 kind,
                 reason: reason.into(),
             },
@@ -110,6 +111,8 @@ mod tests {
             enrolled_at: Timestamp::UNIX_EPOCH,
             ended_at: None,
             reason: None,
+            parent: None,
+            path: None,
         }
     }
 

@@ -12,7 +12,11 @@ use jiff::Timestamp;
 use sqlx::FromRow;
 
 use super::{declared_scores, distinct, everything, ms};
-use crate::{Delivery, DeliveryResult, DueMessage, OnUncertain, answers::Answers, error::Raw};
+use crate::{
+    Delivery, DeliveryResult, DueMessage, OnUncertain,
+    answers::Answers,
+    error::{Raw, from_json},
+};
 
 /// A claimed message as stored.
 #[derive(Debug, FromRow)]
@@ -45,17 +49,31 @@ pub(crate) async fn due_messages(
     declared_scores::grade(&mut loaded, &answers.declared_scores());
     let receivers: HashMap<i64, Contact> =
         loaded.into_iter().map(|contact| (contact.id.0, contact)).collect();
+    let mut called = Vec::new();
+    for row in &rows {
+        if answers.version(VersionId(row.version_id)).await?.has_inputs {
+            called.push(row.run_id);
+        }
+    }
+    let inputs = match called.as_slice() {
+        [] => Vec::new(),
+        called => answers.inputs_of(called).await?,
+    };
+    let inputs: HashMap<i64, String> = inputs.into_iter().collect();
     let mut messages = Vec::with_capacity(rows.len());
     for row in rows {
         let version = answers.version(VersionId(row.version_id)).await?;
-        let Some(contact) = receivers.get(&row.contact_id) else { continue };
+        let Some(mut contact) = receivers.get(&row.contact_id).cloned() else { continue };
+        if let Some(inputs) = inputs.get(&row.run_id) {
+            contact.inputs = from_json("run's inputs", inputs)?;
+        }
         messages.push(DueMessage {
             id: MessageId(row.id),
             key: format!("{}/{}/{}", row.run_id, row.turn, row.effect),
             run: RunId(row.run_id),
             workflow: version.workflow_name.clone(),
             step: version.step(row.node),
-            contact: contact.clone(),
+            contact,
             template: row.template,
             templates: version.templates.clone(),
             subject: row.subject,

@@ -141,7 +141,7 @@ impl Pending {
                 first_due_ms: Some(ms(run.due)),
                 waiting: None,
             },
-            Advance::End(status) => {
+            Advance::End(status) | Advance::Leave(status) => {
                 let ended = EndedRun { run: id, node, status: status.code(), turn, ended_ms: ms(now) };
                 self.put(run, Place::Ended(ended));
                 return;

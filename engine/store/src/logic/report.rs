@@ -56,6 +56,8 @@ pub(crate) async fn runs(answers: &mut impl Answers, filter: &RunFilter, count: 
             enrolled_at: from_ms(row.enrolled_at),
             ended_at: maybe_at(row.ended_at),
             reason: row.reason,
+            parent: row.parent_id.map(RunId),
+            path: row.path,
         });
     }
     Ok(runs)
@@ -65,11 +67,12 @@ pub(crate) async fn runs(answers: &mut impl Answers, filter: &RunFilter, count: 
 pub(crate) async fn standing(answers: &mut impl Answers) -> Raw<Vec<Standing>> {
     let rows = answers.standing().await?;
     rows.into_iter()
-        .map(|(version, node, status, runs)| {
+        .map(|(version, node, status, are_paths, runs)| {
             Ok(Standing {
                 version: VersionId(version),
                 node: NodeIndex::try_from(node).map_err(|error| damaged("run's node", error))?,
                 status: run_status(status)?,
+                are_paths,
                 runs: number(runs),
             })
         })

@@ -1,5 +1,7 @@
 //! Everything that happened to a contact, in the order in which it did.
 
+use std::collections::HashMap;
+
 use dripline_model::{
     clock::from_ms,
     contact::{SEGMENT_JOINED, SEGMENT_LEFT},
@@ -33,6 +35,28 @@ enum Rank {
 #[derive(Default)]
 struct Lines(Vec<(Place, TimelineEntry)>);
 
+/// In which order turns were taken, where those of one run and of what belongs to it are told as one story.
+#[derive(Default)]
+struct Story {
+    /// To which run each run belongs.
+    parents: HashMap<i64, i64>,
+    /// The decision of each turn.
+    decisions: HashMap<(i64, i64), i64>,
+}
+
+impl Story {
+    /// The run to which a run belongs in the end, and the decision: its own, or that of the turn.
+    fn place(&self, run: i64, turn: i64, decision: Option<i64>) -> (i64, i64) {
+        let mut root = run;
+        // A run belongs to one that began before it.
+        while let Some(parent) = self.parents.get(&root).filter(|parent| **parent < root) {
+            root = *parent;
+        }
+        let decision = decision.or_else(|| self.decisions.get(&(run, turn)).copied());
+        (root, decision.unwrap_or(i64::MAX))
+    }
+}
+
 impl Lines {
     fn add(&mut self, (at, turn, rank, id): Place, what: TimelineWhat) {
         self.0.push(((at, turn, rank, id), TimelineEntry { at: from_ms(at), what }));
@@ -48,7 +72,9 @@ impl Lines {
 pub(crate) async fn timeline(answers: &mut impl Answers, contact: ContactId) -> Raw<Vec<TimelineEntry>> {
     let mut lines = Lines::default();
     events(answers, contact, &mut lines).await?;
-    decisions(answers, contact, &mut lines).await?;
+    let mut story =
+        Story { parents: answers.parents(contact.0).await?.into_iter().collect(), ..Story::default() };
+    decisions(answers, contact, &mut story, &mut lines).await?;
     for line in answers.score_entries(contact.0).await? {
         let what = TimelineWhat::Score {
             score: line.score,
@@ -60,7 +86,7 @@ pub(crate) async fn timeline(answers: &mut impl Answers, contact: ContactId) -> 
             step: line.step,
             left: None,
         };
-        lines.add((line.at, Some((line.run_id, line.turn)), Rank::Score, line.id), what);
+        lines.add((line.at, Some(story.place(line.run_id, line.turn, None)), Rank::Score, line.id), what);
     }
     for line in answers.messages_to(contact.0).await? {
         let what = TimelineWhat::Message {
@@ -70,11 +96,11 @@ pub(crate) async fn timeline(answers: &mut impl Answers, contact: ContactId) -> 
             status: message_status(line.status)?,
             detail: line.detail,
         };
-        lines.add((line.at, Some((line.run_id, line.turn)), Rank::Message, line.id), what);
+        lines.add((line.at, Some(story.place(line.run_id, line.turn, None)), Rank::Message, line.id), what);
     }
     for line in answers.assignments(contact.0).await? {
         let what = TimelineWhat::Assigned { rep: line.rep, team: line.team, because: line.because };
-        lines.add((line.at, Some((line.run_id, line.turn)), Rank::Assigned, line.id), what);
+        lines.add((line.at, Some(story.place(line.run_id, line.turn, None)), Rank::Assigned, line.id), what);
     }
     for (id, at, topic, given) in answers.consents(contact.0).await? {
         lines.add((at, None, Rank::Outside, id), TimelineWhat::Consent { topic, given });
@@ -131,10 +157,20 @@ async fn events(answers: &mut impl Answers, contact: ContactId, lines: &mut Line
     Ok(())
 }
 
-async fn decisions(answers: &mut impl Answers, contact: ContactId, lines: &mut Lines) -> Raw<()> {
+async fn decisions(
+    answers: &mut impl Answers,
+    contact: ContactId,
+    story: &mut Story,
+    lines: &mut Lines,
+) -> Raw<()> {
     for row in answers.decisions(contact.0).await? {
-        let (id, at, turn) = (row.id, row.at, row.run_id.map(|run| (run, row.turn)));
+        let (id, at) = (row.id, row.at);
+        let turn = row.run_id.map(|run| story.place(run, row.turn, Some(id)));
+        let of = row.run_id.map(|run| (run, row.turn));
         let (kind, what) = decision(answers, row).await?;
+        if let Some(of) = of.filter(|_| kind != DecisionKind::Enrolled) {
+            story.decisions.insert(of, id);
+        }
         let rank = if kind == DecisionKind::Enrolled { Rank::Enrolled } else { Rank::Decision };
         lines.add((at, turn, rank, id), what);
     }
@@ -149,6 +185,7 @@ async fn decision(answers: &mut impl Answers, row: DecisionLine) -> Raw<(Decisio
         run: row.run_id.map(RunId),
         workflow: version.workflow_name.clone(),
         step: row.node.map(|node| version.step(node)),
+        path: row.node.and_then(|node| version.path(node)).map(str::to_owned),
         kind,
         reason: row.reason,
     };

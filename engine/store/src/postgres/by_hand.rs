@@ -20,7 +20,7 @@ use crate::{
     logic::{
         catalog,
         enroll::{self, StandingRun},
-        ms,
+        kin, ms,
     },
     sets::Sets as _,
 };
@@ -29,23 +29,29 @@ const FAILED_RUNS: &str = "
 SELECT id, version_id, contact_id, node::int8, turn::int8
 FROM runs WHERE status = 2 AND ($1::int8 IS NULL OR id = $1) ORDER BY id FOR UPDATE";
 
-/// A contact that is in the workflow again by now stays there once.
+/// A contact that is in the workflow again by now stays there once; a path goes on as long as its run does.
 const REVIVE: &str = "
 UPDATE runs SET status = 0, due_at = $2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0
-WHERE id = $1 AND NOT EXISTS (
+WHERE id = $1 AND CASE WHEN path IS NULL THEN NOT EXISTS (
     SELECT 1 FROM runs other
     WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0
-        AND other.lane = runs.lane)";
+        AND other.lane = runs.lane AND other.path IS NULL)
+    ELSE EXISTS (SELECT 1 FROM runs parent WHERE parent.id = runs.parent_id AND parent.status = 0) END";
 
 /// As above, from another step.
 const REVIVE_AT: &str = "
 UPDATE runs SET status = 0, due_at = $2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0, node = $3
-WHERE id = $1 AND NOT EXISTS (
+WHERE id = $1 AND CASE WHEN path IS NULL THEN NOT EXISTS (
     SELECT 1 FROM runs other
     WHERE other.contact_id = runs.contact_id AND other.workflow_id = runs.workflow_id AND other.status = 0
-        AND other.lane = runs.lane)";
+        AND other.lane = runs.lane AND other.path IS NULL)
+    ELSE EXISTS (SELECT 1 FROM runs parent WHERE parent.id = runs.parent_id AND parent.status = 0) END";
 
 const COMPLETE: &str = "UPDATE runs SET status = 1 WHERE id = $1";
+
+/// The one that waits for it looks again.
+const WAKE_PARENT: &str = "
+UPDATE runs SET due_at = $2 WHERE waits_for = 2 AND due_at > $2 AND id = (SELECT parent_id FROM runs WHERE id = $1)";
 
 /// Together, so that a run that a batch has moved on meanwhile is neither moved nor said to be.
 const MIGRATE: &str = "
@@ -111,6 +117,9 @@ impl PostgresStore {
                 None => query(COMPLETE).bind(run.0),
             };
             if writer.run(on).await? > 0 {
+                if below.is_none() {
+                    writer.run(query(WAKE_PARENT).bind(run.0).bind(ms(now))).await?;
+                }
                 decisions.push(enroll::by_hand(run, DecisionKind::Skipped, Some(enroll::SKIPPED)));
             }
         }
@@ -145,6 +154,7 @@ impl PostgresStore {
         let mut writer = self.writer().await?;
         let reason = catalog::word(&mut writer, reason).await?;
         let ended = writer.end_older(workflow.0, Some(current.0), reason, ms(now)).await?;
+        kin::settle_ended(&mut writer, now).await?;
         writer.commit().await?;
         Ok(ended)
     }
@@ -160,6 +170,7 @@ impl PostgresStore {
         writer.run(query(NEXT_AFTER_RUN).bind(run.0).bind(ms(now))).await?;
         let decision = enroll::by_hand(active, DecisionKind::Cancelled, Some(reason));
         enroll::record(&mut writer, vec![decision], now).await?;
+        kin::settle_ended(&mut writer, now).await?;
         writer.commit().await?;
         Ok(true)
     }

@@ -156,6 +156,9 @@ const PAUSES: &str =
     "SELECT id, paused_at, resumed_at FROM workflows WHERE paused_at IS NOT NULL ORDER BY id";
 
 /// Of the few versions that there are, the text is enough to guess by.
+const ANY_EXPERIMENTS: &str = "
+SELECT EXISTS (SELECT 1 FROM workflow_versions WHERE program LIKE '%\"experiment\":{%')";
+
 const ANY_GOALS: &str = "
 SELECT EXISTS (
     SELECT 1 FROM workflow_versions WHERE program LIKE '%\"goals\":[%' OR program LIKE '%\"exits\":[%')";
@@ -225,6 +228,11 @@ impl Catalog for PostgresStore {
     async fn any_goals(&self) -> Result<bool> {
         let found = query_scalar(ANY_GOALS).fetch_one(&self.shared.readers).await;
         found.doing("look for workflows with goals")
+    }
+
+    async fn any_experiments(&self) -> Result<bool> {
+        let found = query_scalar(ANY_EXPERIMENTS).fetch_one(&self.shared.readers).await;
+        found.doing("look for workflows with experiments")
     }
 
     async fn revision(&self) -> Result<i64> {
@@ -444,6 +452,8 @@ impl Publishing for Writer {
         reason: i64,
         now_ms: i64,
     ) -> Raw<u64> {
-        self.end_older(workflow, except, reason, now_ms).await
+        let ended = self.end_older(workflow, except, reason, now_ms).await?;
+        crate::logic::kin::settle_ended(self, dripline_model::clock::from_ms(now_ms)).await?;
+        Ok(ended)
     }
 }

@@ -4,8 +4,8 @@ use dripline_test_postgres::Server;
 use sqlx::{AssertSqlSafe, Executor as _, query_scalar, raw_sql};
 
 use super::{
-    PostgresConfig, PostgresStore, contacts, dates, firings, held, outbox, prune, segments, statements,
-    transaction,
+    PostgresConfig, PostgresStore, contacts, dates, experiments, firings, held, kin, outbox, prune, segments,
+    statements, transaction,
 };
 
 /// Years of rows of which few are old.
@@ -51,9 +51,19 @@ const HOT: &[&str] = &[
     contacts::CONSENTS,
     contacts::SEGMENTS,
     contacts::OWNERS,
+    experiments::ARMS,
+    experiments::ARM_HAS,
+    experiments::MARK_REACHED,
+    experiments::OPEN_ARMS,
+    experiments::TRIAL,
     firings::CONTACTS_AFTER,
     firings::MEMBERS_AFTER,
     firings::OPEN,
+    kin::ACTIVE,
+    kin::CALLS,
+    kin::CHILDREN,
+    kin::INSERT_PATHS,
+    kin::WAKE_PARENTS,
     outbox::ANY_ABANDONED,
     outbox::CLAIM,
     outbox::MARK_SENDING,

@@ -33,7 +33,7 @@ const CONTACT_IDS: &str = "SELECT c.id FROM contacts c WHERE c.id > ";
 
 const RUNS: &str = "
 SELECT r.id, r.version_id, r.contact_id, coalesce(c.email, c.external_id) AS contact_name, r.node::int8 AS node, r.status::int8 AS status, r.due_at,
-    r.enrolled_at, r.ended_at,
+    r.enrolled_at, r.ended_at, r.parent_id, (SELECT p.word FROM words p WHERE p.id = r.path) AS path,
     (SELECT w.word FROM words w WHERE w.id = (
         SELECT d.reason FROM decisions d WHERE d.contact_id = r.contact_id AND d.run_id = r.id
         ORDER BY d.id DESC LIMIT 1)) AS reason
@@ -41,7 +41,7 @@ FROM runs r JOIN contacts c ON c.id = r.contact_id
 WHERE TRUE";
 
 const STANDING: &str = "
-SELECT version_id, node::int8, status::int8, count(*) FROM runs GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
+SELECT version_id, node::int8, status::int8, path IS NOT NULL, count(*) FROM runs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
 
 const MESSAGES: &str = "
 SELECT m.id, m.run_id, m.contact_id, m.version_id, m.node::int8 AS node, m.message_id, m.recipient, w.word AS template, m.subject,
@@ -85,7 +85,12 @@ const TOTALS: &str = "
 SELECT (SELECT count(*) FROM contacts), (SELECT count(*) FROM events),
     (SELECT count(*) FROM events WHERE state = 1), (SELECT count(*) FROM decisions), (SELECT count(*) FROM owners)";
 
-const RUNS_BY_STATUS: &str = "SELECT status::int8, count(*) FROM runs GROUP BY status";
+const PARENTS: &str = "
+SELECT id, parent_id FROM runs WHERE contact_id = $1 AND parent_id IS NOT NULL";
+
+const INPUTS: &str = "SELECT id, inputs FROM runs WHERE id = ANY($1::int8[]) AND inputs IS NOT NULL";
+
+const RUNS_BY_STATUS: &str = "SELECT status::int8, count(*) FROM runs WHERE path IS NULL GROUP BY status";
 
 const MESSAGES_BY_STATUS: &str = "SELECT status::int8, count(*) FROM messages GROUP BY status";
 
@@ -237,7 +242,7 @@ impl Answers for Reader {
         Ok(find.build_query_as().fetch_all(&mut *self.conn).await?)
     }
 
-    async fn standing(&mut self) -> Raw<Vec<(i64, i64, i64, i64)>> {
+    async fn standing(&mut self) -> Raw<Vec<(i64, i64, i64, bool, i64)>> {
         Ok(query_as(STANDING).fetch_all(&mut *self.conn).await?)
     }
 
@@ -292,6 +297,14 @@ impl Answers for Reader {
 
     async fn totals(&mut self) -> Raw<(i64, i64, i64, i64, i64)> {
         Ok(query_as(TOTALS).fetch_one(&mut *self.conn).await?)
+    }
+
+    async fn parents(&mut self, contact: i64) -> Raw<Vec<(i64, i64)>> {
+        Ok(query_as(PARENTS).bind(contact).fetch_all(&mut *self.conn).await?)
+    }
+
+    async fn inputs_of(&mut self, runs: &[i64]) -> Raw<Vec<(i64, String)>> {
+        Ok(query_as(INPUTS).bind(runs).fetch_all(&mut *self.conn).await?)
     }
 
     async fn runs_by_status(&mut self) -> Raw<Vec<(i64, i64)>> {

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     ActiveRun, AppliedTurn, Arrived, Changed, ClaimedEvent, ClaimedRun, ContactDate, Enrolment, Firing,
-    FiringProgress, HeldEvent, LatestRun, Look, Mailed, Membership, NewEvent, NewFiring, NewHeld, Refusal,
-    Result, RunMove, Scheduling, ScoreValue, StoredDateTrigger, Timer, Transaction,
+    FiringProgress, HeldEvent, LatestRun, Look, Mailed, Membership, NEVER, NewEvent, NewFiring, NewHeld,
+    Parent, Refusal, Result, RunMove, Scheduling, ScoreValue, StoredDateTrigger, Timer, Transaction,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw, damaged, from_json},
     logic::{
@@ -81,7 +81,7 @@ SELECT EXISTS (SELECT 1 FROM firings WHERE NOT done),
 /// With its contact, so that two runs of one contact never go on side by side.
 pub(super) const CLAIM_RUNS: &str = "
 SELECT r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attempts, r.hops,
-    coalesce(r.first_due_at, r.due_at), r.waits_for::int8, r.waits_since, r.waits_until
+    coalesce(r.first_due_at, r.due_at), r.waits_for::int8, r.waits_since, r.waits_until, r.parent_id, r.path IS NOT NULL
 FROM runs r JOIN contacts c ON c.id = r.contact_id
 WHERE r.workflow_id = $1 AND r.due_at <= $2 ORDER BY r.due_at, r.contact_id LIMIT $3
 FOR NO KEY UPDATE OF r, c SKIP LOCKED";
@@ -89,7 +89,7 @@ FOR NO KEY UPDATE OF r, c SKIP LOCKED";
 /// Whoever else has one of these runs, such as a person who ends it, is waited for.
 pub(super) const WAITING_RUNS: &str = "
 SELECT r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attempts, r.hops,
-    coalesce(r.first_due_at, r.due_at), r.waits_for::int8, r.waits_since, r.waits_until
+    coalesce(r.first_due_at, r.due_at), r.waits_for::int8, r.waits_since, r.waits_until, r.parent_id, r.path IS NOT NULL
 FROM unnest($1::int8[]) AS wanted(id) JOIN runs r ON r.contact_id = wanted.id AND r.waits_for IS NOT NULL
 FOR NO KEY UPDATE OF r";
 
@@ -106,11 +106,13 @@ pub(super) const LATEST_RUNS: &str = "
 SELECT r.contact_id, r.id, r.enrolled_at, r.is_active
 FROM unnest($1::int8[]) AS wanted(id) CROSS JOIN LATERAL (
     SELECT contact_id, id, enrolled_at, bool_or(status = 0) OVER () AS is_active
-    FROM runs WHERE contact_id = wanted.id AND workflow_id = $2 ORDER BY id DESC LIMIT 1) AS r";
+    FROM runs WHERE contact_id = wanted.id AND workflow_id = $2 AND path IS NULL
+    ORDER BY id DESC LIMIT 1) AS r";
 
 pub(super) const ACTIVE_RUNS: &str = "
 SELECT r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attempts, r.hops,
-    coalesce(r.first_due_at, r.due_at), r.waits_for::int8, r.waits_since, r.waits_until, r.due_at, r.enrolled_at
+    coalesce(r.first_due_at, r.due_at), r.waits_for::int8, r.waits_since, r.waits_until, r.parent_id, r.path IS NOT NULL,
+    r.due_at, r.enrolled_at
 FROM unnest($1::int8[]) AS wanted(id) JOIN runs r ON r.contact_id = wanted.id AND r.status = 0";
 
 pub(super) const MAILED: &str = "
@@ -143,7 +145,8 @@ impl Scheduling for PostgresStore {
 
     async fn next_due(&self) -> Result<Option<Timestamp>> {
         let next: sqlx::Result<Option<i64>> = query_scalar(NEXT_DUE).fetch_one(&self.shared.readers).await;
-        next.map(maybe_at).doing("find out what is due next")
+        // Who waits for other runs is not due.
+        next.map(|next| maybe_at(next).filter(|at| *at < NEVER)).doing("find out what is due next")
     }
 
     async fn last_firing(&self, workflow: WorkflowId) -> Result<Option<Timestamp>> {
@@ -212,9 +215,9 @@ impl Scheduling for PostgresStore {
 
 /// One batch.
 #[derive(Debug)]
-struct PostgresTransaction {
-    writer: Writer,
-    pending: Pending,
+pub(super) struct PostgresTransaction {
+    pub(super) writer: Writer,
+    pub(super) pending: Pending,
     /// The contacts of the claimed events, by which their partitions are found.
     events: HashMap<EventId, ContactId>,
 }
@@ -569,10 +572,26 @@ impl PostgresTransaction {
     }
 }
 
-type RunRow = (i64, i64, i64, i64, i32, i32, i32, i32, i64, Option<i64>, Option<i64>, Option<i64>);
+pub(super) type RunRow =
+    (i64, i64, i64, i64, i32, i32, i32, i32, i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>, bool);
 
-fn one(row: RunRow) -> Raw<ClaimedRun> {
-    let (run, contact, workflow, version, node, turn, attempts, hops, due, what, since, until) = row;
+pub(super) fn one(row: RunRow) -> Raw<ClaimedRun> {
+    let (
+        run,
+        contact,
+        workflow,
+        version,
+        node,
+        turn,
+        attempts,
+        hops,
+        due,
+        what,
+        since,
+        until,
+        parent,
+        is_path,
+    ) = row;
     Ok(ClaimedRun {
         run: RunId(run),
         contact: ContactId(contact),
@@ -584,6 +603,7 @@ fn one(row: RunRow) -> Raw<ClaimedRun> {
         hops: hops.into(),
         due: from_ms(due),
         waiting: waiting(what, since, until)?,
+        parent: parent.map(|run| Parent { run: RunId(run), is_path }),
     })
 }
 

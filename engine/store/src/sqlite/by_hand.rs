@@ -20,7 +20,7 @@ use crate::{
     logic::{
         catalog,
         enroll::{self, StandingRun},
-        ms,
+        kin, ms,
     },
     sets::Sets as _,
 };
@@ -29,18 +29,24 @@ const FAILED_RUNS: &str = "
 SELECT json_group_array(json_array(id, version_id, contact_id, node, turn))
 FROM runs WHERE status = 2 AND (?1 IS NULL OR id = ?1)";
 
-/// A contact that is in the workflow again by now stays there once.
+/// A contact that is in the workflow again by now stays there once; a path goes on as long as its run does.
 const REVIVE: &str = "
 UPDATE OR IGNORE runs SET status = 0, due_at = ?2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0
-WHERE id = ?1";
+WHERE id = ?1
+    AND (path IS NULL OR EXISTS (SELECT 1 FROM runs parent WHERE parent.id = runs.parent_id AND parent.status = 0))";
 
 /// As above, from another step.
 const REVIVE_AT: &str = "
 UPDATE OR IGNORE runs SET status = 0, due_at = ?2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0,
     node = ?3
-WHERE id = ?1";
+WHERE id = ?1
+    AND (path IS NULL OR EXISTS (SELECT 1 FROM runs parent WHERE parent.id = runs.parent_id AND parent.status = 0))";
 
 const COMPLETE: &str = "UPDATE runs SET status = 1 WHERE id = ?1";
+
+/// The one that waits for it looks again.
+const WAKE_PARENT: &str = "
+UPDATE runs SET due_at = ?2 WHERE waits_for = 2 AND due_at > ?2 AND id = (SELECT parent_id FROM runs WHERE id = ?1)";
 
 /// The moves, once: version, node, where to.
 const MIGRATED: &str = "
@@ -104,6 +110,9 @@ impl SqliteStore {
                 None => query(COMPLETE).bind(run.0),
             };
             if writer.run(on).await? > 0 {
+                if below.is_none() {
+                    writer.run(query(WAKE_PARENT).bind(run.0).bind(ms(now))).await?;
+                }
                 decisions.push(enroll::by_hand(run, DecisionKind::Skipped, Some(enroll::SKIPPED)));
             }
         }
@@ -137,6 +146,7 @@ impl SqliteStore {
         let mut writer = self.writer().await?;
         let reason = catalog::word(&mut writer, reason).await?;
         let ended = writer.end_older(workflow.0, Some(current.0), reason, ms(now)).await?;
+        kin::settle_ended(&mut writer, now).await?;
         writer.commit().await?;
         Ok(ended)
     }
@@ -151,6 +161,7 @@ impl SqliteStore {
         writer.run(query(NEXT_AFTER_RUN).bind(run.0).bind(ms(now))).await?;
         let decision = enroll::by_hand(active, DecisionKind::Cancelled, Some(reason));
         enroll::record(&mut writer, vec![decision], now).await?;
+        kin::settle_ended(&mut writer, now).await?;
         writer.commit().await?;
         Ok(true)
     }

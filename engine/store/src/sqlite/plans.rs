@@ -4,8 +4,8 @@ use dripline_model::{clock::from_ms, id::WorkflowId};
 use sqlx::{AssertSqlSafe, Executor as _, Row as _, query};
 
 use super::{
-    SqliteStore, contacts, dates, firings, held, outbox, prune, rows::RowsSql, segments, statements,
-    transaction,
+    SqliteStore, contacts, dates, experiments, firings, held, kin, outbox, prune, rows::RowsSql, segments,
+    statements, transaction,
 };
 use crate::Scheduling as _;
 
@@ -24,6 +24,8 @@ const ROWS: &[RowsSql] = &[
     outbox::SETTLE,
     statements::FIND_SEGMENTS,
     statements::LEAVE,
+    experiments::MARK_REACHED,
+    kin::INSERT_PATHS,
     statements::FIND_REPRESENTATIVES,
 ];
 
@@ -34,8 +36,18 @@ const STATEMENTS: &[&str] = &[
     contacts::CONSENTS,
     contacts::SEGMENTS,
     contacts::OWNERS,
+    experiments::ARMS,
+    experiments::ARM_HAS,
+    experiments::OPEN_ARMS,
+    experiments::TRIAL,
     firings::MEMBERS_AFTER,
     firings::OPEN,
+    kin::ACTIVE,
+    kin::CALLS,
+    kin::CHILDREN,
+    kin::ORPHANS,
+    kin::WAKE_BEREFT,
+    kin::WAKE_PARENTS,
     outbox::ANY_ABANDONED,
     outbox::CLAIM,
     outbox::DUE,

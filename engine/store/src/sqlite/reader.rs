@@ -36,7 +36,7 @@ const CONTACT_IDS: &str = "SELECT c.id FROM contacts c WHERE c.id > ";
 
 const RUNS: &str = "
 SELECT r.id, r.version_id, r.contact_id, coalesce(c.email, c.external_id) AS contact_name, r.node, r.status, r.due_at,
-    r.enrolled_at, r.ended_at,
+    r.enrolled_at, r.ended_at, r.parent_id, (SELECT p.word FROM words p WHERE p.id = r.path) AS path,
     (SELECT w.word FROM words w WHERE w.id = (
         SELECT d.reason FROM decisions d WHERE d.contact_id = r.contact_id AND d.run_id = r.id
         ORDER BY d.id DESC LIMIT 1)) AS reason
@@ -44,7 +44,7 @@ FROM runs r JOIN contacts c ON c.id = r.contact_id
 WHERE TRUE";
 
 const STANDING: &str = "
-SELECT version_id, node, status, count(*) FROM runs GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
+SELECT version_id, node, status, path IS NOT NULL, count(*) FROM runs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
 
 const MESSAGES: &str = "
 SELECT m.id, m.run_id, m.contact_id, m.version_id, m.node, m.message_id, m.recipient, w.word AS template, m.subject,
@@ -89,7 +89,13 @@ const TOTALS: &str = "
 SELECT (SELECT count(*) FROM contacts), (SELECT count(*) FROM events),
     (SELECT count(*) FROM events WHERE state = 1), (SELECT count(*) FROM decisions), (SELECT count(*) FROM owners)";
 
-const RUNS_BY_STATUS: &str = "SELECT status, count(*) FROM runs GROUP BY status";
+const PARENTS: &str = "
+SELECT id, parent_id FROM runs WHERE contact_id = ?1 AND parent_id IS NOT NULL";
+
+const INPUTS: &str = "
+SELECT r.id, r.inputs FROM json_each(?1) wanted CROSS JOIN runs r ON r.id = wanted.value WHERE r.inputs IS NOT NULL";
+
+const RUNS_BY_STATUS: &str = "SELECT status, count(*) FROM runs WHERE path IS NULL GROUP BY status";
 
 const MESSAGES_BY_STATUS: &str = "SELECT status, count(*) FROM messages GROUP BY status";
 
@@ -239,7 +245,7 @@ impl Answers for Reader {
         Ok(find.build_query_as().fetch_all(&mut *self.conn).await?)
     }
 
-    async fn standing(&mut self) -> Raw<Vec<(i64, i64, i64, i64)>> {
+    async fn standing(&mut self) -> Raw<Vec<(i64, i64, i64, bool, i64)>> {
         Ok(query_as(STANDING).fetch_all(&mut *self.conn).await?)
     }
 
@@ -294,6 +300,15 @@ impl Answers for Reader {
 
     async fn totals(&mut self) -> Raw<(i64, i64, i64, i64, i64)> {
         Ok(query_as(TOTALS).fetch_one(&mut *self.conn).await?)
+    }
+
+    async fn parents(&mut self, contact: i64) -> Raw<Vec<(i64, i64)>> {
+        Ok(query_as(PARENTS).bind(contact).fetch_all(&mut *self.conn).await?)
+    }
+
+    async fn inputs_of(&mut self, runs: &[i64]) -> Raw<Vec<(i64, String)>> {
+        let find = query_as(INPUTS).bind(json_ids(runs));
+        Ok(find.fetch_all(&mut *self.conn).await?)
     }
 
     async fn runs_by_status(&mut self) -> Raw<Vec<(i64, i64)>> {

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     ActiveRun, AppliedTurn, Arrived, Changed, ClaimedEvent, ClaimedRun, ContactDate, Enrolment, Firing,
-    FiringProgress, HeldEvent, LatestRun, Mailed, Membership, NewEvent, NewFiring, NewHeld, Refusal, Result,
-    RunMove, Scheduling, ScoreValue, StoredDateTrigger, Timer, Transaction,
+    FiringProgress, HeldEvent, LatestRun, Mailed, Membership, NEVER, NewEvent, NewFiring, NewHeld, Parent,
+    Refusal, Result, RunMove, Scheduling, ScoreValue, StoredDateTrigger, Timer, Transaction,
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw},
     logic::{
@@ -70,14 +70,14 @@ ORDER BY id";
 
 pub(super) const CLAIM_RUNS: &str = "
 SELECT json_group_array(json_array(id, contact_id, workflow_id, version_id, node, turn, attempts, hops, due,
-    waits_for, waits_since, waits_until)) FROM (
+    waits_for, waits_since, waits_until, parent_id, path IS NOT NULL)) FROM (
     SELECT id, contact_id, workflow_id, version_id, node, turn, attempts, hops, coalesce(first_due_at, due_at) AS due,
-        waits_for, waits_since, waits_until
+        waits_for, waits_since, waits_until, parent_id, path
     FROM runs WHERE workflow_id = ?1 AND due_at <= ?2 ORDER BY due_at, contact_id LIMIT ?3)";
 
 pub(super) const WAITING_RUNS: &str = "
 SELECT json_group_array(json_array(r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attempts, r.hops,
-    coalesce(r.first_due_at, r.due_at), r.waits_for, r.waits_since, r.waits_until))
+    coalesce(r.first_due_at, r.due_at), r.waits_for, r.waits_since, r.waits_until, r.parent_id, r.path IS NOT NULL))
 FROM json_each(?1) wanted CROSS JOIN runs r INDEXED BY runs_waiting
 ON r.contact_id = wanted.value AND r.waits_for IS NOT NULL";
 
@@ -90,11 +90,12 @@ pub(super) const LATEST_RUNS: &str = "
 SELECT json_group_array(json_array(r.contact_id, r.id, r.enrolled_at, EXISTS (
     SELECT 1 FROM runs WHERE contact_id = r.contact_id AND workflow_id = ?2 AND status = 0)))
 FROM json_each(?1) wanted CROSS JOIN runs r ON r.id = (
-    SELECT max(id) FROM runs WHERE contact_id = wanted.value AND workflow_id = ?2)";
+    SELECT max(id) FROM runs WHERE contact_id = wanted.value AND workflow_id = ?2 AND path IS NULL)";
 
 pub(super) const ACTIVE_RUNS: &str = "
 SELECT json_group_array(json_array(json_array(r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn,
-    r.attempts, r.hops, coalesce(r.first_due_at, r.due_at), r.waits_for, r.waits_since, r.waits_until), r.due_at,
+    r.attempts, r.hops, coalesce(r.first_due_at, r.due_at), r.waits_for, r.waits_since, r.waits_until, r.parent_id,
+    r.path IS NOT NULL), r.due_at,
     r.enrolled_at))
 FROM json_each(?1) wanted CROSS JOIN runs r ON r.contact_id = wanted.value AND r.status = 0";
 
@@ -126,7 +127,8 @@ impl Scheduling for SqliteStore {
 
     async fn next_due(&self) -> Result<Option<Timestamp>> {
         let next: sqlx::Result<Option<i64>> = query_scalar(NEXT_DUE).fetch_one(&self.shared.readers).await;
-        next.map(maybe_at).doing("find out what is due next")
+        // Who waits for other runs is not due.
+        next.map(|next| maybe_at(next).filter(|at| *at < NEVER)).doing("find out what is due next")
     }
 
     async fn last_firing(&self, workflow: WorkflowId) -> Result<Option<Timestamp>> {
@@ -196,8 +198,8 @@ impl Scheduling for SqliteStore {
 /// One batch.
 #[derive(Debug)]
 pub(super) struct SqliteTransaction {
-    writer: Writer,
-    pending: Pending,
+    pub(super) writer: Writer,
+    pub(super) pending: Pending,
 }
 
 #[async_trait]
@@ -431,7 +433,8 @@ impl Transaction for SqliteTransaction {
     }
 }
 
-type RunTuple = (i64, i64, i64, i64, u32, i64, i64, i64, i64, Option<i64>, Option<i64>, Option<i64>);
+pub(super) type RunTuple =
+    (i64, i64, i64, i64, u32, i64, i64, i64, i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>, i64);
 type EventTuple = (i64, i64, String, i64, Option<Map<String, Value>>);
 
 impl SqliteTransaction {
@@ -530,8 +533,9 @@ impl SqliteTransaction {
     }
 }
 
-fn one(row: RunTuple) -> Raw<ClaimedRun> {
-    let (run, contact, workflow, version, node, turn, attempts, hops, due, what, since, until) = row;
+pub(super) fn one(row: RunTuple) -> Raw<ClaimedRun> {
+    let (run, contact, workflow, version, node, turn, attempts, hops, due, what, since, until, parent, path) =
+        row;
     Ok(ClaimedRun {
         run: RunId(run),
         contact: ContactId(contact),
@@ -543,6 +547,7 @@ fn one(row: RunTuple) -> Raw<ClaimedRun> {
         hops,
         due: from_ms(due),
         waiting: waiting(what, since, until)?,
+        parent: parent.map(|run| Parent { run: RunId(run), is_path: path != 0 }),
     })
 }
 

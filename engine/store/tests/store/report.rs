@@ -146,7 +146,7 @@ stores! {
         let none: Vec<String> = list(RunFilter { workflow: Some("none".into()), ..RunFilter::default() }).await;
         assert!(none.is_empty());
         let standing = store.standing().await.unwrap();
-        let at_start = |version, status, runs| Standing { version, node: 0, status, runs };
+        let at_start = |version, status, runs| Standing { version, node: 0, status, are_paths: false, runs };
         let expected = [
             at_start(a.version, RunStatus::Active, 1),
             at_start(a.version, RunStatus::Failed, 1),

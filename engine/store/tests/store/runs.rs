@@ -320,6 +320,7 @@ stores! {
             run: None,
             workflow: "nurture".into(),
             step: None,
+            path: None,
             kind: DecisionKind::NotEnrolled,
             reason: "no consent".into(),
         };

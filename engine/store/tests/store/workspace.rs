@@ -52,6 +52,7 @@ pub(crate) fn program(name: &str) -> Program {
         triggers: vec![Trigger::Manual],
         enroll_if: None,
         again: Again::Never,
+        inputs: Vec::new(),
         concurrency: Concurrency::One,
         nodes: vec![node("first", Some(1)), node("second", Some(2)), node("third", None)],
         templates: [("welcome.html".to_owned(), Digest::of(b"Welcome"))].into(),

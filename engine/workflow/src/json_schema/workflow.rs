@@ -35,6 +35,7 @@ pub fn workflow(plugins: &BTreeMap<String, PluginInfo>) -> Value {
         "trigger": {
             "anyOf": [
                 {"const": "manual", "description": "By `dripline enroll`."},
+                {"const": "called", "description": "By a step `run` of another workflow."},
                 {
                     "type": "object",
                     "additionalProperties": false,
@@ -69,15 +70,17 @@ pub fn workflow(plugins: &BTreeMap<String, PluginInfo>) -> Value {
     })
 }
 
-/// The keys of steps that hold steps.
-const BLOCKS: &[&str] = &["then", "else", "cases", "default", "paths"];
+/// The keys of steps that hold steps, or say something of those that do.
+const BLOCKS: &[&str] = &["then", "else", "cases", "default", "paths", "join"];
 
 /// Those that a word of the language may have beside it.
 fn blocks(verb: &str) -> &'static [&'static str] {
     match verb {
         "wait_for" => &["then", "else"],
+        "run" => &["then", "else", "paths"],
+        "parallel" => &["join"],
         "switch" => &["cases", "default"],
-        "split" => &["paths"],
+        "split" | "experiment" => &["paths"],
         _ => &[],
     }
 }
@@ -110,7 +113,7 @@ fn deeds(manifests: &[&Manifest]) -> Vec<Value> {
     });
     let verbs = VERBS.iter().copied().chain(manifests.iter().map(|manifest| manifest.name.as_str()));
     let none: Map<String, Value> = verbs
-        .chain(["cases", "default", "paths"])
+        .chain(["cases", "default", "paths", "join"])
         .map(|verb| (verb.to_owned(), Value::Bool(false)))
         .collect();
     let branch = json!({
@@ -198,6 +201,23 @@ fn top_key(key: &str) -> Option<Value> {
                 "retry": step_key("retry")
             }
         }),
+        "inputs" => {
+            let types = json!({"enum": ["text", "integer", "number", "boolean"]});
+            json!({
+                "description": "With what other workflows call it: input.NAME",
+                "type": "object", "minProperties": 1,
+                "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+                "additionalProperties": {
+                    "anyOf": [
+                        types.clone(),
+                        {
+                            "type": "object", "additionalProperties": false, "required": ["type"],
+                            "properties": {"type": types, "default": {"type": ["string", "number", "boolean"]}}
+                        }
+                    ]
+                }
+            })
+        }
         "goals" => ends("What ends a run wherever it stands, as won."),
         "exits" => ends("What else ends a run wherever it stands."),
         "steps" => json!({"description": "What happens, from the top down.", "$ref": "#/definitions/steps"}),
@@ -290,6 +310,10 @@ fn step_key(key: &str) -> Option<Value> {
         "default" => {
             json!({"description": "What happens for every other value.", "$ref": "#/definitions/steps"})
         }
+        "join" => json!({
+            "description": "For which paths the run waits: all of them, or any, and then the others are ended.",
+            "enum": ["all", "any"]
+        }),
         "expires" => json!({
             "description": "So long after it was due the step is skipped.", "$ref": "#/definitions/duration"
         }),
@@ -322,6 +346,72 @@ fn verb(key: &str) -> Option<Value> {
             "description": "Ways by chance, each with its weight; a contact always goes the same.",
             "type": "object", "minProperties": 1,
             "additionalProperties": {"type": "integer", "minimum": 0}
+        }),
+        "experiment" => json!({
+            "description": "Ways by chance that are compared, until one has won.",
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["arms", "goal"],
+            "properties": {
+                "arms": {
+                    "description": "The ways, each with its weight.",
+                    "type": "object", "minProperties": 2,
+                    "propertyNames": {"pattern": "^[a-z0-9_-]+$"},
+                    "additionalProperties": {"type": "integer", "minimum": 0}
+                },
+                "hold_out": {
+                    "description": "How many of a hundred contacts go on below without any of them.",
+                    "type": "integer", "minimum": 1, "maximum": 90
+                },
+                "goal": {
+                    "description": "By what the ways are compared.",
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["within"],
+                    "anyOf": [{"required": ["event"]}, {"required": ["if"]}],
+                    "properties": {
+                        "event": {"description": "An event of the contact.", "type": "string", "pattern": "\\S"},
+                        "if": {"$ref": "#/definitions/expression"},
+                        "within": {"$ref": "#/definitions/duration"}
+                    }
+                },
+                "significance": {
+                    "description": "How sure it has to be that one way is better: 0.95",
+                    "type": "number", "minimum": 0.5, "exclusiveMaximum": 1
+                },
+                "minimum": {
+                    "description": "How many contacts of each way are counted before anything is decided.",
+                    "type": "integer", "minimum": 10, "default": 500
+                },
+                "until": {"description": "From this date on the best way has won: 2026-12-31", "type": "string"}
+            }
+        }),
+        "run" => json!({
+            "description": "Starts a run of another workflow, and goes on when it has ended.",
+            "anyOf": [
+                {"type": "string", "pattern": "\\S"},
+                {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["workflow"],
+                    "properties": {
+                        "workflow": {"description": "Its name.", "type": "string", "pattern": "\\S"},
+                        "with": {
+                            "description": "Its inputs, each an expression.",
+                            "type": "object", "additionalProperties": {"$ref": "#/definitions/expression"}
+                        },
+                        "wait": {
+                            "description": "Whether to wait for its end.", "type": "boolean", "default": true
+                        }
+                    }
+                }
+            ]
+        }),
+        "parallel" => json!({
+            "description": "Paths that are gone at once; the run goes on when they have joined.",
+            "type": "object", "minProperties": 2, "maxProperties": 20,
+            "propertyNames": {"pattern": "^[a-z0-9_-]+$"},
+            "additionalProperties": {"$ref": "#/definitions/steps"}
         }),
         "wait_for" => json!({
             "description": "Waits until something happens.",

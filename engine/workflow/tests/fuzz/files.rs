@@ -40,6 +40,7 @@ static PROGRAMS: LazyLock<Vec<Program>> = LazyLock::new(|| {
         dynamic_segments: &BTreeSet::new(),
         calendars: &Default::default(),
         attributes: None,
+        inputs: None,
         default_time_zone: "UTC",
         now: None,
     };

@@ -325,6 +325,7 @@ fn workflow(text: &str) {
         dynamic_segments: &["by-rule".to_owned()].into(),
         calendars: &Default::default(),
         attributes: Some(&known),
+        inputs: None,
         default_time_zone: "Europe/Berlin",
         now: "2026-01-01T00:00:00Z".parse().ok(),
     };
@@ -351,7 +352,7 @@ fn expression(text: &str) {
     for (result, attributes) in
         [(ColumnType::Boolean, Some(&known)), (ColumnType::Boolean, None), (ColumnType::Text, None)]
     {
-        match Expression::compile(text, result, &Scope { attributes, event: true }) {
+        match Expression::compile(text, result, &Scope { attributes, event: true, inputs: None }) {
             Ok(expression) => {
                 assert!(
                     expression

@@ -1,6 +1,7 @@
 //! Whole files through the public door.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod calls;
 mod diagnostics;
 mod fields;
 mod holidays;

@@ -1,6 +1,6 @@
 //! What right files become.
 
-use dripline_model::program::{Action, Program, SplitArm};
+use dripline_model::program::{Action, Path, Program, SplitArm};
 use dripline_workflow::{Source, scores, segments, teams};
 
 use crate::support::Workspace;
@@ -33,6 +33,14 @@ fn ways(program: &Program) -> String {
                 let arm = |arm: &SplitArm| format!(" {}*{}->{}", arm.weight, arm.name, to(arm.next));
                 format!("split{}", arms.iter().map(arm).collect::<String>())
             }
+            Action::Experiment(experiment) => {
+                let arm = |arm: &SplitArm| format!(" {}*{}->{}", arm.weight, arm.name, to(arm.next));
+                format!("experiment{}", experiment.arms.iter().map(arm).collect::<String>())
+            }
+            Action::Parallel(parallel) => {
+                let path = |path: &Path| format!(" {}->{}..{}", path.name, path.first, path.end);
+                format!("parallel {:?}{}", parallel.join, parallel.paths.iter().map(path).collect::<String>())
+            }
             Action::WaitFor(wait) => {
                 let what = [wait.event.as_deref(), wait.condition.as_deref()];
                 let what: Vec<_> = what.into_iter().flatten().collect();
@@ -42,6 +50,11 @@ fn ways(program: &Program) -> String {
                     what.join(" with "),
                     wait.within
                 )
+            }
+            Action::Run(call) => {
+                let ways: String =
+                    call.ways.iter().map(|(end, next)| format!(" {}->{}", end.name(), to(*next))).collect();
+                format!("run {} {}{ways}", call.workflow, if call.waits { "waits" } else { "starts" })
             }
             Action::Goto => "goto".to_owned(),
             Action::Exit { reason } => format!("exit {reason:?}"),
@@ -85,6 +98,58 @@ steps:
     7 step-3.case-1-1: wait ->8
     8 step-3.case-1-2: goto ->4
     "#);
+}
+
+#[test]
+fn paths_end_at_their_ends_and_experiments_go_on_below() {
+    let program = program(
+        r#"
+name: ways
+on: manual
+steps:
+  - parallel:
+      mails:
+        - if: contact.country == "DE"
+          then: [{wait: 1d}]
+        - parallel:
+            a: [{wait: 1d}]
+            b: [{wait: 2d}, {wait: 3d}]
+          join: any
+      sales:
+        - wait: 4d
+  - id: which
+    experiment:
+      arms: {short: 1, long: 2}
+      goal: {if: contact.employees > 5, within: 3d}
+      significance: 0.9
+    paths:
+      short: [{wait: 5d}]
+  - wait: 6d
+"#,
+    );
+    assert_eq!(program.format, 3);
+    insta::assert_snapshot!(ways(&program), @r#"
+    0 step-1: parallel All mails->1..7 sales->7..8 ->8
+    1 step-1.mails-1: branch contact.country == "DE" else->3 ->2
+    2 step-1.mails-1.then-1: wait ->3
+    3 step-1.mails-2: parallel Any a->4..5 b->5..7 ->end
+    4 step-1.mails-2.a-1: wait ->end
+    5 step-1.mails-2.b-1: wait ->6
+    6 step-1.mails-2.b-2: wait ->end
+    7 step-1.sales-1: wait ->end
+    8 which: experiment 1*short->9 2*long->10 ->10
+    9 step-2.short-1: wait ->10
+    10 step-3: wait ->end
+    "#);
+    let within = |index| program.path_of(index).map(|(at, path)| (at, path.name.clone()));
+    assert_eq!(within(2), Some((0, "mails".to_owned())));
+    assert_eq!(within(6), Some((3, "b".to_owned())));
+    assert_eq!((within(0), within(8)), (None, None));
+    let Action::Experiment(experiment) = &program.nodes[8].action else { panic!("{program:?}") };
+    assert_eq!(
+        (experiment.significance, experiment.minimum, experiment.hold_out),
+        (Some(0.9), Some(500), None)
+    );
 }
 
 #[test]

@@ -90,6 +90,7 @@ impl Workspace {
             dynamic_segments: &self.dynamic_segments,
             calendars: &self.calendars,
             attributes: Some(&self.attributes),
+            inputs: None,
             default_time_zone: "Europe/Berlin",
             now: "2026-01-01T00:00:00Z".parse().ok(),
         }

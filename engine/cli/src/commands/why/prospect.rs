@@ -87,6 +87,7 @@ fn start(trigger: &Trigger, stored: &StoredProgram, is_near: bool, known: &Known
                 ..plain(format!("dripline enroll {} {key}", stored.program.name))
             }
         }
+        Trigger::Called => plain("when a step of another workflow calls it".to_owned()),
         Trigger::Schedule { cron, time_zone } => {
             let next =
                 Schedule::parse(cron, time_zone).ok().and_then(|schedule| schedule.next_after(known.now));

@@ -86,6 +86,9 @@ pub(super) fn of(
         });
         return Stand { verdict, ..stand(Awaits::Happening, happening(wait), Some(waiting.until)) };
     }
+    if active.is_some_and(|active| active.run.waits_for_runs()) {
+        return stand(Awaits::Happening, "the end of the runs that belong to it".to_owned(), None);
+    }
     let due = active.map_or(row.due_at, |active| Some(active.due_at)).filter(|due| *due > known.now);
     match (due, last) {
         (None, _) => stand(Awaits::Turn, "nothing more: it is due".to_owned(), None),
