@@ -39,7 +39,7 @@ SELECT json_group_array(json_array(r.id, r.contact_id, r.workflow_id, r.version_
 FROM json_each(?1) wanted CROSS JOIN runs r ON r.id = wanted.value WHERE r.status = 0";
 
 pub(super) const WAKE_PARENTS: &str = "
-UPDATE runs SET due_at = ?2 WHERE id IN (SELECT value FROM json_each(?1)) AND waits_for = 2 AND due_at > ?2";
+UPDATE runs NOT INDEXED SET due_at = ?2 WHERE id IN (SELECT value FROM json_each(?1)) AND waits_for = 2 AND due_at > ?2";
 
 /// Both by what ended at that moment.
 pub(super) const ORPHANS: &str = "
@@ -48,9 +48,9 @@ SELECT json_group_array(json_array(r.id, r.contact_id, r.workflow_id, r.version_
 FROM runs ended CROSS JOIN runs r INDEXED BY runs_children ON r.parent_id = ended.id
 WHERE ended.ended_at = ?1 AND ended.status = 3 AND r.status = 0";
 
-/// The `+` keeps it from walking through all runs that wait.
+/// By their ids, and not by walking through the index of all runs that wait.
 pub(super) const WAKE_BEREFT: &str = "
-UPDATE runs SET due_at = ?1 WHERE +waits_for = 2 AND due_at > ?1 AND id IN (
+UPDATE runs NOT INDEXED SET due_at = ?1 WHERE waits_for = 2 AND due_at > ?1 AND id IN (
     SELECT ended.parent_id FROM runs ended WHERE ended.ended_at = ?1 AND ended.status = 3)";
 
 pub(super) const PUT_CALLS: RowsSql = RowsSql {
