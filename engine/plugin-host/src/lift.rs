@@ -414,6 +414,7 @@ mod tests {
         its answer does not fit: turn 0: the value for `a` is not JSON: EOF while parsing an object at line 1 column 1
         its answer does not fit: turn 0: the name of a tag is empty
         its answer does not fit: turn 0: the score `a` is to lie between 2 and 1
+        its answer does not fit: turn 0: at most 0 points of the score `a` are to count
         it emitted the effect `segment`, for which its manifest does not ask
         ");
     }
