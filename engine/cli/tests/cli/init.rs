@@ -135,47 +135,48 @@ fn help_names_every_command_and_exit_code() {
     Usage: dripline [OPTIONS] <COMMAND>
 
     Commands:
-      demo       Show the whole product in small: sample leads, two campaigns, four months of them in
-                 seconds
-      init       Make a workspace with a small campaign that works
-      check      Check workflows, templates, teams, fields and settings, and say what is wrong where
-      explain    Explain a code that `dripline check` prints, with an example of what is right
-      schema     Print the JSON Schema of a file, for completion and checking in editors
-      simulate   See what workflows would do over the next weeks, without doing it: nothing is sent, and
-                 nothing is written
-      test       Run the tests of campaigns, workflows/*.test.yaml, on a simulated clock
-      import     Import contacts from a CSV file
-      events     Import what contacts did
-      plan       See what publishing the files would change, and what would become of the contacts that
-                 are on their way
-      publish    Publish the files: workflows, segments, teams and templates, and what becomes of
-                 contacts that are on their way
-      versions   See what was published, when, by whom and why; of one workflow with the contacts that
-                 stand on each version
-      diff       See what is different between two versions of a workflow, or between a version and the
-                 file
-      rollback   Publish an older version of a workflow again, as a new version
-      run        Run the workflows: publish what changed in the files, unless `publish: by_hand` is set,
-                 then do everything that is due
-      worker     Keep running what is published in the store, beside any number of other workers
-      enroll     Send contacts on their way through a workflow that has a `manual` trigger
-      contacts   See who is known, and everything that happened to one contact
-      why        Say why something happened to a contact, and why something did not
-      leads      Show the leads of each representative, the hottest first, and why they are hot
-      workflows  See the workflows, and how many contacts stand at each step; pause them, and decide
-                 about who stands on old versions
-      runs       See where contacts stand in workflows; set failed runs going again or skip what failed,
-                 end others
-      segment    See the segments, who is in them and why
-      score      See the scores, what a contact's points are made of, and whether a score tells who
-                 converts
-      mail       See the mails of campaigns; decide about those that got stuck
-      plugin     See the plugins, what they may do, and install more
-      prune      Delete what is older than `retention` in dripline.yaml says
-      migrate    Bring the store's tables up to date with this program
-      doctor     Find out what is wrong with the settings, the store, the mail servers and the plugins,
-                 and what mends it
-      help       Print this message or the help of the given subcommand(s)
+      demo         Show the whole product in small: sample leads, two campaigns, four months of them in
+                   seconds
+      init         Make a workspace with a small campaign that works
+      check        Check workflows, templates, teams, fields and settings, and say what is wrong where
+      explain      Explain a code that `dripline check` prints, with an example of what is right
+      schema       Print the JSON Schema of a file, for completion and checking in editors
+      simulate     See what workflows would do over the next weeks, without doing it: nothing is sent,
+                   and nothing is written
+      test         Run the tests of campaigns, workflows/*.test.yaml, on a simulated clock
+      import       Import contacts from a CSV file
+      events       Import what contacts did
+      plan         See what publishing the files would change, and what would become of the contacts
+                   that are on their way
+      publish      Publish the files: workflows, segments, teams and templates, and what becomes of
+                   contacts that are on their way
+      versions     See what was published, when, by whom and why; of one workflow with the contacts that
+                   stand on each version
+      diff         See what is different between two versions of a workflow, or between a version and
+                   the file
+      rollback     Publish an older version of a workflow again, as a new version
+      run          Run the workflows: publish what changed in the files, unless `publish: by_hand` is
+                   set, then do everything that is due
+      worker       Keep running what is published in the store, beside any number of other workers
+      enroll       Send contacts on their way through a workflow that has a `manual` trigger
+      contacts     See who is known, and everything that happened to one contact
+      why          Say why something happened to a contact, and why something did not
+      leads        Show the leads of each representative, the hottest first, and why they are hot
+      workflows    See the workflows, and how many contacts stand at each step; pause them, and decide
+                   about who stands on old versions
+      runs         See where contacts stand in workflows; set failed runs going again or skip what
+                   failed, end others
+      segment      See the segments, who is in them and why
+      experiments  See what experiments have found so far, and decide them by hand
+      score        See the scores, what a contact's points are made of, and whether a score tells who
+                   converts
+      mail         See the mails of campaigns; decide about those that got stuck
+      plugin       See the plugins, what they may do, and install more
+      prune        Delete what is older than `retention` in dripline.yaml says
+      migrate      Bring the store's tables up to date with this program
+      doctor       Find out what is wrong with the settings, the store, the mail servers and the
+                   plugins, and what mends it
+      help         Print this message or the help of the given subcommand(s)
 
     Options:
       -w, --workspace <DIR>  The workspace; by default the nearest folder with a dripline.yaml, here or

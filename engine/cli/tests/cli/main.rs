@@ -2,6 +2,7 @@
 
 mod campaign;
 mod check;
+mod dates;
 mod doctor;
 mod experiments;
 mod faults_file;
