@@ -32,8 +32,6 @@ pub(crate) struct Assembly {
     pub(crate) held: Vec<String>,
     /// How the files and what is published compare, where they are published by hand.
     pub(crate) drift: Drift,
-    /// Scores that are declared otherwise than before.
-    pub(crate) scores: Vec<String>,
     /// Where only one process may run the workflows of the store.
     lock: Option<RunLock>,
 }
@@ -54,8 +52,7 @@ impl Assembly {
         if workspace.settings().publish == PublishSetting::ByHand {
             let drift = Drift::look(workspace, store.as_ref(), &plugins).await?;
             let engine = start(workspace, store, clock, host, plugins, Work::Run).await?;
-            let (released, held, scores) = (Released::default(), Vec::new(), Vec::new());
-            return Ok(Self { engine, released, held, scores, drift, lock });
+            return Ok(Self { engine, released: Released::default(), held: Vec::new(), drift, lock });
         }
         // A mistake in a test keeps nobody from running what is right.
         let checked = workspace.check_files(&workspace.workflow_files()?, &plugins).await?;
@@ -69,12 +66,11 @@ impl Assembly {
             ))
             .with_help("mend them and run `dripline check`"));
         }
-        let scores = store.publish_scores(&checked.scores, clock.now()).await?;
         let files = Files { checked, plugins, fields: workspace.fields_text()? };
         let (released, held) =
             publishing::at_start(workspace, store.as_ref(), &files, clock.as_ref()).await?;
         let engine = start(workspace, store, clock, host, files.plugins, Work::Run).await?;
-        Ok(Self { engine, released, held, scores, drift: Drift::None, lock })
+        Ok(Self { engine, released, held, drift: Drift::None, lock })
     }
 
     /// Starts an engine that runs what is published in the store, whatever the workspace's workflows say.
@@ -91,7 +87,7 @@ impl Assembly {
             PublishSetting::AtStart => Drift::None,
         };
         let engine = start(workspace, store, clock, host, plugins, Work::Worker).await?;
-        Ok(Self { engine, released: Released::default(), held: Vec::new(), scores: Vec::new(), drift, lock })
+        Ok(Self { engine, released: Released::default(), held: Vec::new(), drift, lock })
     }
 
     /// Which of the messages that stand on the wire were left so by a process that is dead: all, where this is the only

@@ -1,9 +1,10 @@
-//! What is published together: workflows, segments, teams, and what becomes of the runs on older versions.
+//! What is published together: workflows, segments, teams, scores, and what becomes of the runs on older versions.
 
 use dripline_model::{
     Digest,
     clock::from_ms,
     id::{VersionId, WorkflowId},
+    score::Scores,
     segment::Segment,
     team::{Representative, Team},
 };
@@ -76,6 +77,8 @@ pub struct Shared<'a> {
     pub segments: Option<&'a [NewSegment<'a>]>,
     /// `fields.yaml`, if there is one.
     pub fields: Option<&'a str>,
+    /// The declared scores.
+    pub scores: &'a Scores,
 }
 
 /// What [`Catalog::release`](crate::Catalog::release) did.
@@ -91,6 +94,8 @@ pub struct Released {
     pub teams: bool,
     /// Whether `fields.yaml` changed.
     pub fields: bool,
+    /// The scores that are declared otherwise than before.
+    pub scores: Vec<String>,
 }
 
 /// A version that is new.
@@ -130,6 +135,7 @@ impl Released {
             withdrawn: self.segments.withdrawn.clone(),
             teams: self.teams,
             fields: self.fields,
+            scores: self.scores.clone(),
         }
     }
 }
@@ -167,6 +173,8 @@ pub struct Changes {
     pub teams: bool,
     /// Whether `fields.yaml` changed.
     pub fields: bool,
+    /// The scores that are declared otherwise than before.
+    pub scores: Vec<String>,
 }
 
 /// A workflow with a new version.
@@ -213,7 +221,7 @@ pub struct VersionSummary {
     pub restores: Option<i64>,
 }
 
-/// What names the state of the catalog: it is another as soon as any workflow, segment, team or declared field is. A pause is
+/// What names the state of the catalog: it is another as soon as any workflow, segment, team, declared field or score is. A pause is
 /// no part of it.
 pub fn catalog_state(
     programs: &[StoredProgram],
@@ -221,11 +229,12 @@ pub fn catalog_state(
     representatives: &[Representative],
     teams: &[Team],
     fields: Option<&str>,
+    scores: &Scores,
 ) -> Digest {
     let versions =
         programs.iter().map(|stored| (&*stored.program.name, stored.number, stored.digest.as_str()));
     let segments = segments.iter().filter_map(|segment| segment.definition.as_ref());
-    state(versions.collect(), segments.collect(), representatives, teams, fields)
+    state(versions.collect(), segments.collect(), representatives, teams, fields, scores)
 }
 
 /// See [`catalog_state`]; a version is the workflow's name, its number and its digest.
@@ -235,6 +244,7 @@ pub(crate) fn state(
     representatives: &[Representative],
     teams: &[Team],
     fields: Option<&str>,
+    scores: &Scores,
 ) -> Digest {
     versions.sort_unstable();
     segments.sort_by(|one, other| one.name.cmp(&other.name));
@@ -244,6 +254,7 @@ pub(crate) fn state(
         "representatives": representatives,
         "teams": teams,
         "fields": fields,
+        "scores": scores,
     });
     Digest::of(state.to_string().as_bytes())
 }

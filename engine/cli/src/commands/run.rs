@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::{
     args::Global,
     assembly::Assembly,
-    output::{FAINT, GOOD, HEADING, Out, WARNING, count, moment_progress, plural, time},
+    output::{FAINT, GOOD, Out, WARNING, count, moment_progress, plural, time},
     problem::{Exit, Problem},
     publishing::print_released,
     workspace::Workspace,
@@ -133,9 +133,6 @@ pub(super) async fn fast_forward(
 
 /// Settles what a dead process left, and says what was published.
 pub(super) async fn begin(assembly: &Assembly, out: &mut Out) -> Result<(), Problem> {
-    for name in &assembly.scores {
-        writeln!(out, "Published score {HEADING}{name}{HEADING:#}")?;
-    }
     print_released(&assembly.released, out)?;
     for name in &assembly.held {
         writeln!(

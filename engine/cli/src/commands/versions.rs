@@ -162,5 +162,6 @@ fn describe(changes: &Changes) -> String {
     parts.extend(changes.withdrawn.iter().map(|name| format!("segment {name} without its rule")));
     parts.extend(changes.teams.then(|| "teams".to_owned()));
     parts.extend(changes.fields.then(|| "fields".to_owned()));
+    parts.extend(changes.scores.iter().map(|name| format!("score {name}")));
     clean(&parts.join(", ")).into_owned()
 }

@@ -1,11 +1,15 @@
 //! What is different between the workspace's files and what is published.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use dripline_model::{
     Digest,
     policy::OnPublish,
     program::Program,
+    score::Scores,
     segment::Segment,
     suggest,
     team::{Representative, Team},
@@ -16,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
+    commands::score,
     output::plural,
     problem::Problem,
     workspace::{CheckedWorkspace, LoadedPlugin, Workspace},
@@ -43,6 +48,8 @@ pub(crate) struct Catalog {
     pub(crate) teams: Vec<Team>,
     /// `fields.yaml` as it was last published, if it was; `None` where nothing was published yet.
     pub(crate) fields: Option<Option<String>>,
+    /// The declared scores.
+    pub(crate) scores: Arc<Scores>,
     /// What names all of that.
     pub(crate) state: Digest,
 }
@@ -72,6 +79,8 @@ pub(crate) struct Changes<'a> {
     pub(crate) fields: Vec<ItemChange>,
     /// Whether `fields.yaml` is another text.
     pub(crate) are_fields_new: bool,
+    /// The declared scores.
+    pub(crate) scores: Vec<ItemChange>,
 }
 
 /// A workflow that is not what is published.
@@ -153,7 +162,7 @@ impl SegmentChange<'_> {
 /// A named thing that is different.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct ItemChange {
-    /// What it is: `team`, `representative`, `attribute`, `topic`.
+    /// What it is: `team`, `representative`, `attribute`, `topic`, `score`.
     pub(crate) what: &'static str,
     /// Its name.
     pub(crate) name: String,
@@ -190,6 +199,7 @@ impl Files {
             "representatives": self.checked.representatives,
             "teams": self.checked.teams,
             "fields": self.fields,
+            "scores": self.checked.scores,
         });
         Digest::of(all.to_string().as_bytes())
     }
@@ -220,14 +230,16 @@ impl Catalog {
         let teams = store.teams().await?;
         let last = store.publications(1).await?.pop();
         let fields = last.map(|publication| publication.fields);
+        let scores = store.declared_scores().await?;
         let state = catalog_state(
             &programs,
             &segments,
             &representatives,
             &teams,
             fields.as_ref().and_then(|fields| fields.as_deref()),
+            &scores,
         );
-        Ok(Self { programs, segments, representatives, teams, fields, state })
+        Ok(Self { programs, segments, representatives, teams, fields, scores, state })
     }
 }
 
@@ -273,12 +285,17 @@ impl<'a> Changes<'a> {
             teams: teams(files, catalog),
             fields: fields_between(catalog, files.fields.as_deref()),
             are_fields_new: catalog.fields.as_ref().is_some_and(|fields| *fields != files.fields),
+            scores: scores(&catalog.scores, &files.checked.scores),
         })
     }
 
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.workflows.is_empty() && self.segments.is_empty() && self.teams.is_empty() && !self.are_fields_new
+        self.workflows.is_empty()
+            && self.segments.is_empty()
+            && self.teams.is_empty()
+            && !self.are_fields_new
+            && self.scores.is_empty()
     }
 
     /// `1 new workflow, 2 changed segments, teams`
@@ -301,6 +318,9 @@ impl<'a> Changes<'a> {
         }
         if self.are_fields_new {
             parts.push("other fields".to_owned());
+        }
+        if !self.scores.is_empty() {
+            parts.push("other scores".to_owned());
         }
         parts.join(", ")
     }
@@ -348,6 +368,17 @@ fn items(
         ItemChange { what, name: name.clone(), change: Kind::of(old.is_some(), new.is_some()), old, new }
     });
     changes.filter(|change| change.old != change.new).collect()
+}
+
+fn scores(old: &Scores, new: &Scores) -> Vec<ItemChange> {
+    let names: BTreeSet<&str> = old.names().chain(new.names()).collect();
+    let names = names.into_iter().filter(|name| old.get(name) != new.get(name));
+    let changes = names.map(|name| {
+        let (old, new) = (old.get(name).map(score::in_words), new.get(name).map(score::in_words));
+        let change = Kind::of(old.is_some(), new.is_some());
+        ItemChange { what: "score", name: name.to_owned(), change, old, new }
+    });
+    changes.collect()
 }
 
 fn teams(files: &Files, catalog: &Catalog) -> Vec<ItemChange> {

@@ -50,6 +50,8 @@ pub(crate) struct Plan {
     pub(crate) teams: Vec<ItemChange>,
     /// Declared attributes and topics.
     pub(crate) fields: Vec<ItemChange>,
+    /// Declared scores.
+    pub(crate) scores: Vec<ItemChange>,
     /// What caps would have to hold back.
     pub(crate) caps: Vec<CapConflict>,
     /// All of it in one line.
@@ -157,6 +159,7 @@ impl Plan {
             segments,
             teams: changes.teams.clone(),
             fields: changes.fields.clone(),
+            scores: changes.scores.clone(),
             caps,
             summary: changes.summary(),
         })

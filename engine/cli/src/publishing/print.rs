@@ -33,10 +33,10 @@ pub(crate) fn print_plan(plan: &Plan, out: &mut Out) -> io::Result<()> {
     for segment in &plan.segments {
         print_segment(segment, out)?;
     }
-    for item in plan.teams.iter().chain(&plan.fields) {
+    for item in plan.teams.iter().chain(&plan.fields).chain(&plan.scores) {
         print_item(item, out)?;
     }
-    if plan.segments.len() + plan.teams.len() + plan.fields.len() > 0 {
+    if plan.segments.len() + plan.teams.len() + plan.fields.len() + plan.scores.len() > 0 {
         writeln!(out)?;
     }
     for conflict in &plan.caps {
@@ -253,6 +253,9 @@ fn print_item(item: &ItemChange, out: &mut Out) -> io::Result<()> {
 
 /// Prints what was published.
 pub(crate) fn print_released(released: &Released, out: &mut Out) -> io::Result<()> {
+    for name in &released.scores {
+        writeln!(out, "Published score {HEADING}{name}{HEADING:#}")?;
+    }
     for version in &released.versions {
         let name = &version.name;
         write!(out, "Published {HEADING}{name}{HEADING:#} version {}", version.published.number)?;

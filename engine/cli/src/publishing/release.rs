@@ -133,15 +133,15 @@ pub(crate) async fn publish(
             // Where none changes, no import has to be waited for.
             segments: (!changes.segments.is_empty()).then_some(&*segments),
             fields: files.fields.as_deref(),
+            scores: &files.checked.scores,
         }),
         author: &intent.author,
         note: intent.note.as_deref(),
     };
     let attempt = put(store, &release, clock).await?;
     if matches!(attempt, Attempt::Done(_)) {
-        store.publish_scores(&files.checked.scores, clock.now()).await?;
+        complete(store, &files.checked, clock).await?;
     }
-    index(store, &files.checked, clock).await?;
     Ok(attempt)
 }
 
@@ -189,6 +189,13 @@ async fn put(store: &dyn Store, release: &Release<'_>, clock: &dyn Clock) -> Res
     }
 }
 
+/// Does what takes longer than a transaction may: works out points anew that fade otherwise now, and makes indexes. Where it
+/// does not come to its end, it goes on when somebody publishes next, or `dripline run` starts.
+async fn complete(store: &dyn Store, checked: &CheckedWorkspace, clock: &dyn Clock) -> Result<(), Problem> {
+    store.publish_scores(&checked.scores, clock.now()).await?;
+    index(store, checked, clock).await
+}
+
 /// Makes the indexes that the rules of segments use. They change nothing but how fast members are found.
 pub(crate) async fn index(
     store: &dyn Store,
@@ -215,7 +222,7 @@ pub(crate) async fn at_start(
         let mut changes = Changes::between(files, &catalog, &choice)?;
         let held = hold(store, &mut changes).await?;
         if changes.is_empty() {
-            index(store, &files.checked, clock).await?;
+            complete(store, &files.checked, clock).await?;
             return Ok((Released::default(), held));
         }
         let intent = Intent { author: author(&workspace.path("")), note: None };

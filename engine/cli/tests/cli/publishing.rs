@@ -700,6 +700,27 @@ fn fields_and_teams_that_are_different_are_in_the_plan() {
     assert_eq!(place.run(&["plan"]).code, 0);
 }
 
+#[test]
+fn scores_are_published_with_the_rest() {
+    let _steady = steady();
+    on_both(|place| {
+        place.ok(&["publish"]);
+        place.workspace.write("scores.yaml", "scores:\n  fit: {max: 100}\n");
+        let plan = place.run(&["plan"]);
+        assert_eq!(plan.code, 3, "{}{}", plan.out, plan.err);
+        assert!(plan.out.contains("score fit new: to 100; points stay"), "{}", plan.out);
+        place.workspace.write("scores.yaml", "scores:\n  fit: {max: 100, decay: {half_life: 14d}}\n");
+        assert_eq!(place.ok(&["publish"]), "Published score fit\n");
+        assert_eq!(place.json(&["score", "list"])["fit"]["max"], 100);
+        assert_eq!(place.run(&["plan"]).code, 0);
+        place.workspace.remove("scores.yaml");
+        let plan = place.run(&["plan"]).out;
+        assert!(plan.contains("score fit gone"), "{plan}");
+        let versions = place.ok(&["versions"]);
+        assert!(versions.contains("score fit"), "{versions}");
+    });
+}
+
 /// The blocks of a kind in docs/publishing.md.
 fn blocks(kind: &str) -> Vec<String> {
     let page = include_str!("../../../../docs/publishing.md");

@@ -11,7 +11,7 @@ use dripline_model::{
 use jiff::Timestamp;
 
 use super::{
-    ms, segments,
+    declared_scores, ms, segments,
     teams::{self, TeamRow},
     triggers,
 };
@@ -160,6 +160,7 @@ async fn put_shared(
     }
     // Of fields that were declared before the first publication nothing is known.
     done.fields = stored_fields.is_some_and(|stored| stored.as_deref() != shared.fields);
+    done.scores = declared_scores::publish(sets, shared.scores, now).await?;
     Ok(())
 }
 
@@ -208,5 +209,19 @@ async fn state(sets: &mut impl Publishing, fields: Option<&str>) -> Raw<Digest> 
     let representatives = teams::representatives(sets.stored_representatives().await?);
     let teams = teams::from_rows(sets.stored_teams().await?)?;
     let versions = versions.iter().map(|(name, number, digest)| (&**name, *number, &**digest));
-    Ok(release::state(versions.collect(), segments.iter().collect(), &representatives, &teams, fields))
+    let scores = declared_scores::read(
+        sets.score_definitions()
+            .await?
+            .into_iter()
+            .filter_map(|definition| Some((definition.name, definition.json?)))
+            .collect(),
+    )?;
+    Ok(release::state(
+        versions.collect(),
+        segments.iter().collect(),
+        &representatives,
+        &teams,
+        fields,
+        &scores,
+    ))
 }

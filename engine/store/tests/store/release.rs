@@ -6,6 +6,7 @@ use dripline_model::{
     Digest,
     decision::RunStatus,
     program::Program,
+    score::{Score, Scores},
     segment::{self, Segment},
     team::{Member, Representative, Team},
 };
@@ -25,6 +26,7 @@ async fn state(store: &Arc<dyn Store>) -> Digest {
         &store.representatives().await.unwrap(),
         &store.teams().await.unwrap(),
         last.and_then(|publication| publication.fields).as_deref(),
+        &store.declared_scores().await.unwrap(),
     )
 }
 
@@ -72,7 +74,8 @@ stores! {
         let teams = [Team { key: "sales".into(), name: "Sales".into(), members: vec![Member { rep: "anna".into(), weight: 1 }] }];
         let warm = segment("warm");
         let segments = [NewSegment { segment: &warm, source: "# warm" }];
-        let shared = Shared { representatives: &people, teams: &teams, segments: Some(&segments), fields: Some("# fields") };
+        let scores: Scores = [("fit".to_owned(), Score { max: Some(100), ..Score::default() })].into_iter().collect();
+        let shared = Shared { representatives: &people, teams: &teams, segments: Some(&segments), fields: Some("# fields"), scores: &scores };
         let versions = vec![version(&one, OlderRuns::Stay), version(&two, OlderRuns::Stay)];
         let first = Release { shared: Some(shared.clone()), ..release(&store, versions).await };
         let before = store.revision().await.unwrap();
@@ -80,6 +83,8 @@ stores! {
         assert_ne!(store.revision().await.unwrap(), before, "engines hear of it");
         assert_eq!(released.versions.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["one", "two"]);
         assert_eq!(released.segments.published, ["warm"]);
+        assert_eq!(released.scores, ["fit"]);
+        assert_eq!(*store.declared_scores().await.unwrap(), scores);
         assert!(released.teams && !released.fields, "of fields before the first publication nothing is known");
         assert_eq!(store.teams().await.unwrap(), teams);
 

@@ -67,18 +67,32 @@ fn list(scores: &Scores, format: Format, out: &mut Out) -> Result<(), Problem> {
     let mut rows = table(["score", "from", "to", "points", "grades", "description"]);
     let bound = |bound: Option<i64>| cell(bound.map(|bound| bound.to_string()).unwrap_or_default());
     for (name, score) in scores.iter() {
-        let grades: Vec<String> =
-            score.grades.iter().map(|grade| format!("{} from {}", grade.name, grade.from)).collect();
         rows.add_row([
             cell(name),
             bound(score.min),
             bound(score.max),
             cell(fading(score).unwrap_or_else(|| "stay".to_owned())),
-            cell(grades.join(", ")),
+            cell(grades(score)),
             cell(score.description.as_deref().unwrap_or_default()),
         ]);
     }
     Ok(write_table(out, &rows)?)
+}
+
+/// What a score is declared as, in words.
+pub(crate) fn in_words(score: &Score) -> String {
+    let bound = |word, bound: Option<i64>| bound.map(|bound| format!("{word} {bound}"));
+    let grades = (!score.grades.is_empty()).then(|| format!("grades {}", grades(score)));
+    let points = format!("points {}", fading(score).unwrap_or_else(|| "stay".to_owned()));
+    let parts =
+        [bound("from", score.min), bound("to", score.max), Some(points), grades, score.description.clone()];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+/// `hot from 60, warm from 30`
+fn grades(score: &Score) -> String {
+    let grades = score.grades.iter().map(|grade| format!("{} from {}", grade.name, grade.from));
+    grades.collect::<Vec<_>>().join(", ")
 }
 
 /// How a score's points fade, in words.
