@@ -287,6 +287,23 @@ fn a_pause_a_failure_and_what_is_forgotten_are_said() {
 }
 
 #[test]
+fn the_paths_of_a_run_are_told_apart() {
+    let _steady = steady();
+    let workspace = workspace();
+    let both = "name: both\non: manual\nsteps:\n  - parallel:\n      mails: [{wait: 2d}, {exit: done}]\n      sales: [{wait: 3d}, {exit: done}]\n";
+    workspace.write("workflows/both.yaml", both);
+    assert_eq!(workspace.run(&["run"]).code, 0);
+    assert_eq!(workspace.run(&["enroll", "both", "ada"]).code, 0);
+    assert_eq!(workspace.run(&["run"]).code, 0);
+    let told = workspace.run(&["why", "ada", "--workflow", "both"]).out;
+    let paths: Vec<&str> = told.lines().map(str::trim).filter(|line| line.starts_with("Path")).collect();
+    assert_eq!(paths, ["Path `mails`", "Path `sales`"], "{told}");
+    assert_eq!(told.matches("enrolled ").count(), 1, "a path is not enrolled: {told}");
+    let json = workspace.json(&["why", "ada", "--workflow", "both"]);
+    assert_eq!(json["workflows"][0]["runs"][2]["path"], "sales");
+}
+
+#[test]
 fn programs_get_the_same_as_json() {
     let workspace = campaign();
     let json = workspace.json(&["why", "ada"]);

@@ -65,6 +65,8 @@ pub(super) struct Refusal {
 
 /// One run.
 pub(super) struct Way {
+    /// Which path of a `parallel` it is, if it is one; it began with the decision of that step.
+    pub(super) path: Option<String>,
     pub(super) version: i64,
     pub(super) status: RunStatus,
     pub(super) began: Timestamp,
@@ -395,6 +397,7 @@ fn way(
         _ => None,
     };
     Way {
+        path: row.path.clone(),
         version: row.version,
         status: row.status,
         began: row.enrolled_at,

@@ -42,6 +42,7 @@ fn chapter(chapter: &Chapter) -> Value {
 
 fn way(way: &Way) -> Value {
     json!({
+        "path": way.path,
         "version": way.version,
         "status": way.status.name(),
         "enrolled_at": way.began,

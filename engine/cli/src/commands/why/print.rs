@@ -88,9 +88,10 @@ fn chapter(chapter: &Chapter, account: &Account, asked: &Asked<'_>, out: &mut Ou
 }
 
 fn way(way: &Way, chapter: &Chapter, account: &Account, out: &mut Out) -> io::Result<()> {
-    match &way.because {
-        Some(because) => line(out, way.began, "enrolled", because)?,
-        None => line(out, way.began, "enrolled", "why is not kept any more")?,
+    match (&way.path, &way.because) {
+        (Some(path), _) => writeln!(out, "  Path `{}`", clean(path))?,
+        (None, Some(because)) => line(out, way.began, "enrolled", because)?,
+        (None, None) => line(out, way.began, "enrolled", "why is not kept any more")?,
     }
     for visit in &way.visits {
         self::visit(visit, out)?;
