@@ -7,7 +7,7 @@ use crate::support::TestApp;
 /// Until when each contact waits, by its number, where the wait begins at `now`.
 async fn waits(now: &str, wait: &str, contacts: &[Value]) -> Vec<String> {
     let app = TestApp::new(&[]).await;
-    let of = |n: u32| contacts[n as usize - 1].clone();
+    let of = |n: u32| contacts.get(n as usize - 1).unwrap().clone();
     let ids = app.contacts(u32::try_from(contacts.len()).unwrap(), of).await;
     app.publish(&format!("name: w\non: {{event: go}}\nsteps:\n  - wait: {wait}\n  - exit: over\n")).await;
     app.events(u32::try_from(contacts.len()).unwrap(), "go", now).await;
