@@ -1,5 +1,7 @@
 //! What a plugin answers: for each turn a directive, effects, and a reason for humans.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,8 +11,8 @@ use serde_json::Value;
 pub struct Outcome {
     /// Where the run goes.
     pub directive: Directive,
-    /// What shall be done, in order.
-    pub effects: Vec<Effect>,
+    /// What shall be done, in order. Many turns of a batch want the same.
+    pub effects: Vec<Arc<Effect>>,
     /// Why, in a sentence that a marketer reads.
     pub reason: String,
 }

@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
 
-use std::fmt::Write as _;
+use std::sync::Arc;
 
 use divan::{Bencher, counter::ItemsCount};
 use dripline_model::{
@@ -80,25 +80,28 @@ fn score(batch: &Batch) -> Answer {
             _ => None,
         })
         .collect();
-    let because: Vec<String> = (0..RULES).map(|rule| format!("rule {rule}")).collect();
+    let add = |rule| Effect::AddScore {
+        score: "fit".into(),
+        points: POINTS,
+        because: format!("rule {rule}"),
+        min: None,
+        max: None,
+        at_most: None,
+    };
+    let clear = Arc::new(Effect::ClearScore("fit".into()));
+    let rules: Vec<(String, Arc<Effect>)> =
+        (0..RULES).map(|rule| (format!("rule {rule} {POINTS:+}"), Arc::new(add(rule)))).collect();
     let mut sentence = String::new();
     let outcome = |turn| {
         sentence.clear();
         let mut total = 0;
-        let mut effects = vec![Effect::ClearScore("fit".into())];
-        for ((present, bits), because) in columns.iter().zip(&because) {
+        let mut effects = vec![Arc::clone(&clear)];
+        for ((present, bits), (phrase, add)) in columns.iter().zip(&rules) {
             if present.get(turn) && bits.get(turn) {
                 total += POINTS;
-                let separator = if sentence.is_empty() { ": " } else { ", " };
-                write!(sentence, "{separator}{because} {POINTS:+}").expect("a String takes everything");
-                effects.push(Effect::AddScore {
-                    score: "fit".into(),
-                    points: POINTS,
-                    because: because.clone(),
-                    min: None,
-                    max: None,
-                    at_most: None,
-                });
+                sentence.push_str(if sentence.is_empty() { ": " } else { ", " });
+                sentence.push_str(phrase);
+                effects.push(Arc::clone(add));
             }
         }
         Outcome { directive: Directive::Continue, effects, reason: format!("fit {total}{sentence}") }

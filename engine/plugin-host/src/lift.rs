@@ -1,5 +1,7 @@
 //! A guest's answer on its way out: nothing of it is believed before it was looked at.
 
+use std::sync::Arc;
+
 use dripline_model::{
     Directive, Effect, Failure, FailureKind, Manifest, Outcome, contact::RESERVED_FIELDS,
     effect::EmailRequest, manifest::StateScope,
@@ -20,25 +22,45 @@ pub(crate) fn answer(
     manifest: &Manifest,
     limits: &Limits,
 ) -> Result<Answer> {
-    let wit::Outcomes { strings, directives, reasons, effects, state } = outcomes;
+    let wit::Outcomes { strings, directives, reasons, effects, wanted, state } = outcomes;
     same_length("directives", directives.len(), turns)?;
     same_length("reasons", reasons.len(), turns)?;
     let mut lift = Lift { texts: Texts::new(&strings, limits)?, manifest };
     let mut outcomes = Vec::with_capacity(turns);
     for (turn, (directive, reason)) in directives.into_iter().zip(reasons).enumerate() {
         let reason = lift.texts.get(reason)?;
-        let directive = lift.directive(directive, &reason).map_err(|error| at(turn, error))?;
+        let directive =
+            lift.directive(directive, &reason).map_err(|error| at(format!("turn {turn}"), error))?;
         outcomes.push(Outcome { directive, effects: Vec::new(), reason });
     }
-    for wit::TurnEffect { turn, effect } in effects {
-        let turn = turn as usize;
+    let effects = (0..)
+        .zip(effects)
+        .map(|(index, effect)| {
+            let before = lift.texts.left;
+            let effect = lift.effect(effect).map_err(|error| at(format!("effect {index}"), error))?;
+            Ok((Arc::new(effect), before - lift.texts.left))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    if wanted.turns.len() != wanted.effects.len() {
+        let (turns, effects) = (wanted.turns.len(), wanted.effects.len());
+        return Err(bad(format!("{effects} effects are wanted by {turns} turns")));
+    }
+    for (turn, index) in wanted.turns.into_iter().zip(wanted.effects) {
+        let (turn, index) = (turn as usize, index as usize);
         let outcome = outcomes
             .get_mut(turn)
             .ok_or_else(|| bad(format!("an effect is for turn {turn} of a batch of {turns}")))?;
         if outcome.effects.len() == limits.effects_per_turn {
             return Err(bad(format!("turn {turn} has more than {} effects", limits.effects_per_turn)));
         }
-        outcome.effects.push(lift.effect(effect).map_err(|error| at(turn, error))?);
+        let (effect, bytes) = effects
+            .get(index)
+            .ok_or_else(|| bad(format!("turn {turn} wants effect {index} of {}", effects.len())))?;
+        // The first use was paid for when the effect was read.
+        if Arc::strong_count(effect) > 1 {
+            lift.texts.spend(*bytes)?;
+        }
+        outcome.effects.push(Arc::clone(effect));
     }
     if let Some(state) = &state {
         if manifest.state == StateScope::None {
@@ -59,9 +81,9 @@ fn bad(what: impl Into<String>) -> CallErrorKind {
     CallErrorKind::BadOutput(what.into())
 }
 
-fn at(turn: usize, error: CallErrorKind) -> CallErrorKind {
+fn at(place: String, error: CallErrorKind) -> CallErrorKind {
     match error {
-        CallErrorKind::BadOutput(what) => bad(format!("turn {turn}: {what}")),
+        CallErrorKind::BadOutput(what) => bad(format!("{place}: {what}")),
         other => other,
     }
 }
@@ -111,10 +133,15 @@ impl<'a> Texts<'a> {
                 self.limits.text_bytes
             )));
         }
-        self.left = self.left.checked_sub(text.len()).ok_or_else(|| {
+        self.spend(text.len())?;
+        Ok(text)
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<()> {
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| {
             bad(format!("its texts have more than {} bytes in all", self.limits.output_bytes))
         })?;
-        Ok(text)
+        Ok(())
     }
 
     fn get(&mut self, text: wit::TextRef) -> Result<String> {
@@ -266,12 +293,14 @@ mod tests {
             directives: vec![wit::Directive::Proceed],
             reasons: vec![1],
             effects: Vec::new(),
+            wanted: wit::TurnEffects { turns: Vec::new(), effects: Vec::new() },
             state: None,
         }
     }
 
     fn with_effect(effect: wit::Effect) -> wit::Outcomes {
-        wit::Outcomes { effects: vec![wit::TurnEffect { turn: 0, effect }], ..one() }
+        let wanted = wit::TurnEffects { turns: vec![0], effects: vec![0] };
+        wit::Outcomes { effects: vec![effect], wanted, ..one() }
     }
 
     fn refused(outcomes: wit::Outcomes) -> String {
@@ -294,7 +323,8 @@ mod tests {
         ];
         let outcomes = wit::Outcomes {
             directives: vec![wit::Directive::Output(0)],
-            effects: effects.map(|effect| wit::TurnEffect { turn: 0, effect }).into(),
+            effects: effects.into(),
+            wanted: wit::TurnEffects { turns: vec![0; 3], effects: vec![0, 1, 2] },
             state: Some(vec![7]),
             ..one()
         };
@@ -350,8 +380,10 @@ mod tests {
             strings: wit::TextColumnResult { bytes: bytes.into(), offsets: offsets.into() },
             ..one()
         };
-        let other_turn = wit::TurnEffect { turn: 1, effect: wit::Effect::AddTag(1) };
-        let many = wit::TurnEffect { turn: 0, effect: wit::Effect::AddTag(1) };
+        let wanted = |turns: &[u32], effects: &[u32]| wit::Outcomes {
+            wanted: wit::TurnEffects { turns: turns.into(), effects: effects.into() },
+            ..with_effect(wit::Effect::AddTag(1))
+        };
         let refusals = [
             wit::Outcomes { directives: Vec::new(), ..one() },
             wit::Outcomes { reasons: vec![1, 1], ..one() },
@@ -366,8 +398,10 @@ mod tests {
             directive(wit::Directive::Output(1)),
             directive(wit::Directive::WaitUntil(i64::MAX)),
             directive(wit::Directive::FailTransient(Some(i64::MIN))),
-            wit::Outcomes { effects: vec![other_turn], ..one() },
-            wit::Outcomes { effects: vec![many; 65], ..one() },
+            wanted(&[1], &[0]),
+            wanted(&[0], &[1]),
+            wanted(&[0, 0], &[0]),
+            wanted(&[0; 65], &[0; 65]),
             wit::Outcomes { state: Some(vec![0; (1 << 20) + 1]), ..one() },
             with_effect(wit::Effect::SetField(wit::FieldChange { field: 0, value: 4 })),
             with_effect(wit::Effect::SetField(wit::FieldChange { field: 2, value: 4 })),
@@ -407,14 +441,16 @@ mod tests {
         its answer does not fit: turn 0: 9223372036854775807 milliseconds since 1970 is no instant
         its answer does not fit: turn 0: -9223372036854775808 milliseconds since 1970 is no instant
         its answer does not fit: an effect is for turn 1 of a batch of 1
+        its answer does not fit: turn 0 wants effect 1 of 1
+        its answer does not fit: 1 effects are wanted by 2 turns
         its answer does not fit: turn 0 has more than 64 effects
         its answer does not fit: its state has 1048577 bytes, the limit is 1048576
-        its answer does not fit: turn 0: the name of a field is empty
-        its answer does not fit: turn 0: `id` is no attribute and cannot be set
-        its answer does not fit: turn 0: the value for `a` is not JSON: EOF while parsing an object at line 1 column 1
-        its answer does not fit: turn 0: the name of a tag is empty
-        its answer does not fit: turn 0: the score `a` is to lie between 2 and 1
-        its answer does not fit: turn 0: at most 0 points of the score `a` are to count
+        its answer does not fit: effect 0: the name of a field is empty
+        its answer does not fit: effect 0: `id` is no attribute and cannot be set
+        its answer does not fit: effect 0: the value for `a` is not JSON: EOF while parsing an object at line 1 column 1
+        its answer does not fit: effect 0: the name of a tag is empty
+        its answer does not fit: effect 0: the score `a` is to lie between 2 and 1
+        its answer does not fit: effect 0: at most 0 points of the score `a` are to count
         it emitted the effect `segment`, for which its manifest does not ask
         ");
     }
@@ -433,16 +469,25 @@ mod tests {
     #[test]
     fn a_text_that_is_used_a_thousand_times_counts_a_thousand_times() {
         let long = "x".repeat(1_000);
-        let outcomes = || wit::Outcomes {
+        let reasons = wit::Outcomes {
             strings: texts(&[&long]),
             directives: vec![wit::Directive::Proceed; 1_000],
             reasons: vec![0; 1_000],
-            effects: Vec::new(),
-            state: None,
+            ..one()
         };
-        let limits = Limits { output_bytes: 1_000_000, ..Limits::default() };
-        answer(outcomes(), 1_000, &manifest(), &limits).unwrap();
-        answer(outcomes(), 1_000, &manifest(), &Limits { output_bytes: 999_999, ..limits }).unwrap_err();
-        answer(outcomes(), 1_000, &manifest(), &Limits { text_bytes: 999, ..limits }).unwrap_err();
+        let effects = wit::Outcomes {
+            strings: texts(&["", &long]),
+            reasons: vec![0; 1_000],
+            effects: vec![wit::Effect::AddTag(1)],
+            wanted: wit::TurnEffects { turns: (0..1_000).collect(), effects: vec![0; 1_000] },
+            ..reasons.clone()
+        };
+        for outcomes in [reasons, effects] {
+            let answer = |limits| answer(outcomes.clone(), 1_000, &manifest(), &limits);
+            let limits = Limits { output_bytes: 1_000_000, ..Limits::default() };
+            answer(limits).unwrap();
+            answer(Limits { output_bytes: 999_999, ..limits }).unwrap_err();
+            answer(Limits { text_bytes: 999, ..limits }).unwrap_err();
+        }
     }
 }

@@ -62,9 +62,9 @@ async fn other_files_are_told_for_what_they_are() {
     ];
     insta::assert_snapshot!(kinds.map(|kind| kind.to_string()).join("\n"), @"
     this is not WebAssembly
-    the file is cut off after 1219 bytes; download or build it again
+    the file is cut off after 1235 bytes; download or build it again
     this is a core WebAssembly module; build with --target wasm32-wasip2
-    the component has 2439 bytes, the limit is 1000
+    the component has 2471 bytes, the limit is 1000
     the component is not valid: invalid leading byte (0x0) for component defined type (at offset 0xb)
     ");
 }

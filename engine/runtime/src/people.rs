@@ -96,7 +96,7 @@ impl People {
             }
             for effect in &turn.effects {
                 let Some(known) = self.known.get_mut(&turn.run.contact) else { break };
-                match effect {
+                match &**effect {
                     Effect::SetField { .. } => drop(self.known.remove(&turn.run.contact)),
                     Effect::AddTag(tag) => drop(known.contact.tags.insert(tag.clone())),
                     Effect::RemoveTag(tag) => drop(known.contact.tags.remove(tag)),

@@ -1,5 +1,7 @@
 //! What of a plugin's answer happens: grants, consent, openings. The plugin proposes, the engine decides.
 
+use std::sync::Arc;
+
 use dripline_model::{
     Contact, Directive, Effect, Failure, FailureKind, Outcome,
     decision::{DecisionKind, RunStatus},
@@ -31,7 +33,8 @@ pub(crate) fn decide(
     if let Directive::Fail(failure) = directive {
         return failed(run, failure, &node.rules, node.next, now);
     }
-    if let Some(denied) = effects.iter().map(Effect::kind).find(|kind| !step.granted.contains(kind)) {
+    if let Some(denied) = effects.iter().map(|effect| effect.kind()).find(|kind| !step.granted.contains(kind))
+    {
         let message = format!(
             "plugin `{plugin}` was not granted the effect `{effect}`; `dripline plugin show {plugin}` says how to grant it",
             plugin = step.plugin.manifest().name,
@@ -41,7 +44,7 @@ pub(crate) fn decide(
         return failed(run, failure, &node.rules, node.next, now);
     }
     let (effects, suppressed) = permitted(effects, contact);
-    let emails: Vec<bool> = effects.iter().filter_map(transactional).collect();
+    let emails: Vec<bool> = effects.iter().filter_map(|effect| transactional(effect)).collect();
     if !emails.is_empty() {
         if let Some(closed) = openings.look(contact, &run, &emails) {
             return held(run, node, closed, openings.zone(), now);
@@ -114,12 +117,12 @@ pub fn withheld(
 }
 
 /// The effects that may happen, and why one may not.
-fn permitted(effects: Vec<Effect>, contact: &Contact) -> (Vec<Effect>, Option<String>) {
+fn permitted(effects: Vec<Arc<Effect>>, contact: &Contact) -> (Vec<Arc<Effect>>, Option<String>) {
     let mut suppressed = None;
     let effects = effects
         .into_iter()
         .filter(|effect| {
-            let Effect::SendEmail(email) = effect else { return true };
+            let Effect::SendEmail(email) = &**effect else { return true };
             match withheld(contact, &email.template, email.topic.as_deref(), email.transactional) {
                 None => true,
                 Some(why) => {
@@ -153,13 +156,13 @@ mod tests {
 
     use super::*;
 
-    fn email(topic: Option<&str>, transactional: bool) -> Effect {
-        Effect::SendEmail(EmailRequest {
+    fn email(topic: Option<&str>, transactional: bool) -> Arc<Effect> {
+        Arc::new(Effect::SendEmail(EmailRequest {
             template: "welcome".into(),
             subject: "Hello".into(),
             topic: topic.map(str::to_owned),
             transactional,
-        })
+        }))
     }
 
     #[test]

@@ -433,7 +433,7 @@ pub struct AppliedTurn {
     /// The run as it was claimed, or as the turn before left it.
     pub run: ClaimedRun,
     /// What happens to the contact and the outbox, in order; already filtered by grants, consent and the like.
-    pub effects: Vec<Effect>,
+    pub effects: Vec<Arc<Effect>>,
     /// Why the turn ended as it did.
     pub decision: DecisionKind,
     /// For people.
@@ -459,7 +459,7 @@ impl AppliedTurn {
     /// Whether the turn changed something of its contact that a condition may look at.
     pub fn changes_contact(&self) -> bool {
         !matches!(self.advance, Advance::Retry { .. } | Advance::Hold { .. })
-            && self.effects.iter().any(|effect| !matches!(effect, Effect::SendEmail(_)))
+            && self.effects.iter().any(|effect| !matches!(**effect, Effect::SendEmail(_)))
     }
 }
 

@@ -4,7 +4,7 @@ use dripline_sdk::{
     Batch, EffectKind, Integer, Manifest, Outcomes, Problem, StateScope, Step,
     bindings::{
         self, Guest,
-        dripline::step::types::{Directive, Effect, TurnEffect},
+        dripline::step::types::{Directive, Effect},
     },
 };
 use schemars::JsonSchema;
@@ -152,7 +152,11 @@ impl Guest for Exported {
             Deed::TooFew => drop(answer.directives.pop()),
             Deed::BadText => answer.reasons.fill(1_000_000),
             Deed::BadOutput => answer.directives.fill(Directive::Output(7)),
-            Deed::BadTurn => answer.effects.push(TurnEffect { turn: 1_000_000, effect: Effect::AddTag(0) }),
+            Deed::BadTurn => {
+                answer.effects.push(Effect::AddTag(0));
+                answer.wanted.turns.push(1_000_000);
+                answer.wanted.effects.push(0);
+            }
             Deed::BadUtf8 => answer.strings.bytes.fill(0xff),
             _ => {}
         }

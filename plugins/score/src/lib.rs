@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use dripline_sdk::{Batch, Bounds, Condition, EffectKind, Manifest, Outcomes, Problem, Step, TextRef};
+use dripline_sdk::{Batch, Bounds, Condition, EffectKind, EffectRef, Manifest, Outcomes, Problem, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -98,16 +98,24 @@ impl Step for Score {
 
 impl Score {
     fn run_rules(&self, rules: &[Rule], batch: &Batch, out: &mut Outcomes) {
-        let score = out.text(&self.name);
-        let rules: Vec<Ready> =
-            rules.iter().enumerate().map(|(index, rule)| rule.ready(index, out)).collect();
+        let clear = out.clearing_score(&self.name);
+        let ready = |(index, rule): (usize, &Rule)| {
+            let because = rule.because.clone().unwrap_or_else(|| format!("rule {}", index + 1));
+            Ready {
+                condition: rule.condition,
+                points: rule.add,
+                effect: out.adding_score(&self.name, rule.add, self.bounds(), &because),
+                phrase: format!("{because} {:+}", rule.add),
+            }
+        };
+        let rules: Vec<Ready> = rules.iter().enumerate().map(ready).collect();
         let mut sentence = String::new();
         for turn in batch.turns() {
-            out.clear_score(turn, score);
+            out.want(turn, clear);
             let (mut total, mut held) = (0_i64, "");
             sentence.clear();
             for rule in rules.iter().filter(|rule| rule.condition.holds(turn)) {
-                out.add_score(turn, score, rule.points, self.bounds(), rule.because);
+                out.want(turn, rule.effect);
                 (total, held) = self.hold(total.saturating_add(rule.points), held);
                 sentence.push_str(if sentence.is_empty() { ": " } else { ", " });
                 sentence.push_str(&rule.phrase);
@@ -120,15 +128,15 @@ impl Score {
     }
 
     fn run_add(&self, points: i64, batch: &Batch, out: &mut Outcomes) {
-        let score = out.text(&self.name);
-        let because = out.text(self.because.as_deref().unwrap_or("came by this step"));
+        let bounds = Bounds { at_most: self.at_most, ..self.bounds() };
+        let because = self.because.as_deref().unwrap_or("came by this step");
+        let effect = out.adding_score(&self.name, points, bounds, because);
         let reason = match &self.because {
             Some(because) => out.text(format_args!("{} {points:+}: {because}", self.name)),
             None => out.text(format_args!("{} {points:+}", self.name)),
         };
         for turn in batch.turns() {
-            let bounds = Bounds { at_most: self.at_most, ..self.bounds() };
-            out.add_score(turn, score, points, bounds, because);
+            out.want(turn, effect);
             out.proceed(turn, reason);
         }
     }
@@ -151,17 +159,9 @@ impl Score {
 struct Ready {
     condition: Condition,
     points: i64,
-    because: TextRef,
+    effect: EffectRef,
     /// `senior title +20`
     phrase: String,
-}
-
-impl Rule {
-    fn ready(&self, index: usize, out: &mut Outcomes) -> Ready {
-        let because = self.because.clone().unwrap_or_else(|| format!("rule {}", index + 1));
-        let phrase = format!("{because} {:+}", self.add);
-        Ready { condition: self.condition, points: self.add, because: out.text(because), phrase }
-    }
 }
 
 dripline_sdk::export!(Score);

@@ -6,7 +6,8 @@
 //! [`testing::Bench`] runs in unit tests. `docs/plugins.md` is the guide; it begins with a whole plugin.
 //!
 //! The engine calls a plugin with up to a thousand turns at a time. Values cross the sandbox's border as columns; the
-//! SDK shows them as rows. Reading a value is an index and a bit; a text which many turns share crosses once.
+//! SDK shows them as rows. Reading a value is an index and a bit; a text or an effect which many turns
+//! share crosses once.
 
 mod batch;
 pub mod bindings;
@@ -28,7 +29,7 @@ pub use field::{
     Condition, Duration, EmailTemplate, Holidays, Instant, Integer, Member, Number, Segment, Team,
     TeamMember, Template, Text,
 };
-pub use outcomes::{Bounds, Email, IntoText, Outcomes, TextRef};
+pub use outcomes::{Bounds, EffectRef, Email, IntoText, Outcomes, TextRef};
 
 /// A kind of step. The implementing type is its configuration: what a marketer writes under the plugin's name.
 ///

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     batch::{Batch, Turn},
-    bindings::dripline::step::types::{self, Directive, Effect, TurnEffect},
+    bindings::dripline::step::types::{self, Directive, Effect, TurnEffects},
     dictionary::Dictionary,
 };
 
@@ -23,7 +23,8 @@ pub struct Outcomes {
     scratch: String,
     directives: Vec<Directive>,
     reasons: Vec<u32>,
-    effects: Vec<TurnEffect>,
+    effects: Vec<Effect>,
+    wanted: TurnEffects,
     state: Option<Vec<u8>>,
     outputs: Vec<String>,
     mistake: Option<String>,
@@ -35,6 +36,10 @@ const UNDECIDED: u32 = u32::MAX;
 /// A text of an answer, ready for use by any of its turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextRef(u32);
+
+/// An effect of an answer, ready for use by any of its turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EffectRef(u32);
 
 /// What may stand as a text in an answer: texts, `format_args!(…)` and prepared [`TextRef`]s.
 pub trait IntoText {
@@ -74,8 +79,12 @@ impl Outcomes {
             scratch: String::new(),
             directives: vec![Directive::Proceed; batch.len()],
             reasons: vec![UNDECIDED; batch.len()],
+            effects: Vec::new(),
             // Memory that is reserved and not touched costs nothing; growing touches it over and over.
-            effects: Vec::with_capacity(4 * batch.len()),
+            wanted: TurnEffects {
+                turns: Vec::with_capacity(4 * batch.len()),
+                effects: Vec::with_capacity(4 * batch.len()),
+            },
             state: None,
             outputs,
             mistake: None,
@@ -98,6 +107,7 @@ impl Outcomes {
             directives: self.directives,
             reasons: self.reasons,
             effects: self.effects,
+            wanted: self.wanted,
             state: self.state,
         })
     }
@@ -172,16 +182,39 @@ impl Outcomes {
         bounds: Bounds,
         because: impl IntoText,
     ) {
+        let effect = self.adding_score(score, points, bounds, because);
+        self.want(turn, effect);
+    }
+
+    /// Prepares [`Outcomes::add_score`] for many turns.
+    pub fn adding_score(
+        &mut self,
+        score: impl IntoText,
+        points: i64,
+        bounds: Bounds,
+        because: impl IntoText,
+    ) -> EffectRef {
         let (score, because) = (self.index(score), self.index(because));
         let Bounds { min, max, at_most } = bounds;
-        let change = types::ScoreChange { score, points, because, min, max, at_most };
-        self.effect(turn, Effect::AddScore(change));
+        self.prepare(Effect::AddScore(types::ScoreChange { score, points, because, min, max, at_most }))
     }
 
     /// Forgets the points that this step gave to the score before. Needs [`types::EffectKind::Score`].
     pub fn clear_score(&mut self, turn: Turn<'_>, score: impl IntoText) {
+        let effect = self.clearing_score(score);
+        self.want(turn, effect);
+    }
+
+    /// Prepares [`Outcomes::clear_score`] for many turns.
+    pub fn clearing_score(&mut self, score: impl IntoText) -> EffectRef {
         let score = self.index(score);
-        self.effect(turn, Effect::ClearScore(score));
+        self.prepare(Effect::ClearScore(score))
+    }
+
+    /// Does for this turn what was prepared, after what was done for it before.
+    pub fn want(&mut self, turn: Turn<'_>, effect: EffectRef) {
+        self.wanted.turns.push(turn.index() as u32);
+        self.wanted.effects.push(effect.0);
     }
 
     /// Makes the contact a member of a static segment. Needs [`types::EffectKind::Segment`].
@@ -250,7 +283,16 @@ impl Outcomes {
     }
 
     fn effect(&mut self, turn: Turn<'_>, effect: Effect) {
-        self.effects.push(TurnEffect { turn: turn.index() as u32, effect });
+        let effect = self.prepare(effect);
+        self.want(turn, effect);
+    }
+
+    /// The effect's reference. In a loop over turns the last one is often wanted again.
+    fn prepare(&mut self, effect: Effect) -> EffectRef {
+        if self.effects.last() != Some(&effect) {
+            self.effects.push(effect);
+        }
+        EffectRef(self.effects.len() as u32 - 1)
     }
 
     fn index(&mut self, text: impl IntoText) -> u32 {

@@ -201,8 +201,10 @@ impl fmt::Display for Answer {
                 Directive::FailPermanent => write!(f, "{turn} fails"),
             }?;
             writeln!(f, ": {}", self.text(*reason))?;
-            for effect in self.0.effects.iter().filter(|effect| effect.turn as usize == turn) {
-                self.write_effect(&effect.effect, f)?;
+            let wanted = self.0.wanted.turns.iter().zip(&self.0.wanted.effects);
+            for (_, effect) in wanted.filter(|(of, _)| **of as usize == turn) {
+                let effect = self.0.effects.get(*effect as usize).ok_or(fmt::Error)?;
+                self.write_effect(effect, f)?;
             }
         }
         Ok(())

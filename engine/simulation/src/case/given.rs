@@ -1,6 +1,9 @@
 //! What there is when a test begins.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use dripline_model::{
     Effect,
@@ -81,7 +84,7 @@ fn contact_row(contact: &GivenContact) -> ContactRow {
 }
 
 /// What has to be done to a contact so that it has what it is given, beside what an import can say.
-fn effects(contact: &GivenContact) -> Vec<Effect> {
+fn effects(contact: &GivenContact) -> Vec<Arc<Effect>> {
     let because = "given by the test";
     let scores = contact.scores.iter().map(|(score, points)| Effect::AddScore {
         score: score.clone(),
@@ -97,11 +100,11 @@ fn effects(contact: &GivenContact) -> Vec<Effect> {
         team: None,
         because: because.to_owned(),
     });
-    scores.chain(segments).chain(owner).collect()
+    scores.chain(segments).chain(owner).map(Arc::new).collect()
 }
 
 /// Gives contacts what only steps can give, by a run of a workflow that nobody sees, just before the test begins.
-async fn give(store: &dyn Store, effects: Vec<(ContactId, Vec<Effect>)>, from: Timestamp) -> Result<()> {
+async fn give(store: &dyn Store, effects: Vec<(ContactId, Vec<Arc<Effect>>)>, from: Timestamp) -> Result<()> {
     if effects.is_empty() {
         return Ok(());
     }

@@ -140,11 +140,7 @@ pub(crate) async fn apply(
 
 /// The contacts of whom a turn changed something that a condition may look at.
 fn changed(turns: &[AppliedTurn]) -> impl Iterator<Item = ContactId> {
-    let changes = |turn: &&AppliedTurn| {
-        !matches!(turn.advance, Advance::Retry { .. })
-            && turn.effects.iter().any(|effect| !matches!(effect, Effect::SendEmail(_)))
-    };
-    turns.iter().filter(changes).map(|turn| turn.run.contact)
+    turns.iter().filter(|turn| turn.changes_contact()).map(|turn| turn.run.contact)
 }
 
 async fn set_fields(sets: &mut impl Sets, fields: &[(ContactId, &str, &Value)], now: Timestamp) -> Raw<()> {

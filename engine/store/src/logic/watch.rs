@@ -2,7 +2,10 @@
 //!
 //! Whoever changes contacts notes them here; the engine looks at them again soon. What none of them looks at is passed over.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use dripline_model::{Effect, clock::from_ms, contact::Needs, id::ContactId, segment::Segment};
 use jiff::Timestamp;
@@ -65,7 +68,7 @@ pub(crate) fn needs(rules: &[String], dates: &[String]) -> Raw<Option<Needs>> {
 
 /// Whom of a batch's turns an effect changed in what rules look at.
 pub(crate) fn changed_by(turns: &[AppliedTurn], watched: &Needs) -> BTreeSet<i64> {
-    let concerns = |effect: &Effect| match effect {
+    let concerns = |effect: &Arc<Effect>| match &**effect {
         Effect::SetField { field, .. } => watched.all_attributes || watched.attributes.contains(field),
         Effect::AddTag(_) | Effect::RemoveTag(_) => watched.tags,
         Effect::AddScore { .. } | Effect::ClearScore(_) => watched.scores,

@@ -72,7 +72,7 @@ stores! {
         let put_off = |run, advance| AppliedTurn {
             run,
             // What a turn that is put off wants does not happen.
-            effects: vec![send_email("Hi")],
+            effects: vec![Arc::new(send_email("Hi"))],
             decision: DecisionKind::Waiting,
             reason: "quiet hours".into(),
             advance,

@@ -162,7 +162,7 @@ pub(crate) async fn runs_of(
 pub(crate) fn turn(run: &ClaimedRun, effects: Vec<Effect>) -> AppliedTurn {
     AppliedTurn {
         run: *run,
-        effects,
+        effects: effects.into_iter().map(Arc::new).collect(),
         decision: DecisionKind::Done,
         reason: "did it".into(),
         advance: Advance::To { node: run.node, due: at(1_000_000), waited: true },
