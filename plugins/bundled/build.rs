@@ -30,13 +30,12 @@ fn build() -> Result<(), String> {
         plugins.push("misbehaving");
     }
 
+    // From this package on, so that a checkout which shares a target folder with another watches its own files.
     for folder in plugins.iter().chain(&["sdk"]) {
-        watch(&workspace.join("plugins").join(folder).join("Cargo.toml"));
-        watch(&workspace.join("plugins").join(folder).join("src"));
+        watch(&format!("../{folder}/Cargo.toml"));
+        watch(&format!("../{folder}/src"));
     }
-    watch(&workspace.join("plugins/wit"));
-    watch(&workspace.join("Cargo.toml"));
-    watch(&workspace.join("Cargo.lock"));
+    ["../wit", "../../Cargo.toml", "../../Cargo.lock"].into_iter().for_each(watch);
 
     let target = target_dir(workspace);
     compile(&plugins, workspace, &target)?;
@@ -89,6 +88,6 @@ fn compile(plugins: &[&str], workspace: &Path, target: &Path) -> Result<(), Stri
     Err(format!("failed to compile the plugins:\n{said}"))
 }
 
-fn watch(path: &Path) {
-    println!("cargo::rerun-if-changed={}", path.display());
+fn watch(path: &str) {
+    println!("cargo::rerun-if-changed={path}");
 }
