@@ -603,6 +603,27 @@ impl DateTrigger {
 }
 
 impl Node {
+    /// Where a run may go from here, with the steps of a block and what stands below.
+    pub fn ways(&self) -> impl Iterator<Item = NodeIndex> {
+        let arms = |arms: &[SplitArm]| arms.iter().map(|arm| arm.next).collect();
+        let own: Vec<Option<NodeIndex>> = match &self.action {
+            Action::Plugin(step) => step.paths.values().copied().collect(),
+            Action::Branch { otherwise, .. } => vec![*otherwise],
+            Action::Switch { cases, otherwise, .. } => {
+                cases.iter().map(|(_, next)| *next).chain([*otherwise]).collect()
+            }
+            Action::Split { arms: all } => arms(all),
+            Action::Experiment(experiment) => arms(&experiment.arms),
+            Action::Parallel(parallel) => parallel.paths.iter().map(|path| Some(path.first)).collect(),
+            Action::Run(call) => call.ways.values().copied().collect(),
+            Action::WaitFor(wait) => vec![wait.then, wait.otherwise],
+            Action::Goto | Action::Exit { .. } => Vec::new(),
+        };
+        // Whoever does not meet the step's own `if` goes on below an `exit` too.
+        let ends = matches!(self.action, Action::Exit { .. }) && self.condition.is_none();
+        own.into_iter().chain([self.next.filter(|_| !ends)]).flatten()
+    }
+
     /// The plugin's call, where the node is one.
     pub fn plugin_step(&self) -> Option<&PluginStep> {
         match &self.action {

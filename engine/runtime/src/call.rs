@@ -72,11 +72,6 @@ impl CompiledCall {
         needs
     }
 
-    /// Where it may lead, beside the step below.
-    pub(crate) fn targets(&self) -> impl Iterator<Item = Option<NodeIndex>> {
-        self.ways.values().copied()
-    }
-
     fn way(&self, end: CallEnd, next: Option<NodeIndex>) -> Option<NodeIndex> {
         self.ways.get(&end).copied().unwrap_or(next)
     }

@@ -60,6 +60,8 @@ pub(crate) struct CompiledNode {
     pub(crate) condition: Option<Expression>,
     pub(crate) action: CompiledAction,
     pub(crate) next: Option<NodeIndex>,
+    /// Where a run may go from here.
+    ways: Vec<NodeIndex>,
     /// What of a contact the node reads, and every node to which a run may get from here without waiting: a batch loads it
     /// all at once.
     pub(crate) ahead: Needs,
@@ -208,8 +210,7 @@ fn may_mail(nodes: &[CompiledNode]) -> Vec<bool> {
     loop {
         let mut changed = false;
         for (index, node) in nodes.iter().enumerate().rev() {
-            let leads =
-                node.follows().into_iter().any(|next| may.get(next as usize).copied().unwrap_or(false));
+            let leads = node.follows().iter().any(|next| may.get(*next as usize).copied().unwrap_or(false));
             if let Some(here) = may.get_mut(index)
                 && leads
                 && !*here
@@ -233,7 +234,7 @@ fn look_ahead(mut nodes: Vec<CompiledNode>) -> Vec<CompiledNode> {
             let Some(node) = nodes.get(index) else { continue };
             let mut ahead = node.ahead.clone();
             for next in node.follows() {
-                if let Some(next) = nodes.get(next as usize) {
+                if let Some(next) = nodes.get(*next as usize) {
                     ahead.merge(&next.ahead);
                 }
             }
@@ -258,25 +259,13 @@ impl CompiledNode {
     }
 
     /// Where a run may stand next in the same transaction.
-    fn follows(&self) -> Vec<NodeIndex> {
-        let others: Vec<Option<NodeIndex>> = match &self.action {
-            CompiledAction::Plugin(step) if step.plugin.manifest().may_wait => return Vec::new(),
-            CompiledAction::Plugin(step) => step.paths.values().copied().collect(),
-            CompiledAction::Branch { otherwise, .. } => vec![*otherwise],
-            CompiledAction::Switch { cases, otherwise, .. } => {
-                cases.iter().map(|(_, next)| *next).chain([*otherwise]).collect()
+    fn follows(&self) -> &[NodeIndex] {
+        match &self.action {
+            CompiledAction::Plugin(step) if step.plugin.manifest().may_wait && self.condition.is_none() => {
+                &[]
             }
-            CompiledAction::Split(split) => split.ways().collect(),
-            CompiledAction::Experiment(experiment) => experiment.ways().collect(),
-            CompiledAction::Parallel(parallel) => {
-                parallel.paths.iter().map(|path| Some(path.first)).collect()
-            }
-            CompiledAction::Run(call) => call.targets().collect(),
-            CompiledAction::WaitFor(wait) => wait.ways().to_vec(),
-            CompiledAction::Goto(_) => Vec::new(),
-            CompiledAction::Exit(_) => return Vec::new(),
-        };
-        others.into_iter().chain([self.next]).flatten().collect()
+            _ => &self.ways,
+        }
     }
 
     fn new(
@@ -287,6 +276,7 @@ impl CompiledNode {
         inputs: Option<&BTreeMap<String, ColumnType>>,
         around: &Around<'_>,
     ) -> std::result::Result<Self, String> {
+        let ways = node.ways().collect();
         let mut needs = Needs::default();
         let rules = Rules::new(&node.rules, policies)?;
         let mut expression = |source: &str, column| -> std::result::Result<Expression, String> {
@@ -334,7 +324,7 @@ impl CompiledNode {
                 CompiledAction::Plugin(Box::new(step))
             }
         };
-        Ok(Self { condition, action, next: node.next, ahead: needs, rules })
+        Ok(Self { condition, action, next: node.next, ways, ahead: needs, rules })
     }
 }
 

@@ -90,11 +90,6 @@ impl CompiledExperiment {
         })
     }
 
-    /// Where it may lead, beside the step below.
-    pub(crate) fn ways(&self) -> impl Iterator<Item = Option<NodeIndex>> {
-        self.arms.iter().map(|arm| arm.next)
-    }
-
     /// What of a contact it looks at when one comes.
     pub(crate) fn needs(&self) -> Needs {
         Needs {

@@ -1,11 +1,6 @@
 //! Which way of a split a contact goes.
 
-use dripline_model::{
-    Digest,
-    id::ContactId,
-    program::{NodeIndex, SplitArm},
-    random,
-};
+use dripline_model::{Digest, id::ContactId, program::SplitArm, random};
 
 /// A split, ready to decide. The same contact goes the same way each time that it comes to the step, also in a later
 /// version and when the run begins anew; other weights send another way only those between the old and the new bounds.
@@ -38,11 +33,6 @@ impl Split {
             point = point.saturating_sub(weight);
             is_here
         })
-    }
-
-    /// Where it may lead.
-    pub(crate) fn ways(&self) -> impl Iterator<Item = Option<NodeIndex>> {
-        self.arms.iter().map(|arm| arm.next)
     }
 }
 

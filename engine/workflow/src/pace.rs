@@ -240,7 +240,7 @@ impl Steps<'_> {
     fn mails_next(&self, node: &Node) -> bool {
         let nodes = &self.program.nodes;
         let mut seen = vec![false; nodes.len()];
-        let mut open: Vec<NodeIndex> = self.follows(node);
+        let mut open: Vec<NodeIndex> = node.ways().collect();
         while let Some(index) = open.pop() {
             let (Some(node), Some(seen)) = (nodes.get(index as usize), seen.get_mut(index as usize)) else {
                 continue;
@@ -254,7 +254,7 @@ impl Steps<'_> {
                 return true;
             }
             if !matches!(node.action, Action::WaitFor(_)) && self.takes_ms_of_any(node) == Some(0) {
-                open.extend(self.follows(node));
+                open.extend(node.ways());
             }
         }
         false
@@ -262,24 +262,6 @@ impl Steps<'_> {
 
     fn takes_ms_of_any(&self, node: &Node) -> Option<i64> {
         if node.plugin_step().is_some() { self.takes_ms(node) } else { Some(0) }
-    }
-
-    fn follows(&self, node: &Node) -> Vec<NodeIndex> {
-        let others: Vec<Option<NodeIndex>> = match &node.action {
-            Action::Plugin(step) => step.paths.values().copied().collect(),
-            Action::Branch { otherwise, .. } => vec![*otherwise],
-            Action::Switch { cases, otherwise, .. } => {
-                cases.iter().map(|(_, next)| *next).chain([*otherwise]).collect()
-            }
-            Action::Split { arms } => arms.iter().map(|arm| arm.next).collect(),
-            Action::Experiment(experiment) => experiment.arms.iter().map(|arm| arm.next).collect(),
-            Action::Parallel(parallel) => parallel.paths.iter().map(|path| Some(path.first)).collect(),
-            Action::Run(call) => call.ways.values().copied().collect(),
-            Action::WaitFor(wait) => vec![wait.then, wait.otherwise],
-            Action::Exit { .. } if node.condition.is_none() => return Vec::new(),
-            Action::Goto | Action::Exit { .. } => Vec::new(),
-        };
-        others.into_iter().chain([node.next]).flatten().collect()
     }
 
     /// Warns of waits at the end of a way: the run ends there at once, and reaches no goal meanwhile.

@@ -17,7 +17,7 @@ use dripline_model::{
     filter::Filter,
     id::VersionId,
     policy::{Cap, CapClass, OnPublish},
-    program::{Action, Node, NodeIndex, Occasion, Program, Trigger},
+    program::{Node, NodeIndex, Occasion, Program, Trigger},
 };
 use dripline_store::{ActiveRun, Store};
 use jiff::{SignedDuration, SpanRelativeTo, Timestamp};
@@ -283,7 +283,7 @@ fn mails_from(program: &Program, cap: &Cap, plugins: &BTreeMap<String, LoadedPlu
                         by_time.get(time).and_then(|then| then.get(next as usize)).copied().unwrap_or(0)
                     }
                 };
-                let number = (mail + ways(node).into_iter().map(then).max().unwrap_or(0)).min(most);
+                let number = (mail + node.ways().map(then).max().unwrap_or(0)).min(most);
                 if let Some(known) = here.get_mut(place).filter(|known| **known < number) {
                     *known = number;
                     grew = true;
@@ -322,23 +322,4 @@ fn wait(node: &Node) -> u64 {
     let length =
         step.and_then(|step| step.config.get("for")?.as_str()).and_then(|text| duration::parse(text).ok());
     length.map_or(0, seconds)
-}
-
-/// Where a run may go from a step.
-fn ways(node: &Node) -> Vec<NodeIndex> {
-    let more: Vec<Option<NodeIndex>> = match &node.action {
-        Action::Plugin(step) => step.paths.values().copied().collect(),
-        Action::Branch { otherwise, .. } => vec![*otherwise],
-        Action::Switch { cases, otherwise, .. } => {
-            cases.iter().map(|(_, next)| *next).chain([*otherwise]).collect()
-        }
-        Action::Split { arms } => arms.iter().map(|arm| arm.next).collect(),
-        Action::Experiment(experiment) => experiment.arms.iter().map(|arm| arm.next).collect(),
-        Action::Parallel(parallel) => parallel.paths.iter().map(|path| Some(path.first)).collect(),
-        Action::Run(call) => call.ways.values().copied().collect(),
-        Action::WaitFor(wait) => vec![wait.then, wait.otherwise],
-        Action::Exit { .. } => return Vec::new(),
-        Action::Goto => Vec::new(),
-    };
-    more.into_iter().chain([node.next]).flatten().collect()
 }
