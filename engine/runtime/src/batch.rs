@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::{
     drive::Settled,
-    engine::Engine,
+    engine::{Engine, Versions},
     error::{ErrorKind, Result, While},
     failing::{self, Rules},
     kin::Followed,
@@ -139,9 +139,7 @@ impl Engine {
                     }
                     Err(why) => Taken { applied: missing(runs, why, now), begun: Vec::new() },
                 };
-                if let Ok((program, _)) = &step {
-                    self.announce_ends(tx, &program.name, &applied, now).await?;
-                }
+                self.announce_ends(tx, &applied, now).await?;
                 let scores = tx.apply(&applied, now).await.while_doing("apply a batch")?;
                 dripline_model::crash::point("batch.applied");
                 people.follow(&applied, scores);
@@ -164,18 +162,27 @@ impl Engine {
 }
 
 impl Engine {
-    /// Makes events of the runs of this workflow that end, where that starts another, and lets in who waits for that.
+    /// Makes events of the runs that end, where that starts another workflow, and lets in who waits for that.
     pub(crate) async fn announce_ends(
         &self,
         tx: &mut dyn Transaction,
-        workflow: &str,
         applied: &[AppliedTurn],
         now: Timestamp,
     ) -> Result<()> {
+        if applied.iter().all(|turn| turn.advance.ended().is_none()) {
+            return Ok(());
+        }
         self.let_next_in(tx, applied, now).await?;
         let published = self.published();
         let listeners = published.programs.iter().map(|program| &program.entrance.triggers);
-        let events = triggers::ends(workflow, applied, listeners);
+        let mut versions = Versions::default();
+        let mut events = Vec::new();
+        for turns in applied.chunk_by(|one, other| one.run.version == other.run.version) {
+            let Some(first) = turns.first() else { continue };
+            if let Some(program) = versions.program(self, first.run.version).await? {
+                events.extend(triggers::ends(&program.name, turns, listeners.clone()));
+            }
+        }
         if events.is_empty() {
             return Ok(());
         }

@@ -235,7 +235,7 @@ impl Engine {
                 turns.push(ended(run, end));
             }
         }
-        self.let_next_in(tx, &turns, now).await?;
+        self.announce_ends(tx, &turns, now).await?;
         tx.apply(&turns, now).await.while_doing("end runs that reached their goal")?;
         let mut followed = self.follow_ends(tx, &turns, now).await?;
         followed.turns += turns.len() as u64;

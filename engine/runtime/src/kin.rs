@@ -77,12 +77,7 @@ impl Engine {
         if !turns.is_empty() {
             let roots: Vec<AppliedTurn> =
                 turns.iter().filter(|turn| matches!(turn.advance, Advance::Leave(_))).cloned().collect();
-            if let Some(first) = roots.first() {
-                let program = self.version(first.run.version).await.ok();
-                if let Some(program) = program {
-                    self.announce_ends(tx, &program.name, &roots, now).await?;
-                }
-            }
+            self.announce_ends(tx, &roots, now).await?;
             tx.apply(&turns, now).await.while_doing("end the runs that belong to others")?;
         }
         let waiting: Vec<RunId> = waiting.into_iter().collect();

@@ -20,6 +20,9 @@ use serde_json::{Map, json};
 
 use crate::error::{Result, While};
 
+/// The ends that count where the author does not say which.
+const COUNTED: [RunStatus; 2] = [RunStatus::Completed, RunStatus::Won];
+
 /// The triggers of a version that are events.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Triggers(Vec<CompiledTrigger>);
@@ -91,7 +94,7 @@ impl Triggers {
     fn listens_to_end(&self, name: &str, status: RunStatus) -> bool {
         self.0.iter().any(|trigger| match &trigger.what {
             Occasion::WorkflowEnded { workflow, any } => {
-                workflow == name && (*any || status == RunStatus::Completed)
+                workflow == name && (*any || COUNTED.contains(&status))
             }
             _ => false,
         })
@@ -217,7 +220,7 @@ impl CompiledTrigger {
             Occasion::WorkflowEnded { workflow, any } => {
                 event.name == WORKFLOW_ENDED
                     && says("workflow", workflow)
-                    && (*any || says("status", RunStatus::Completed.name()))
+                    && (*any || COUNTED.iter().any(|status| says("status", status.name())))
             }
         }
     }
@@ -266,7 +269,7 @@ fn is_same(one: &serde_json::Value, other: &serde_json::Value) -> bool {
     one == other || one.as_f64().is_some_and(|one| Some(one) == other.as_f64())
 }
 
-/// The events of runs of this workflow that have ended, where one of the `listeners` waits for that.
+/// The events of the runs of this workflow that have ended, where one of the `listeners` waits for that.
 pub(crate) fn ends<'t>(
     workflow: &str,
     turns: &[AppliedTurn],

@@ -78,11 +78,6 @@ impl CompiledWait {
         })
     }
 
-    /// Where a run may go from here.
-    pub(crate) fn ways(&self) -> [Option<NodeIndex>; 2] {
-        [self.then, self.otherwise]
-    }
-
     /// What of a contact it looks at.
     pub(crate) fn needs(&self) -> Needs {
         let mut needs = self.condition.as_ref().map_or_else(Needs::default, |cel| cel.needs().clone());
@@ -327,11 +322,7 @@ impl Standing {
                 applied.push(plain(*run, DecisionKind::Branched, why, to(wait.then, now, waited)));
             }
         }
-        for turn in &applied {
-            if let Some(program) = self.programs.get(&turn.run.version) {
-                engine.announce_ends(tx, &program.name, std::slice::from_ref(turn), now).await?;
-            }
-        }
+        engine.announce_ends(tx, &applied, now).await?;
         tx.apply(&applied, now).await.while_doing("apply a batch")?;
         let mut followed = engine.follow_ends(tx, &applied, now).await?;
         followed.turns += applied.len() as u64;

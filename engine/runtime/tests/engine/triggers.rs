@@ -128,6 +128,24 @@ async fn the_end_of_one_workflow_starts_another() {
 }
 
 #[tokio::test]
+async fn a_run_that_reached_its_goal_has_ended_wherever_it_stood() {
+    let app = TestApp::new(MAILS).await;
+    let ids = app.contacts(3, |n| json!({"vip": n == 2})).await;
+    app.publish("name: first\non: {event: go}\ngoals: [{event: paid}, {if: contact.vip}]\nsteps:\n  - wait: 10d\n  - exit: over\n").await;
+    publish(&app, "then", "{workflow: first}").await;
+    app.events(3, "go", "2024-01-02T00:00:00Z").await;
+    app.events(1, "paid", "2024-01-03T00:00:00Z").await;
+    let engine = app.engine().await;
+    engine.settle(at("2024-01-02T00:00:00Z")).await.unwrap();
+    engine.settle(at("2024-01-03T00:00:00Z")).await.unwrap();
+    // One before its first turn, one by the event while it waited; the third still waits.
+    let runs = app.runs().await.into_iter().filter(|run| run.workflow == "then");
+    let mut started: Vec<_> = runs.map(|run| run.contact).collect();
+    started.sort();
+    assert_eq!(started, [ids[0], ids[1]]);
+}
+
+#[tokio::test]
 async fn a_payload_is_what_the_rules_see_as_the_event() {
     let app = TestApp::new(MAILS).await;
     let ids = app.contacts(1, |_| json!({})).await;
