@@ -301,6 +301,10 @@ fn the_paths_of_a_run_are_told_apart() {
     assert_eq!(told.matches("enrolled ").count(), 1, "a path is not enrolled: {told}");
     let json = workspace.json(&["why", "ada", "--workflow", "both"]);
     assert_eq!(json["workflows"][0]["runs"][2]["path"], "sales");
+    assert_eq!(
+        json["workflows"][0]["runs"][0]["stands"]["reason"],
+        "the end of path `mails`, which stands at `step-1.mails-2`; of path `sales`, which stands at `step-1.sales-2`"
+    );
 }
 
 #[test]

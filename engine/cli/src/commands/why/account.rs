@@ -127,6 +127,8 @@ impl Chapter {
 pub(super) struct Known<'a> {
     pub(super) contact: &'a Contact,
     pub(super) timeline: &'a [TimelineEntry],
+    /// All of the contact.
+    pub(super) runs: &'a [RunRow],
     pub(super) rules: &'a Rules,
     pub(super) now: Timestamp,
 }
@@ -169,7 +171,7 @@ impl Account {
         drop(tx);
 
         let pauses = store.pauses().await?;
-        let known = Known { contact: &contact, timeline: &timeline, rules: &rules, now };
+        let known = Known { contact: &contact, timeline: &timeline, runs: &runs, rules: &rules, now };
         let mut chapters = Vec::with_capacity(names.len());
         for name in names {
             let stored = current.iter().find(|stored| stored.program.name == name);

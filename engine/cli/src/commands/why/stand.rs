@@ -2,6 +2,7 @@
 
 use dripline_model::{
     decision::{DecisionKind, RunStatus},
+    id::RunId,
     program::{Action, Node, WaitFor},
 };
 use dripline_runtime::{Question, Verdict};
@@ -87,7 +88,7 @@ pub(super) fn of(
         return Stand { verdict, ..stand(Awaits::Happening, happening(wait), Some(waiting.until)) };
     }
     if active.is_some_and(|active| active.run.waits_for_runs()) {
-        return stand(Awaits::Happening, "the end of the runs that belong to it".to_owned(), None);
+        return stand(Awaits::Happening, ends(row.run, known.runs), None);
     }
     let due = active.map_or(row.due_at, |active| Some(active.due_at)).filter(|due| *due > known.now);
     match (due, last) {
@@ -101,6 +102,36 @@ pub(super) fn of(
         (Some(_), Some((_, DecisionKind::Retrying, _))) => stand(Awaits::Retry, reason, due),
         (Some(_), Some((_, DecisionKind::Waiting, _))) => stand(Awaits::Time, reason, due),
         (Some(_), _) => stand(Awaits::Time, "a time that was set before".to_owned(), due),
+    }
+}
+
+/// the end of path `call`, which stands at `step-2.call-1`
+fn ends(parent: RunId, runs: &[RunRow]) -> String {
+    let open = |run: &&RunRow| match run.status {
+        RunStatus::Active => true,
+        // A failed path holds up its run until a person decides; any other run that failed is over.
+        RunStatus::Failed => run.path.is_some(),
+        _ => false,
+    };
+    let of = runs.iter().filter(|run| run.parent == Some(parent)).filter(open);
+    let ends: Vec<String> = of
+        .map(|run| {
+            let what = match &run.path {
+                Some(path) => format!("path `{path}`"),
+                None => format!("the run of `{}`", run.workflow),
+            };
+            match run.status {
+                RunStatus::Failed => {
+                    format!("{what}, which failed at `{}` and waits for a person", run.step)
+                }
+                _ => format!("{what}, which stands at `{}`", run.step),
+            }
+        })
+        .collect();
+    match ends.as_slice() {
+        // They ended just now, and it is not looked at yet.
+        [] => "nothing more: what it waited for has ended".to_owned(),
+        ends => format!("the end of {}", ends.join("; of ")),
     }
 }
 
