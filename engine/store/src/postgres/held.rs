@@ -21,7 +21,7 @@ pub(super) const OF: &str = "
 SELECT h.id, h.workflow_id, h.version_id, h.contact_id, h.queued::int4::int8, h.first_at, h.due_at, h.event_id, h.name, h.at,
     h.properties
 FROM unnest($1::int8[]) AS wanted(id) JOIN held_events h ON h.contact_id = wanted.id AND h.workflow_id = $2
-ORDER BY h.id";
+ORDER BY h.id + 0";
 
 /// With their contacts, so that nobody else decides about them meanwhile.
 pub(super) const CLAIM: &str = "
@@ -40,11 +40,12 @@ pub(super) const LET_GO: &str = "DELETE FROM held_events WHERE id = ANY($1::int8
 pub(super) const WAIT_AGAIN: &str =
     "UPDATE held_events SET due_at = NULL WHERE id = ANY($1::int8[]) AND queued";
 
+/// `+ 0`: else the planner would rather walk over the ids of all than look at those of a contact.
 pub(super) const NEXT_IN_LINE: &str = "
 UPDATE held_events SET due_at = $3
 FROM unnest($1::int8[]) AS wanted(id) CROSS JOIN LATERAL (
-    SELECT h.id FROM held_events h WHERE h.contact_id = wanted.id AND h.workflow_id = $2 AND h.queued
-    ORDER BY h.id LIMIT 1) AS first
+    SELECT min(h.id + 0) AS id FROM held_events h
+    WHERE h.contact_id = wanted.id AND h.workflow_id = $2 AND h.queued) AS first
 WHERE held_events.id = first.id AND held_events.due_at IS NULL";
 
 /// Behind a run that a person ended.

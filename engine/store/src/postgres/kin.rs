@@ -26,11 +26,12 @@ FROM unnest($1::int8[], $2::int8[], $3::int4[], $4::int4[], $5::int4[]) AS t(par
 JOIN runs p ON p.id = t.parent_id
 RETURNING id";
 
+/// `+ 0`: else the planner would rather walk over all runs in their order than sort these.
 pub(super) const CHILDREN: &str = "
 SELECT r.parent_id, r.parent_turn::int8, r.id, w.word, r.status::int8
 FROM unnest($1::int8[]) AS wanted(id) JOIN runs r ON r.parent_id = wanted.id AND r.parent_id IS NOT NULL
 LEFT JOIN words w ON w.id = r.path
-ORDER BY r.id";
+ORDER BY r.id + 0";
 
 /// Their contact is locked already; a person who ends one of them is waited for.
 pub(super) const ACTIVE: &str = "

@@ -102,12 +102,14 @@ WHERE e.at <= $3 AND e.state = 1 AND e.name = (SELECT id FROM words WHERE key = 
 pub(super) const LOCK_CONTACTS: &str = "
 SELECT c.id FROM contacts c WHERE c.id = ANY($1::int8[]) ORDER BY c.id FOR NO KEY UPDATE";
 
+/// Without an order of its own: where sorting is off, the planner would rather walk over all runs from the newest than sort
+/// those of a contact.
 pub(super) const LATEST_RUNS: &str = "
-SELECT r.contact_id, r.id, r.enrolled_at, r.is_active
+SELECT wanted.id, r.id, r.enrolled_at, r.is_active
 FROM unnest($1::int8[]) AS wanted(id) CROSS JOIN LATERAL (
-    SELECT contact_id, id, enrolled_at, bool_or(status = 0) OVER () AS is_active
-    FROM runs WHERE contact_id = wanted.id AND workflow_id = $2 AND path IS NULL
-    ORDER BY id DESC LIMIT 1) AS r";
+    SELECT max(id) AS id, (array_agg(enrolled_at ORDER BY id DESC))[1] AS enrolled_at, bool_or(status = 0) AS is_active
+    FROM runs WHERE contact_id = wanted.id AND workflow_id = $2 AND path IS NULL) AS r
+WHERE r.id IS NOT NULL";
 
 pub(super) const ACTIVE_RUNS: &str = "
 SELECT r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attempts, r.hops,
