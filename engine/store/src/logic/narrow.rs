@@ -142,8 +142,17 @@ fn question(test: &Test, dialect: &impl Dialect, binds: &mut Binds<'_>, is_few: 
                 format!("events e WHERE e.name = {word}{} AND e.at <= {until}", after.unwrap_or_default());
             let holds_for_none = order.holds(0.0, *count);
             let order: Order = if holds_for_none { order.opposite() } else { *order };
-            let count = binds.add(Bind::Float(*count));
             let not = if holds_for_none { "NOT " } else { "" };
+            let is_any = match order {
+                Order::Greater | Order::GreaterOrEqual => order.holds(1.0, *count),
+                Order::NotEqual => *count == 0.0,
+                _ => false,
+            };
+            if is_few && is_any {
+                // The first is enough.
+                return exists(!holds_for_none, format!("{rows} AND e.contact_id = c.id"));
+            }
+            let count = binds.add(Bind::Float(*count));
             if is_few {
                 // A seek for each of the few.
                 format!("{not}(SELECT count(*) FROM {rows} AND e.contact_id = c.id) {} {count}", order.sql())

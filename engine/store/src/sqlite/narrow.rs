@@ -1,7 +1,8 @@
 //! Filters as SQLite takes them, and the indexes that it finds contacts by.
 //!
-//! A field that a rule compares becomes a generated column, which costs nothing by itself; the fields of one rule
-//! together become an index. Column and index are named by digests: attributes may be called anything, and differ by case.
+//! A field that a rule compares becomes two generated columns, its value and the type of that, which cost nothing by
+//! themselves; those of one rule together become an index, which tells whom the fields select without a look at the contacts.
+//! Columns and index are named by digests: attributes may be called anything, and differ by case.
 
 use std::collections::BTreeSet;
 
@@ -20,8 +21,7 @@ use crate::{
     segments::{Kind, indexable},
 };
 
-const COLUMNS: &str =
-    "SELECT name FROM pragma_table_xinfo('contacts') WHERE name LIKE 'field\\_%' ESCAPE '\\'";
+const COLUMNS: &str = "SELECT name FROM pragma_table_xinfo('contacts') WHERE name LIKE 'field\\_%' ESCAPE '\\' OR name LIKE 'kind\\_%' ESCAPE '\\'";
 
 const INDEXES: &str = "
 SELECT name FROM sqlite_schema WHERE type = 'index' AND name LIKE 'segment\\_fields\\_%' ESCAPE '\\'";
@@ -31,9 +31,31 @@ const EVENTS: &str = "CREATE INDEX IF NOT EXISTS segment_events ON events (name,
 
 const NO_EVENTS: &str = "DROP INDEX IF EXISTS segment_events";
 
-/// The generated column of an attribute.
-fn column(attribute: &str) -> String {
-    format!("field_{}", Digest::of(attribute.as_bytes()).short())
+/// A generated column of an attribute.
+#[derive(Debug, Clone, Copy)]
+enum Column {
+    /// Its value.
+    Field,
+    /// The type of that, as `json_type` says it.
+    Kind,
+}
+
+impl Column {
+    fn name(self, attribute: &str) -> String {
+        let digest = Digest::of(attribute.as_bytes());
+        match self {
+            Self::Field => format!("field_{}", digest.short()),
+            Self::Kind => format!("kind_{}", digest.short()),
+        }
+    }
+
+    /// What is in it, of the table that `of` names (with its point).
+    fn value(self, of: &str, attribute: &str) -> String {
+        match self {
+            Self::Field => format!("({of}attributes ->> '$.{attribute}')"),
+            Self::Kind => format!("json_type({of}attributes, '$.{attribute}')"),
+        }
+    }
 }
 
 /// SQLite's words. `columns` are the generated columns that there are.
@@ -47,12 +69,9 @@ impl Words {
         Ok(Self { columns: columns.into_iter().collect() })
     }
 
-    fn value(&self, attribute: &str) -> String {
-        let column = column(attribute);
-        if self.columns.contains(&column) {
-            return format!("c.{column}");
-        }
-        format!("(c.attributes ->> '$.{attribute}')")
+    fn of_contact(&self, column: Column, attribute: &str) -> String {
+        let name = column.name(attribute);
+        if self.columns.contains(&name) { format!("c.{name}") } else { column.value("c.", attribute) }
     }
 }
 
@@ -72,7 +91,8 @@ impl Dialect for Words {
     fn field(&self, test: &Test, binds: &mut Binds<'_>) -> String {
         match test {
             Test::Attribute(name, is) => {
-                attribute(&self.value(name), &format!("json_type(c.attributes, '$.{name}')"), is, binds)
+                let [value, kind] = [Column::Field, Column::Kind].map(|column| self.of_contact(column, name));
+                attribute(&value, &kind, is, binds)
             }
             Test::Email(is) => text("c.email", is, binds),
             Test::ExternalId(is) => text("c.external_id", is, binds),
@@ -85,7 +105,7 @@ impl Dialect for Words {
     }
 }
 
-/// A question about an attribute: its value, and the type of that, which comes second because it is dearer.
+/// A question about an attribute: its value, and the type of that, which comes second because it may be dearer.
 fn attribute(value: &str, kind: &str, is: &Is, binds: &mut Binds<'_>) -> String {
     match is {
         Is::Present => format!("{kind} <> 'null'"),
@@ -219,7 +239,8 @@ impl SqliteStore {
             if names.is_empty() {
                 continue;
             }
-            let index = format!("segment_fields_{}", Digest::of(names.join(" ").as_bytes()).short());
+            let digest = Digest::of(format!("{} with kinds", names.join(" ")).as_bytes());
+            let index = format!("segment_fields_{}", digest.short());
             if wanted.insert(index.clone()) && !there.contains(&index) {
                 make_index(&mut writer, &index, &names, &mut columns).await?;
             }
@@ -239,19 +260,24 @@ async fn make_index(
     attributes: &[&str],
     columns: &mut BTreeSet<String>,
 ) -> Raw<()> {
-    for name in attributes {
-        let column = column(name);
-        if columns.insert(column.clone()) {
-            // The names of column and index are digests, the attribute's is letters, digits and `_`.
-            let sql = format!(
-                "ALTER TABLE contacts ADD COLUMN {column} ANY GENERATED ALWAYS AS (attributes ->> '$.{name}') VIRTUAL"
-            );
-            writer.run(query(AssertSqlSafe(sql))).await?;
+    // The index finds by the fields; the kinds are in it to be looked at.
+    let mut indexed = Vec::with_capacity(2 * attributes.len());
+    for column in [Column::Field, Column::Kind] {
+        for attribute in attributes {
+            let name = column.name(attribute);
+            if columns.insert(name.clone()) {
+                // The names of column and index are digests, the attribute's is letters, digits and `_`.
+                let value = column.value("", attribute);
+                let sql = format!(
+                    "ALTER TABLE contacts ADD COLUMN {name} ANY GENERATED ALWAYS AS ({value}) VIRTUAL"
+                );
+                writer.run(query(AssertSqlSafe(sql))).await?;
+            }
+            indexed.push(name);
         }
     }
-    let columns: Vec<String> = attributes.iter().map(|name| column(name)).collect();
     // As above.
-    let sql = format!("CREATE INDEX {index} ON contacts ({})", columns.join(", "));
+    let sql = format!("CREATE INDEX {index} ON contacts ({})", indexed.join(", "));
     writer.run(query(AssertSqlSafe(sql))).await?;
     Ok(())
 }
