@@ -1,29 +1,34 @@
 //! A backend's two doors, and the verbs that need no more than these.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use dripline_model::{
-    Contact,
+    Contact, Digest,
     field::ValueTypes,
     filter::{Filter, Narrowing},
-    id::{ContactId, MessageId, RunId},
+    id::{ContactId, MessageId, RunId, VersionId, WorkflowId},
     score::Scores,
+    team::{Representative, Team},
 };
 use jiff::{Timestamp, civil::Date};
 
 use crate::{
-    Activity, Coming, ContactFilter, ContactRow, Counts, EventRow, HeldPoints, Import, Ingest, Lead,
-    MessageFilter, MessageRow, NewSegment, Prunable, Pruned, Pruning, Reports, Result, RowResult, RunFilter,
-    RunRow, Scoring, Segments, SegmentsPublished, Standing, StandingPoints, StoredSegment, TimelineEntry,
+    Activity, Catalog, Coming, ContactFilter, ContactRow, Counts, EventRow, HeldPoints, History, Import,
+    Ingest, Lead, MessageFilter, MessageRow, NewSegment, NewVersion, Pause, Prunable, Pruned, Pruning,
+    Publication, Published, Release, Released, Reports, Result, RowResult, RunFilter, RunRow, Scoring,
+    Segments, SegmentsPublished, Standing, StandingPoints, StoredProgram, StoredSegment, TimelineEntry,
     answers::Answers,
     declared::Declared,
     error::{Doing as _, Raw},
     logic::{
-        declared_scores, import_contacts, import_events, maybe_at, ms,
+        catalog::{self, Origin},
+        declared_scores, import_contacts, import_events, limit, maybe_at, ms,
         prune::{self, Prune},
-        report, segments, timeline, watch,
+        report, segments, teams, timeline, watch,
     },
+    publishing::{CatalogAnswers, ProgramRow, Publishing},
+    release::PublicationRow,
     sets::Sets,
 };
 
@@ -31,9 +36,9 @@ use crate::{
 #[async_trait]
 pub(crate) trait Backend: Send + Sync {
     /// A connection that reads.
-    type Reader: Answers;
+    type Reader: Answers + CatalogAnswers;
     /// A write transaction.
-    type Writer: Sets + Prune + Commit + 'static;
+    type Writer: Sets + Publishing + Prune + Commit + 'static;
 
     /// Takes a connection to read.
     async fn reader(&self) -> Raw<Self::Reader>;
@@ -41,6 +46,10 @@ pub(crate) trait Backend: Send + Sync {
     async fn writer(&self) -> Raw<Self::Writer>;
     /// Begins the write transaction of an import: one at a time.
     async fn importer(&self) -> Raw<Self::Writer>;
+
+    /// Begins the write transaction of one who publishes: one at a time, and beside an import only where that may miss what
+    /// is new.
+    async fn publisher(&self, concerns_imports: bool) -> Raw<Self::Writer>;
 
     /// The declared scores, as this process knows them.
     fn declared(&self) -> &Declared;
@@ -131,6 +140,135 @@ impl<B: Backend> Reports for B {
         let types = async { self.reader().await?.attribute_types().await };
         let types = types.await.doing("list the attributes of contacts")?;
         Ok(types.into_iter().map(|(name, bits)| (name, ValueTypes::from_bits(bits))).collect())
+    }
+}
+
+#[async_trait]
+impl<B: Backend> Catalog for B {
+    async fn put_teams(&self, reps: &[Representative], teams: &[Team]) -> Result<()> {
+        let put = async {
+            let mut writer = self.publisher(false).await?;
+            if catalog::put_teams(&mut writer, reps, teams).await? { writer.commit().await } else { Ok(()) }
+        };
+        put.await.doing("store the teams")
+    }
+
+    async fn teams(&self) -> Result<Vec<Team>> {
+        let teams = async { teams::from_rows(self.reader().await?.teams().await?) };
+        teams.await.doing("load the teams")
+    }
+
+    async fn representatives(&self) -> Result<Vec<Representative>> {
+        let reps = async { self.reader().await?.representatives().await.map(teams::representatives) };
+        reps.await.doing("load the representatives")
+    }
+
+    async fn publish(&self, version: &NewVersion<'_>, now: Timestamp) -> Result<Published> {
+        let publish = async {
+            let mut writer = self.publisher(catalog::has_dates(version)).await?;
+            let published = catalog::put_version(&mut writer, version, Origin::default(), now).await?;
+            writer.commit().await.map(|()| published)
+        };
+        publish.await.doing(format!("publish `{}`", version.program.name))
+    }
+
+    async fn release(&self, release: &Release<'_>, now: Timestamp) -> Result<Released> {
+        let publish = async {
+            let mut writer = self.publisher(catalog::concerns_imports(release)).await?;
+            let released = catalog::release(&mut writer, release, now).await?;
+            if !released.is_empty() {
+                writer.commit().await?;
+            }
+            Raw::Ok(released)
+        };
+        publish.await.doing("publish")
+    }
+
+    async fn retire_all_but(&self, names: &BTreeSet<&str>, now: Timestamp) -> Result<Vec<String>> {
+        let retire = async {
+            let mut writer = self.publisher(false).await?;
+            let retired = catalog::retire(&mut writer, |name| !names.contains(name), now).await?;
+            writer.commit().await?;
+            Raw::Ok(retired.into_iter().map(|(_, name)| name).collect())
+        };
+        retire.await.doing("retire workflows")
+    }
+
+    async fn history(&self, workflow: &str) -> Result<Option<History>> {
+        let history = async { catalog::history(&mut self.reader().await?, workflow).await };
+        history.await.doing(format!("list the versions of `{workflow}`"))
+    }
+
+    async fn publications(&self, most: usize) -> Result<Vec<Publication>> {
+        let publications = async {
+            let rows = self.reader().await?.publications(limit(most)).await?;
+            rows.into_iter().map(PublicationRow::into_publication).collect::<Raw<_>>()
+        };
+        publications.await.doing("list what was published")
+    }
+
+    async fn program(&self, version: VersionId) -> Result<Option<StoredProgram>> {
+        let program = async {
+            let row = CatalogAnswers::program(&mut self.reader().await?, version.0).await?;
+            row.map(ProgramRow::into_stored).transpose()
+        };
+        program.await.doing(format!("load version {version}"))
+    }
+
+    async fn current_programs(&self) -> Result<Vec<StoredProgram>> {
+        let programs = async {
+            let rows = self.reader().await?.current_programs().await?;
+            rows.into_iter().map(ProgramRow::into_stored).collect::<Raw<_>>()
+        };
+        programs.await.doing("load the workflows")
+    }
+
+    async fn pause(&self, workflow: WorkflowId, now: Timestamp) -> Result<bool> {
+        let pause = async {
+            let mut writer = self.publisher(false).await?;
+            let is_new = catalog::pause(&mut writer, workflow, now).await?;
+            writer.commit().await.map(|()| is_new)
+        };
+        pause.await.doing(format!("pause workflow {workflow}"))
+    }
+
+    async fn resume(&self, workflow: WorkflowId, spread: bool, now: Timestamp) -> Result<bool> {
+        let resume = async {
+            let mut writer = self.publisher(false).await?;
+            let was_paused = catalog::resume(&mut writer, workflow, spread, now).await?;
+            writer.commit().await.map(|()| was_paused)
+        };
+        resume.await.doing(format!("resume workflow {workflow}"))
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>> {
+        let pauses = async { catalog::pauses(&mut self.reader().await?).await };
+        pauses.await.doing("list the pauses of workflows")
+    }
+
+    async fn revision(&self) -> Result<i64> {
+        let revision = async { self.reader().await?.revision().await };
+        revision.await.doing("read the catalog's revision")
+    }
+
+    async fn any_goals(&self) -> Result<bool> {
+        let found = async { self.reader().await?.any_goals().await };
+        found.await.doing("look for workflows with goals")
+    }
+
+    async fn any_experiments(&self) -> Result<bool> {
+        let found = async { self.reader().await?.any_experiments().await };
+        found.await.doing("look for workflows with experiments")
+    }
+
+    async fn plugin(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
+        let wasm = async { self.reader().await?.plugin(digest.as_str()).await };
+        wasm.await.doing(format!("load plugin {}", digest.short()))
+    }
+
+    async fn template(&self, digest: &Digest) -> Result<Option<String>> {
+        let source = async { self.reader().await?.template(digest.as_str()).await };
+        source.await.doing(format!("load template {}", digest.short()))
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use dripline_model::{
     Digest,
+    clock::from_ms,
     id::{VersionId, WorkflowId},
     segment::Segment,
     team::{Representative, Team},
@@ -11,15 +12,16 @@ use dripline_model::{
 use jiff::Timestamp;
 
 use super::{
-    declared_scores, ms, segments,
+    declared_scores, kin, maybe_at, ms, segments,
     teams::{self, TeamRow},
     triggers,
 };
 use crate::{
-    ErrorKind, NewRelease, NewVersion, OlderRuns, Published, Release, Released, ReleasedVersion, Shared,
+    ErrorKind, History, NewRelease, NewVersion, OlderRuns, Pause, Published, Release, Released,
+    ReleasedVersion, Shared,
     error::{Raw, from_json, to_json},
-    publishing::{Publishing, VersionFields},
-    release,
+    publishing::{CatalogAnswers, Publishing, VersionFields},
+    release::{self, VersionRow},
 };
 
 /// Of which publication a version is, and which older one it restores.
@@ -91,6 +93,63 @@ pub(crate) async fn retire(
     Ok(workflows)
 }
 
+/// Pauses a workflow; answers whether it was not paused before.
+pub(crate) async fn pause(sets: &mut impl Publishing, workflow: WorkflowId, now: Timestamp) -> Raw<bool> {
+    let is_new = sets.pause(workflow.0, ms(now)).await?;
+    if is_new {
+        sets.next_revision().await?;
+    }
+    Ok(is_new)
+}
+
+/// Ends the pause of a workflow; answers whether it was paused.
+pub(crate) async fn resume(
+    sets: &mut impl Publishing,
+    workflow: WorkflowId,
+    spread: bool,
+    now: Timestamp,
+) -> Raw<bool> {
+    let Some(since) = sets.paused_since(workflow.0).await? else { return Ok(false) };
+    if spread {
+        sets.spread_due(workflow.0, since, ms(now)).await?;
+    }
+    sets.resume(workflow.0, ms(now)).await?;
+    sets.next_revision().await?;
+    Ok(true)
+}
+
+/// Whether an import that goes on meanwhile would miss something that is new for it: a rule, or a date.
+pub(crate) fn concerns_imports(release: &Release<'_>) -> bool {
+    release.shared.as_ref().is_some_and(|shared| shared.segments.is_some())
+        || release.versions.iter().any(|new| has_dates(&new.version))
+}
+
+/// Whether dates of contacts start the workflow.
+pub(crate) fn has_dates(new: &NewVersion<'_>) -> bool {
+    new.program.dates().next().is_some()
+}
+
+/// All versions of the workflow with this name.
+pub(crate) async fn history(answers: &mut impl CatalogAnswers, workflow: &str) -> Raw<Option<History>> {
+    let Some((workflow, retired_at)) = answers.named(workflow).await? else { return Ok(None) };
+    let versions = answers.versions_of(workflow).await?;
+    Ok(Some(History {
+        workflow: WorkflowId(workflow),
+        retired_at: maybe_at(retired_at),
+        versions: versions.into_iter().map(VersionRow::into_summary).collect(),
+    }))
+}
+
+/// The last pause of every workflow that was ever paused.
+pub(crate) async fn pauses(answers: &mut impl CatalogAnswers) -> Raw<Vec<Pause>> {
+    let pause = |(workflow, from, until)| Pause {
+        workflow: WorkflowId(workflow),
+        from: from_ms(from),
+        until: maybe_at(until),
+    };
+    Ok(answers.pauses().await?.into_iter().map(pause).collect())
+}
+
 /// Makes the stored teams those of the file; answers whether they were others.
 pub(crate) async fn put_teams(
     sets: &mut impl Publishing,
@@ -132,7 +191,7 @@ pub(crate) async fn release(
     for (workflow, name) in retire(sets, goes, now).await? {
         let ended = if ends.contains(name.as_str()) {
             let reason = word(sets, "ended, for the workflow was retired").await?;
-            sets.end_runs_of(workflow, None, reason, ms(now)).await?
+            end_runs(sets, workflow, None, reason, now).await?
         } else {
             0
         };
@@ -185,11 +244,24 @@ async fn put_release(
         OlderRuns::End => {
             let why = format!("ended, for version {} was published", published.number);
             let reason = word(sets, &why).await?;
-            ended =
-                sets.end_runs_of(published.workflow.0, Some(published.version.0), reason, ms(now)).await?;
+            ended = end_runs(sets, published.workflow.0, Some(published.version.0), reason, now).await?;
         }
     }
     Ok(Some(ReleasedVersion { name: new.version.program.name.clone(), published, moved, ended }))
+}
+
+/// Ends the active runs of a workflow that stand on other versions than `except`, and those that belong to them. Answers
+/// how many of the workflow.
+pub(crate) async fn end_runs(
+    sets: &mut impl Publishing,
+    workflow: i64,
+    except: Option<i64>,
+    reason: i64,
+    now: Timestamp,
+) -> Raw<u64> {
+    let ended = sets.end_runs_of(workflow, except, reason, ms(now)).await?;
+    kin::settle_ended(sets, now).await?;
+    Ok(ended)
 }
 
 /// The word, stored.

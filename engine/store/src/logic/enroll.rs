@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 
-use dripline_model::{
-    decision::DecisionKind,
-    id::{ContactId, RunId, VersionId},
-};
+use dripline_model::{decision::DecisionKind, id::RunId};
 use jiff::Timestamp;
 
 use super::{
@@ -17,15 +14,6 @@ use crate::{
     error::Raw,
     sets::{NewRun, Sets},
 };
-
-/// The decision of a person to set a run going again.
-const RETRIED: &str = "set going again by hand";
-
-/// The decision of a person to let a run go on below the step that failed.
-pub(crate) const SKIPPED: &str = "skipped by hand, for it failed";
-
-/// A run as people act on it: id, version, contact, node, turn.
-pub(crate) type StandingRun = (i64, i64, i64, i64, i64);
 
 /// Starts runs and records why.
 pub(crate) async fn start(
@@ -87,29 +75,4 @@ pub(crate) async fn refuse(
         event: refusal.event,
     });
     pending.decide(sets, decisions.collect(), now).await
-}
-
-/// Records what a person did, in a transaction of its own.
-pub(crate) async fn record(sets: &mut impl Sets, decisions: Vec<NewDecision<'_>>, now: Timestamp) -> Raw<()> {
-    let mut pending = Pending::default();
-    pending.decide(sets, decisions, now).await?;
-    pending.flush(sets).await
-}
-
-/// What a person decided about a run.
-pub(crate) fn by_hand(
-    (run, version, contact, node, turn): StandingRun,
-    kind: DecisionKind,
-    reason: Option<&str>,
-) -> NewDecision<'_> {
-    NewDecision {
-        run: Some(RunId(run)),
-        version: VersionId(version),
-        contact: ContactId(contact),
-        node: Some(node),
-        turn,
-        kind,
-        reason: reason.unwrap_or(RETRIED),
-        event: None,
-    }
 }

@@ -10,10 +10,9 @@ use dripline_model::{
 use jiff::Timestamp;
 
 use super::{
-    enroll,
     experiments::HasWriter,
     ms,
-    pending::{NewDecision, Pending},
+    pending::{NewDecision, Pending, record},
     report::run_status,
 };
 use crate::{
@@ -83,7 +82,7 @@ pub(crate) async fn settle_ended(sets: &mut impl KinSets, now: Timestamp) -> Raw
             reason: ORPHANED,
             event: None,
         });
-        enroll::record(sets, decisions.collect(), now).await?;
+        record(sets, decisions.collect(), now).await?;
     }
 }
 

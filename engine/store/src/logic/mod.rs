@@ -3,6 +3,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod attributes;
+pub(crate) mod by_hand;
 pub(crate) mod catalog;
 pub(crate) mod changes;
 pub(crate) mod dates;

@@ -72,6 +72,13 @@ pub(crate) struct NewDecision<'a> {
     pub(crate) event: Option<EventId>,
 }
 
+/// Records decisions in a transaction in which nothing else is pending.
+pub(crate) async fn record(sets: &mut impl Sets, decisions: Vec<NewDecision<'_>>, now: Timestamp) -> Raw<()> {
+    let mut pending = Pending::default();
+    pending.decide(sets, decisions, now).await?;
+    pending.flush(sets).await
+}
+
 impl Pending {
     /// Takes in contacts that were loaded.
     pub(crate) fn know(&mut self, contacts: &[Contact], needs: &Needs) {

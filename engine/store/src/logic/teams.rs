@@ -4,6 +4,7 @@ use dripline_model::team::{Member, Representative, Team};
 
 use crate::{
     error::{Raw, damaged},
+    publishing::RepresentativeRow,
     sets::Sets,
 };
 
@@ -46,7 +47,7 @@ pub(crate) fn from_rows(rows: Vec<TeamRow>) -> Raw<Vec<Team>> {
     Ok(teams)
 }
 
-/// Representatives from their rows: key, name, address.
-pub(crate) fn representatives(rows: Vec<(String, String, Option<String>)>) -> Vec<Representative> {
+/// Representatives from their rows.
+pub(crate) fn representatives(rows: Vec<RepresentativeRow>) -> Vec<Representative> {
     rows.into_iter().map(|(key, name, email)| Representative { key, name, email }).collect()
 }

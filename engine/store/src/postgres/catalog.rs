@@ -1,31 +1,16 @@
-//! What a workspace publishes: [`Catalog`].
-
-use std::collections::BTreeSet;
+//! Rows of what a workspace publishes.
 
 use async_trait::async_trait;
-use dripline_model::{
-    Digest,
-    clock::from_ms,
-    id::{VersionId, WorkflowId},
-    program,
-    team::{Representative, Team},
-};
-use jiff::Timestamp;
-use sqlx::{FromRow, PgConnection, query, query_as, query_scalar};
+use dripline_model::Digest;
+use sqlx::{query, query_as, query_scalar};
 
-use super::{PostgresStore, writer::Writer};
+use super::{reader::Reader, writer::Writer};
 use crate::{
-    Catalog, History, NewVersion, Pause, PluginCode, Publication, Published, Release, Released, Result,
-    RunMove, StoredProgram,
-    backend::{Backend as _, Commit as _},
-    error::{Doing as _, Raw, damaged, from_json},
-    logic::{
-        catalog::{self, Origin},
-        limit, maybe_at, ms,
-        teams::{self, TeamRow},
-    },
-    publishing::{Publishing, VersionFields},
-    release::{PublicationRow, VersionRow as HistoryRow},
+    PluginCode, RunMove,
+    error::Raw,
+    logic::teams::TeamRow,
+    publishing::{CatalogAnswers, ProgramRow, Publishing, RepresentativeRow, VersionFields},
+    release::{PublicationRow, VersionRow},
 };
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('dripline publish', 0))";
@@ -105,39 +90,6 @@ pub(super) const NEXT_REVISION: &str = "UPDATE revision SET number = number + 1"
 
 const TEMPLATE: &str = "SELECT source FROM templates WHERE digest = $1";
 
-#[derive(FromRow)]
-struct VersionRow {
-    workflow_id: i64,
-    id: i64,
-    number: i64,
-    published_at: i64,
-    digest: String,
-    program: String,
-    source: String,
-}
-
-impl VersionRow {
-    fn into_stored(self) -> Raw<StoredProgram> {
-        let program: program::Program = from_json("program", &self.program)?;
-        if program.format > program::FORMAT {
-            let detail = format!(
-                "version {} has format {}, which this program is too old for",
-                self.id, program.format
-            );
-            return Err(damaged("program", detail));
-        }
-        Ok(StoredProgram {
-            workflow: WorkflowId(self.workflow_id),
-            version: VersionId(self.id),
-            number: self.number,
-            published_at: from_ms(self.published_at),
-            digest: Digest::from_hex(self.digest),
-            program,
-            source: self.source,
-        })
-    }
-}
-
 const PAUSE: &str = "
 UPDATE workflows SET paused_at = $2, resumed_at = NULL
 WHERE id = $1 AND (paused_at IS NULL OR resumed_at IS NOT NULL)";
@@ -164,210 +116,63 @@ SELECT EXISTS (
     SELECT 1 FROM workflow_versions WHERE program LIKE '%\"goals\":[%' OR program LIKE '%\"exits\":[%')";
 
 #[async_trait]
-impl Catalog for PostgresStore {
-    async fn put_teams(&self, reps: &[Representative], teams: &[Team]) -> Result<()> {
-        self.replace_teams(reps, teams).await.doing("store the teams")
+impl CatalogAnswers for Reader {
+    async fn teams(&mut self) -> Raw<Vec<TeamRow>> {
+        Ok(query_as(TEAMS).fetch_all(&mut *self.conn).await?)
     }
 
-    async fn teams(&self) -> Result<Vec<Team>> {
-        self.load_teams().await.doing("load the teams")
+    async fn representatives(&mut self) -> Raw<Vec<RepresentativeRow>> {
+        Ok(query_as(REPRESENTATIVES).fetch_all(&mut *self.conn).await?)
     }
 
-    async fn representatives(&self) -> Result<Vec<Representative>> {
-        self.load_representatives().await.doing("load the representatives")
+    async fn named(&mut self, workflow: &str) -> Raw<Option<(i64, Option<i64>)>> {
+        Ok(query_as(NAMED).bind(workflow.to_owned()).fetch_optional(&mut *self.conn).await?)
     }
 
-    async fn publish(&self, version: &NewVersion<'_>, now: Timestamp) -> Result<Published> {
-        self.put_version(version, now).await.doing(format!("publish `{}`", version.program.name))
+    async fn versions_of(&mut self, workflow: i64) -> Raw<Vec<VersionRow>> {
+        Ok(query_as(HISTORY).bind(workflow).fetch_all(&mut *self.conn).await?)
     }
 
-    async fn release(&self, release: &Release<'_>, now: Timestamp) -> Result<Released> {
-        self.put_release(release, now).await.doing("publish")
+    async fn publications(&mut self, limit: i64) -> Raw<Vec<PublicationRow>> {
+        Ok(query_as(PUBLICATIONS).bind(limit).fetch_all(&mut *self.conn).await?)
     }
 
-    async fn retire_all_but(&self, names: &BTreeSet<&str>, now: Timestamp) -> Result<Vec<String>> {
-        self.retire(names, now).await.doing("retire workflows")
+    async fn program(&mut self, version: i64) -> Raw<Option<ProgramRow>> {
+        Ok(query_as(PROGRAM).bind(version).fetch_optional(&mut *self.conn).await?)
     }
 
-    async fn history(&self, workflow: &str) -> Result<Option<History>> {
-        self.load_history(workflow).await.doing(format!("list the versions of `{workflow}`"))
+    async fn current_programs(&mut self) -> Raw<Vec<ProgramRow>> {
+        Ok(query_as(CURRENT_PROGRAMS).fetch_all(&mut *self.conn).await?)
     }
 
-    async fn publications(&self, limit: usize) -> Result<Vec<Publication>> {
-        self.load_publications(limit).await.doing("list what was published")
+    async fn pauses(&mut self) -> Raw<Vec<(i64, i64, Option<i64>)>> {
+        Ok(query_as(PAUSES).fetch_all(&mut *self.conn).await?)
     }
 
-    async fn program(&self, version: VersionId) -> Result<Option<StoredProgram>> {
-        self.load_program(version).await.doing(format!("load version {version}"))
+    async fn revision(&mut self) -> Raw<i64> {
+        Ok(query_scalar(REVISION).fetch_one(&mut *self.conn).await?)
     }
 
-    async fn current_programs(&self) -> Result<Vec<StoredProgram>> {
-        self.load_current_programs().await.doing("load the workflows")
+    async fn any_goals(&mut self) -> Raw<bool> {
+        Ok(query_scalar(ANY_GOALS).fetch_one(&mut *self.conn).await?)
     }
 
-    async fn pause(&self, workflow: WorkflowId, now: Timestamp) -> Result<bool> {
-        self.put_pause(workflow, now).await.doing(format!("pause workflow {workflow}"))
+    async fn any_experiments(&mut self) -> Raw<bool> {
+        Ok(query_scalar(ANY_EXPERIMENTS).fetch_one(&mut *self.conn).await?)
     }
 
-    async fn resume(&self, workflow: WorkflowId, spread: bool, now: Timestamp) -> Result<bool> {
-        self.end_pause(workflow, spread, now).await.doing(format!("resume workflow {workflow}"))
+    async fn plugin(&mut self, digest: &str) -> Raw<Option<Vec<u8>>> {
+        Ok(query_scalar(PLUGIN).bind(digest.to_owned()).fetch_optional(&mut *self.conn).await?)
     }
 
-    async fn pauses(&self) -> Result<Vec<Pause>> {
-        let rows: sqlx::Result<Vec<(i64, i64, Option<i64>)>> =
-            query_as(PAUSES).fetch_all(&self.shared.readers).await;
-        let pauses =
-            rows.doing("list the pauses of workflows")?.into_iter().map(|(workflow, from, until)| Pause {
-                workflow: WorkflowId(workflow),
-                from: from_ms(from),
-                until: maybe_at(until),
-            });
-        Ok(pauses.collect())
+    async fn template(&mut self, digest: &str) -> Raw<Option<String>> {
+        Ok(query_scalar(TEMPLATE).bind(digest.to_owned()).fetch_optional(&mut *self.conn).await?)
     }
-
-    async fn any_goals(&self) -> Result<bool> {
-        let found = query_scalar(ANY_GOALS).fetch_one(&self.shared.readers).await;
-        found.doing("look for workflows with goals")
-    }
-
-    async fn any_experiments(&self) -> Result<bool> {
-        let found = query_scalar(ANY_EXPERIMENTS).fetch_one(&self.shared.readers).await;
-        found.doing("look for workflows with experiments")
-    }
-
-    async fn revision(&self) -> Result<i64> {
-        let revision = query_scalar(REVISION).fetch_one(&self.shared.readers).await;
-        revision.doing("read the catalog's revision")
-    }
-
-    async fn plugin(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
-        let wasm = query_scalar(PLUGIN).bind(digest.as_str()).fetch_optional(&self.shared.readers).await;
-        wasm.doing(format!("load plugin {}", digest.short()))
-    }
-
-    async fn template(&self, digest: &Digest) -> Result<Option<String>> {
-        let source = query_scalar(TEMPLATE).bind(digest.as_str()).fetch_optional(&self.shared.readers).await;
-        source.doing(format!("load template {}", digest.short()))
-    }
-}
-
-impl PostgresStore {
-    async fn put_pause(&self, workflow: WorkflowId, now: Timestamp) -> Raw<bool> {
-        let mut writer = self.publisher().await?;
-        let is_new = writer.run(query(PAUSE).bind(workflow.0).bind(ms(now))).await? > 0;
-        if is_new {
-            writer.run(query(NEXT_REVISION)).await?;
-        }
-        writer.commit().await?;
-        Ok(is_new)
-    }
-
-    async fn end_pause(&self, workflow: WorkflowId, spread: bool, now: Timestamp) -> Raw<bool> {
-        let mut writer = self.publisher().await?;
-        let since: Option<i64> =
-            query_scalar(PAUSED_SINCE).bind(workflow.0).fetch_optional(writer.conn().await?).await?;
-        let Some(since) = since else { return Ok(false) };
-        if spread {
-            writer.run(query(SPREAD).bind(workflow.0).bind(since).bind(ms(now))).await?;
-        }
-        writer.run(query(RESUME).bind(workflow.0).bind(ms(now))).await?;
-        writer.run(query(NEXT_REVISION)).await?;
-        writer.commit().await?;
-        Ok(true)
-    }
-}
-
-impl PostgresStore {
-    /// Begins the transaction of one who publishes: one at a time, so that versions are numbered one after the other.
-    async fn publisher(&self) -> Raw<Writer> {
-        self.writer().await?.publishing().await
-    }
-
-    async fn replace_teams(&self, reps: &[Representative], teams: &[Team]) -> Raw<()> {
-        let mut writer = self.publisher().await?;
-        if catalog::put_teams(&mut writer, reps, teams).await? { writer.commit().await } else { Ok(()) }
-    }
-
-    async fn load_teams(&self) -> Raw<Vec<Team>> {
-        all_teams(&mut self.reader().await?.conn).await
-    }
-
-    async fn load_representatives(&self) -> Raw<Vec<Representative>> {
-        representatives(&mut self.reader().await?.conn).await
-    }
-
-    async fn put_version(&self, new: &NewVersion<'_>, now: Timestamp) -> Raw<Published> {
-        // No import goes on beside it that knows nothing of a new date.
-        let has_dates = new.program.dates().next().is_some();
-        let writer = if has_dates { self.importer().await? } else { self.writer().await? };
-        let mut writer = writer.publishing().await?;
-        let published = catalog::put_version(&mut writer, new, Origin::default(), now).await?;
-        writer.commit().await?;
-        Ok(published)
-    }
-
-    async fn put_release(&self, release: &Release<'_>, now: Timestamp) -> Raw<Released> {
-        // No import goes on beside it that knows nothing of a new rule or date.
-        let has_segments = release.shared.as_ref().is_some_and(|shared| shared.segments.is_some());
-        let has_dates = release.versions.iter().any(|new| new.version.program.dates().next().is_some());
-        let writer = if has_segments || has_dates { self.importer().await? } else { self.writer().await? };
-        let mut writer = writer.publishing().await?;
-        let released = catalog::release(&mut writer, release, now).await?;
-        if !released.is_empty() {
-            writer.commit().await?;
-        }
-        Ok(released)
-    }
-
-    async fn load_history(&self, name: &str) -> Raw<Option<History>> {
-        let named: Option<(i64, Option<i64>)> =
-            query_as(NAMED).bind(name).fetch_optional(&self.shared.readers).await?;
-        let Some((workflow, retired_at)) = named else { return Ok(None) };
-        let rows: Vec<HistoryRow> = query_as(HISTORY).bind(workflow).fetch_all(&self.shared.readers).await?;
-        Ok(Some(History {
-            workflow: WorkflowId(workflow),
-            retired_at: maybe_at(retired_at),
-            versions: rows.into_iter().map(HistoryRow::into_summary).collect(),
-        }))
-    }
-
-    async fn load_publications(&self, most: usize) -> Raw<Vec<Publication>> {
-        let rows: Vec<PublicationRow> =
-            query_as(PUBLICATIONS).bind(limit(most)).fetch_all(&self.shared.readers).await?;
-        rows.into_iter().map(PublicationRow::into_publication).collect()
-    }
-
-    async fn retire(&self, names: &BTreeSet<&str>, now: Timestamp) -> Raw<Vec<String>> {
-        let mut writer = self.publisher().await?;
-        let retired = catalog::retire(&mut writer, |name| !names.contains(name), now).await?;
-        writer.commit().await?;
-        Ok(retired.into_iter().map(|(_, name)| name).collect())
-    }
-
-    async fn load_program(&self, version: VersionId) -> Raw<Option<StoredProgram>> {
-        let row: Option<VersionRow> =
-            query_as(PROGRAM).bind(version.0).fetch_optional(&self.shared.readers).await?;
-        row.map(VersionRow::into_stored).transpose()
-    }
-
-    async fn load_current_programs(&self) -> Raw<Vec<StoredProgram>> {
-        let rows: Vec<VersionRow> = query_as(CURRENT_PROGRAMS).fetch_all(&self.shared.readers).await?;
-        rows.into_iter().map(VersionRow::into_stored).collect()
-    }
-}
-
-async fn all_teams(conn: &mut PgConnection) -> Raw<Vec<Team>> {
-    let rows: Vec<TeamRow> = query_as(TEAMS).fetch_all(conn).await?;
-    teams::from_rows(rows)
-}
-
-async fn representatives(conn: &mut PgConnection) -> Raw<Vec<Representative>> {
-    Ok(teams::representatives(query_as(REPRESENTATIVES).fetch_all(conn).await?))
 }
 
 impl Writer {
     /// Waits until nobody else publishes, to the commit, so that versions are numbered one after the other.
-    async fn publishing(mut self) -> Raw<Self> {
+    pub(super) async fn publishing(mut self) -> Raw<Self> {
         query(LOCK).execute(self.conn().await?).await?;
         self.wakes_others = true;
         Ok(self)
@@ -424,7 +229,7 @@ impl Publishing for Writer {
         Ok(query_as(TEAMS).fetch_all(self.conn().await?).await?)
     }
 
-    async fn stored_representatives(&mut self) -> Raw<Vec<(String, String, Option<String>)>> {
+    async fn stored_representatives(&mut self) -> Raw<Vec<RepresentativeRow>> {
         Ok(query_as(REPRESENTATIVES).fetch_all(self.conn().await?).await?)
     }
 
@@ -452,8 +257,22 @@ impl Publishing for Writer {
         reason: i64,
         now_ms: i64,
     ) -> Raw<u64> {
-        let ended = self.end_older(workflow, except, reason, now_ms).await?;
-        crate::logic::kin::settle_ended(self, dripline_model::clock::from_ms(now_ms)).await?;
-        Ok(ended)
+        self.end_older(workflow, except, reason, now_ms).await
+    }
+
+    async fn pause(&mut self, workflow: i64, now_ms: i64) -> Raw<bool> {
+        Ok(self.run(query(PAUSE).bind(workflow).bind(now_ms)).await? > 0)
+    }
+
+    async fn paused_since(&mut self, workflow: i64) -> Raw<Option<i64>> {
+        Ok(query_scalar(PAUSED_SINCE).bind(workflow).fetch_optional(self.conn().await?).await?)
+    }
+
+    async fn spread_due(&mut self, workflow: i64, since_ms: i64, now_ms: i64) -> Raw<()> {
+        self.run(query(SPREAD).bind(workflow).bind(since_ms).bind(now_ms)).await.map(drop)
+    }
+
+    async fn resume(&mut self, workflow: i64, now_ms: i64) -> Raw<()> {
+        self.run(query(RESUME).bind(workflow).bind(now_ms)).await.map(drop)
     }
 }

@@ -210,6 +210,11 @@ impl Backend for PostgresStore {
         query(LOCK_IMPORTS).execute(writer.conn().await?).await?;
         Ok(writer)
     }
+
+    async fn publisher(&self, concerns_imports: bool) -> Raw<Writer> {
+        let writer = if concerns_imports { self.importer().await? } else { self.writer().await? };
+        writer.publishing().await
+    }
 }
 
 impl Shared {

@@ -26,7 +26,7 @@ use crate::{
     backend::{Backend as _, Commit as _},
     error::{Doing as _, Raw, damaged, from_json},
     logic::{
-        self, apply, changes, distinct, enroll, limit, load_contacts, load_parts, maybe_at, ms,
+        self, apply, by_hand, changes, distinct, enroll, limit, load_contacts, load_parts, maybe_at, ms,
         pending::Pending, report::waiting,
     },
     sets::Sets as _,
@@ -183,11 +183,13 @@ impl Scheduling for PostgresStore {
     }
 
     async fn retry_runs(&self, run: Option<RunId>, now: Timestamp) -> Result<u64> {
-        self.revive(run, now).await.doing("retry failed runs")
+        let retry = async { by_hand::retry(self.writer().await?, run, now).await };
+        retry.await.doing("retry failed runs")
     }
 
     async fn skip_runs(&self, run: Option<RunId>, now: Timestamp) -> Result<u64> {
-        self.skip(run, now).await.doing("skip the steps of failed runs")
+        let skip = async { by_hand::skip(self.writer().await?, run, now).await };
+        skip.await.doing("skip the steps of failed runs")
     }
 
     async fn migrate_runs(
@@ -197,7 +199,8 @@ impl Scheduling for PostgresStore {
         reason: &str,
         now: Timestamp,
     ) -> Result<u64> {
-        self.move_to(to, moves, reason, now).await.doing("move runs to another version")
+        let moved = async { by_hand::move_over(self.writer().await?, to, moves, reason, now).await };
+        moved.await.doing("move runs to another version")
     }
 
     async fn drain_runs(
@@ -207,11 +210,13 @@ impl Scheduling for PostgresStore {
         reason: &str,
         now: Timestamp,
     ) -> Result<u64> {
-        self.drain(workflow, current, reason, now).await.doing("end the runs of older versions")
+        let drain = async { by_hand::drain(self.writer().await?, workflow, current, reason, now).await };
+        drain.await.doing("end the runs of older versions")
     }
 
     async fn cancel_run(&self, run: RunId, reason: &str, now: Timestamp) -> Result<bool> {
-        self.cancel(run, reason, now).await.doing(format!("cancel run {run}"))
+        let cancel = async { by_hand::cancel(self.writer().await?, run, reason, now).await };
+        cancel.await.doing(format!("cancel run {run}"))
     }
 }
 

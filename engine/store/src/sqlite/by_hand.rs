@@ -1,28 +1,18 @@
 //! What people do to runs: set them going again, skip, move to another version, end.
 
-use dripline_model::{
-    decision::{DecisionKind, RunStatus},
-    id::{RunId, VersionId, WorkflowId},
-};
-use jiff::Timestamp;
+use async_trait::async_trait;
+use dripline_model::decision::{DecisionKind, RunStatus};
 use sqlx::{query, query_as, query_scalar};
 
 use super::{
-    SqliteStore,
     held::{NEXT_AFTER_RUN, NEXT_OF_ALL},
     rows::json_rows,
     writer::Writer,
 };
 use crate::{
     RunMove,
-    backend::{Backend as _, Commit as _},
     error::{Raw, to_json},
-    logic::{
-        catalog,
-        enroll::{self, StandingRun},
-        kin, ms,
-    },
-    sets::Sets as _,
+    logic::by_hand::{ByHand, StandingRun},
 };
 
 const FAILED_RUNS: &str = "
@@ -31,12 +21,6 @@ FROM runs WHERE status = 2 AND (?1 IS NULL OR id = ?1)";
 
 /// A contact that is in the workflow again by now stays there once; a path goes on as long as its run does.
 const REVIVE: &str = "
-UPDATE OR IGNORE runs SET status = 0, due_at = ?2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0
-WHERE id = ?1
-    AND (path IS NULL OR EXISTS (SELECT 1 FROM runs parent WHERE parent.id = runs.parent_id AND parent.status = 0))";
-
-/// As above, from another step.
-const REVIVE_AT: &str = "
 UPDATE OR IGNORE runs SET status = 0, due_at = ?2, first_due_at = NULL, ended_at = NULL, attempts = 0, hops = 0,
     node = ?3
 WHERE id = ?1
@@ -81,89 +65,30 @@ const CANCEL: &str = "
 UPDATE runs SET status = ?2, due_at = NULL, ended_at = ?3, waits_for = NULL, waits_since = NULL, waits_until = NULL
 WHERE id = ?1";
 
-impl SqliteStore {
-    pub(super) async fn revive(&self, run: Option<RunId>, now: Timestamp) -> Raw<u64> {
-        let mut writer = self.writer().await?;
-        let failed: Vec<StandingRun> =
-            json_rows(writer.conn().await?, query_scalar(FAILED_RUNS).bind(run.map(|run| run.0))).await?;
-        let mut decisions = Vec::new();
-        for run in failed {
-            if writer.run(query(REVIVE).bind(run.0).bind(ms(now))).await? > 0 {
-                decisions.push(enroll::by_hand(run, DecisionKind::Retrying, None));
-            }
-        }
-        let revived = decisions.len() as u64;
-        enroll::record(&mut writer, decisions, now).await?;
-        writer.commit().await?;
-        Ok(revived)
+#[async_trait]
+impl ByHand for Writer {
+    async fn failed_runs(&mut self, run: Option<i64>) -> Raw<Vec<StandingRun>> {
+        json_rows(self.conn().await?, query_scalar(FAILED_RUNS).bind(run)).await
     }
 
-    pub(super) async fn skip(&self, run: Option<RunId>, now: Timestamp) -> Raw<u64> {
-        let mut writer = self.writer().await?;
-        let failed: Vec<StandingRun> =
-            json_rows(writer.conn().await?, query_scalar(FAILED_RUNS).bind(run.map(|run| run.0))).await?;
-        let mut decisions = Vec::new();
-        for run in failed {
-            let below = writer.version(VersionId(run.1)).await?.below(run.3);
-            let on = match below {
-                Some(below) => query(REVIVE_AT).bind(run.0).bind(ms(now)).bind(i64::from(below)),
-                None => query(COMPLETE).bind(run.0),
-            };
-            if writer.run(on).await? > 0 {
-                if below.is_none() {
-                    writer.run(query(WAKE_PARENT).bind(run.0).bind(ms(now))).await?;
-                }
-                decisions.push(enroll::by_hand(run, DecisionKind::Skipped, Some(enroll::SKIPPED)));
-            }
-        }
-        let skipped = decisions.len() as u64;
-        enroll::record(&mut writer, decisions, now).await?;
-        writer.commit().await?;
-        Ok(skipped)
+    async fn active_run(&mut self, run: i64) -> Raw<Option<StandingRun>> {
+        Ok(query_as(ACTIVE_RUN).bind(run).fetch_optional(self.conn().await?).await?)
     }
 
-    pub(super) async fn move_to(
-        &self,
-        to: VersionId,
-        moves: &[RunMove],
-        reason: &str,
-        now: Timestamp,
-    ) -> Raw<u64> {
-        let mut writer = self.writer().await?;
-        let reason = catalog::word(&mut writer, reason).await?;
-        let moved = writer.migrate(to.0, moves, reason, ms(now)).await?;
-        writer.commit().await?;
-        Ok(moved)
+    async fn revive(&mut self, run: &StandingRun, node: i64, due_ms: i64) -> Raw<bool> {
+        Ok(self.run(query(REVIVE).bind(run.0).bind(due_ms).bind(node)).await? > 0)
     }
 
-    pub(super) async fn drain(
-        &self,
-        workflow: WorkflowId,
-        current: VersionId,
-        reason: &str,
-        now: Timestamp,
-    ) -> Raw<u64> {
-        let mut writer = self.writer().await?;
-        let reason = catalog::word(&mut writer, reason).await?;
-        let ended = writer.end_older(workflow.0, Some(current.0), reason, ms(now)).await?;
-        kin::settle_ended(&mut writer, now).await?;
-        writer.commit().await?;
-        Ok(ended)
+    async fn complete(&mut self, run: &StandingRun, now_ms: i64) -> Raw<bool> {
+        let is_completed = self.run(query(COMPLETE).bind(run.0)).await? > 0;
+        self.run(query(WAKE_PARENT).bind(run.0).bind(now_ms)).await?;
+        Ok(is_completed)
     }
 
-    pub(super) async fn cancel(&self, run: RunId, reason: &str, now: Timestamp) -> Raw<bool> {
-        let mut writer = self.writer().await?;
-        let active: Option<StandingRun> =
-            query_as(ACTIVE_RUN).bind(run.0).fetch_optional(writer.conn().await?).await?;
-        let Some(active) = active else { return Ok(false) };
+    async fn cancel(&mut self, run: i64, now_ms: i64) -> Raw<()> {
         let cancelled = RunStatus::Cancelled.code();
-        writer.run(query(CANCEL).bind(run.0).bind(cancelled).bind(ms(now))).await?;
-        writer.run(query(NEXT_AFTER_RUN).bind(run.0).bind(ms(now))).await?;
-        let decision = enroll::by_hand(active, DecisionKind::Cancelled, Some(reason));
-        enroll::record(&mut writer, vec![decision], now).await?;
-        kin::settle_ended(&mut writer, now).await?;
-        writer.commit().await?;
-        Ok(true)
+        self.run(query(CANCEL).bind(run).bind(cancelled).bind(now_ms)).await?;
+        self.run(query(NEXT_AFTER_RUN).bind(run).bind(now_ms)).await.map(drop)
     }
 }
 

@@ -196,6 +196,10 @@ impl Backend for SqliteStore {
         let _waiting = self.shared.changes.importer();
         self.writer().await
     }
+
+    async fn publisher(&self, concerns_imports: bool) -> Raw<Writer> {
+        if concerns_imports { self.importer().await } else { self.writer().await }
+    }
 }
 
 impl Shared {
