@@ -4,6 +4,7 @@ mod args;
 mod assembly;
 mod commands;
 mod import;
+mod one_core;
 mod output;
 mod problem;
 mod publishing;

@@ -99,11 +99,13 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
     let from = from(args, &zone)?;
     let until = until(&args.length, from, &zone)?;
     let tick = tick(&args.tick)?;
+    // Plugins that are compiled for the first time take all cores.
+    let host = workspace.host()?;
+    let plugins = workspace.plugins(&host).await?;
+    crate::one_core::hold();
     let mut cast = cast(args, &workspace, from).await?;
     let clock = Arc::new(DrivenClock::starting_at(from));
 
-    let host = workspace.host()?;
-    let plugins = workspace.plugins(&host).await?;
     let experience = Experience::of(cast.store.as_ref()).await?;
     let files = if args.files.is_empty() { workspace.workflow_files()? } else { args.files.clone() };
     let checked = workspace.check_knowing(&files, &plugins, experience).await?;
