@@ -1,6 +1,13 @@
-//! What a batch writes, as one array for each column.
+//! What a batch writes: one array for each column, or rows for `COPY`.
+
+use std::pin::pin;
 
 use dripline_model::decision::DecisionKind;
+use tokio_postgres::{
+    Client, Statement,
+    binary_copy::BinaryCopyInWriter,
+    types::{ToSql, Type},
+};
 
 use super::dictionary::Dictionary;
 use crate::{
@@ -9,32 +16,65 @@ use crate::{
     yardstick::lead::{Lead, held},
 };
 
-/// The columns of the score's entries.
-#[derive(Default)]
-pub(super) struct Entries {
-    pub(super) contacts: Vec<i64>,
-    pub(super) points: Vec<i64>,
-    pub(super) totals: Vec<i64>,
-    pub(super) because: Vec<i64>,
-    pub(super) runs: Vec<i64>,
+/// The score's entries.
+pub(super) struct Entries(Vec<Entry>);
+
+struct Entry {
+    contact: i64,
+    points: i64,
+    total: i64,
+    because: i64,
+    run: i64,
 }
 
 impl Entries {
     pub(super) fn of(leads: &[Lead], words: &Dictionary) -> Result<Self> {
         let because = RULES.iter().map(|rule| words.id(rule.because)).collect::<Result<Vec<_>>>()?;
-        let mut all = Self::default();
+        let mut all = Vec::with_capacity(5 * leads.len());
         for lead in leads {
             let mut total = 0;
             for (position, rule) in held(lead.rules) {
                 total += rule.points;
-                all.contacts.push(lead.contact);
-                all.points.push(rule.points);
-                all.totals.push(total);
-                all.because.push(because.get(position).copied().unwrap_or_default());
-                all.runs.push(lead.run);
+                all.push(Entry {
+                    contact: lead.contact,
+                    points: rule.points,
+                    total,
+                    because: because.get(position).copied().unwrap_or_default(),
+                    run: lead.run,
+                });
             }
         }
-        Ok(all)
+        Ok(Self(all))
+    }
+
+    pub(super) async fn copy(
+        &self,
+        client: &Client,
+        statement: &Statement,
+        score: i64,
+        workflow: i64,
+        now_ms: i64,
+    ) -> std::result::Result<(), tokio_postgres::Error> {
+        let types = [
+            Type::INT8,
+            Type::INT8,
+            Type::INT8,
+            Type::INT8,
+            Type::INT8,
+            Type::INT8,
+            Type::INT8,
+            Type::INT4,
+            Type::INT8,
+            Type::INT8,
+        ];
+        let mut rows = pin!(BinaryCopyInWriter::new(client.copy_in(statement).await?, &types));
+        for Entry { contact, points, total, because, run } in &self.0 {
+            let row: [&(dyn ToSql + Sync); 10] =
+                [contact, &score, points, total, because, &now_ms, run, &0_i32, &workflow, &score];
+            rows.as_mut().write(&row).await?;
+        }
+        rows.finish().await?;
+        Ok(())
     }
 }
 
@@ -60,15 +100,16 @@ impl<'a> Mails<'a> {
     }
 }
 
-/// The columns of the decisions, five for each run.
-#[derive(Default)]
-pub(super) struct Decisions {
-    pub(super) runs: Vec<i64>,
-    pub(super) contacts: Vec<i64>,
-    pub(super) nodes: Vec<i32>,
-    pub(super) turns: Vec<i32>,
-    pub(super) kinds: Vec<i16>,
-    pub(super) reasons: Vec<i64>,
+/// The decisions, five for each run.
+pub(super) struct Decisions(Vec<Decision>);
+
+struct Decision {
+    run: i64,
+    contact: i64,
+    node: i32,
+    turn: i32,
+    kind: i16,
+    reason: i64,
 }
 
 impl Decisions {
@@ -84,7 +125,7 @@ impl Decisions {
             ))
         };
         let (hot, cold) = (way(true, plan.offer)?, way(false, plan.hello)?);
-        let mut all = Self::default();
+        let mut all = Vec::with_capacity(5 * leads.len());
         for (lead, assigned) in leads.iter().zip(assigned) {
             let (branch, mail, queued) = if lead.hot { hot } else { cold };
             let steps = [
@@ -95,14 +136,34 @@ impl Decisions {
                 (plan.done, ended, exit),
             ];
             for (turn, (node, kind, reason)) in (0..).zip(steps) {
-                all.runs.push(lead.run);
-                all.contacts.push(lead.contact);
-                all.nodes.push(i32::try_from(node)?);
-                all.turns.push(turn);
-                all.kinds.push(i16::try_from(kind)?);
-                all.reasons.push(reason);
+                all.push(Decision {
+                    run: lead.run,
+                    contact: lead.contact,
+                    node: i32::try_from(node)?,
+                    turn,
+                    kind: i16::try_from(kind)?,
+                    reason,
+                });
             }
         }
-        Ok(all)
+        Ok(Self(all))
+    }
+
+    pub(super) async fn copy(
+        &self,
+        client: &Client,
+        statement: &Statement,
+        version: i64,
+        now_ms: i64,
+    ) -> std::result::Result<(), tokio_postgres::Error> {
+        let types =
+            [Type::INT8, Type::INT8, Type::INT8, Type::INT4, Type::INT4, Type::INT8, Type::INT2, Type::INT8];
+        let mut rows = pin!(BinaryCopyInWriter::new(client.copy_in(statement).await?, &types));
+        for Decision { run, contact, node, turn, kind, reason } in &self.0 {
+            let row: [&(dyn ToSql + Sync); 8] = [run, &version, contact, node, turn, &now_ms, kind, reason];
+            rows.as_mut().write(&row).await?;
+        }
+        rows.finish().await?;
+        Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! PostgreSQL through tokio-postgres: one array for each column, and everything that need not wait for an answer sent at
-//! once (the driver pipelines requests that are made together).
+//! PostgreSQL through tokio-postgres: one array for each column, or `COPY` where rows are only appended, and everything that
+//! need not wait for an answer sent at once (the driver pipelines requests that are made together).
 
 mod columns;
 mod dictionary;
@@ -41,10 +41,8 @@ SELECT contact, $1, value FROM unnest($2::bigint[], $3::bigint[]) AS t(contact, 
 ON CONFLICT (contact_id, score) DO UPDATE SET value = excluded.value";
 
 const ADD_ENTRIES: &str = "
-INSERT INTO score_entries (contact_id, score, points, total, because, at, run_id, turn, workflow_id, step)
-SELECT contact, $1, points, total, because, $2, run, 0, $3, $1
-FROM unnest($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
-    AS t(contact, points, total, because, run)";
+COPY score_entries (contact_id, score, points, total, because, at, run_id, turn, workflow_id, step)
+FROM STDIN (FORMAT binary)";
 
 const QUEUE: &str = "
 INSERT INTO messages (run_id, turn, effect, contact_id, version_id, node, template, topic, transactional, status,
@@ -75,10 +73,7 @@ INSERT INTO owners (contact_id, assignment_id, rep_id) SELECT contact_id, id, re
 ON CONFLICT (contact_id) DO UPDATE SET assignment_id = excluded.assignment_id, rep_id = excluded.rep_id";
 
 const DECIDE: &str = "
-INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason)
-SELECT run, $1, contact, node, turn, $2, kind, reason
-FROM unnest($3::bigint[], $4::bigint[], $5::integer[], $6::integer[], $7::smallint[], $8::bigint[])
-    AS t(run, contact, node, turn, kind, reason)";
+COPY decisions (run_id, version_id, contact_id, node, turn, at, kind, reason) FROM STDIN (FORMAT binary)";
 
 /// Connects, and reports what goes wrong with the connection where it is used.
 pub(crate) async fn connect(url: &str) -> Result<Client> {
@@ -173,20 +168,18 @@ impl Worker {
         let (last, completed) = (i32::try_from(plan.done)?, i16::try_from(RunStatus::Completed.code())?);
 
         let scores: Values<'_> = &[&fit, &scored, &totals];
-        let Entries { contacts: owners, points, totals: sums, because, runs: of } = &entries;
-        let entries: Values<'_> = &[&fit, &now_ms, &plan.workflow, owners, points, sums, because, of];
         let Mails { nodes, templates, recipients, subjects } = &mails;
         let mails: Values<'_> =
             &[&plan.version, &topic, &now_ms, &runs, &contacts, nodes, templates, recipients, subjects];
         let ends: Values<'_> = &[&last, &completed, &now_ms, &runs];
         let state: Values<'_> = &[&plan.state_key];
-        let (_, _, _, _, state) = tokio::try_join!(
+        let (_, _, _, state, ()) = tokio::try_join!(
             biased;
             self.client.execute(&statements.put_scores, scores),
-            self.client.execute(&statements.add_entries, entries),
             self.client.execute(&statements.queue, mails),
             self.client.execute(&statements.end, ends),
             self.client.query_one(&statements.state, state),
+            entries.copy(&self.client, &statements.add_entries, fit, plan.workflow, now_ms),
         )?;
 
         let turn: usize = std::str::from_utf8(state.get::<_, &[u8]>(0))?.trim().parse()?;
@@ -194,20 +187,17 @@ impl Worker {
         let names: Vec<i64> = names.collect::<Result<_>>()?;
         let members = self.reps.iter().copied().zip(names).cycle().skip(turn).take(leads.len());
         let (reps, because): (Vec<i64>, Vec<i64>) = members.unzip();
-        let Decisions { runs: of, contacts: whose, nodes, turns, kinds, reasons } =
-            &Decisions::of(leads, plan, words, &because)?;
+        let decisions = Decisions::of(leads, plan, words, &because)?;
         let next = cell((turn + leads.len()) % self.reps.len().max(1));
         let state: Values<'_> = &[&plan.state_key, &next];
         let assignments: Values<'_> = &[&team, &now_ms, &contacts, &reps, &because, &runs];
-        let decisions: Values<'_> = &[&plan.version, &now_ms, of, whose, nodes, turns, kinds, reasons];
         tokio::try_join!(
             biased;
             self.client.execute(&statements.put_state, state),
             self.client.execute(&statements.assign, assignments),
-            self.client.execute(&statements.decide, decisions),
-            self.client.batch_execute("COMMIT"),
+            decisions.copy(&self.client, &statements.decide, plan.version, now_ms),
         )?;
-        Ok(())
+        Ok(self.client.batch_execute("COMMIT").await?)
     }
 }
 
