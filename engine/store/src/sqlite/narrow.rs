@@ -1,8 +1,8 @@
 //! Filters as SQLite takes them, and the indexes that it finds contacts by.
 //!
-//! A field that a rule compares becomes two generated columns, its value and the type of that, which cost nothing by
-//! themselves; those of one rule together become an index, which tells whom the fields select without a look at the contacts.
-//! Columns and index are named by digests: attributes may be called anything, and differ by case.
+//! A field that a rule compares becomes a generated column, which costs nothing by itself; the fields of one rule
+//! together, with the types of their values, become an index that tells whom they select without a look at the contacts.
+//! Column and index are named by digests: attributes may be called anything, and differ by case.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,8 @@ use crate::{
     segments::{Kind, indexable},
 };
 
-const COLUMNS: &str = "SELECT name FROM pragma_table_xinfo('contacts') WHERE name LIKE 'field\\_%' ESCAPE '\\' OR name LIKE 'kind\\_%' ESCAPE '\\'";
+const COLUMNS: &str =
+    "SELECT name FROM pragma_table_xinfo('contacts') WHERE name LIKE 'field\\_%' ESCAPE '\\'";
 
 const INDEXES: &str = "
 SELECT name FROM sqlite_schema WHERE type = 'index' AND name LIKE 'segment\\_fields\\_%' ESCAPE '\\'";
@@ -31,31 +32,15 @@ const EVENTS: &str = "CREATE INDEX IF NOT EXISTS segment_events ON events (name,
 
 const NO_EVENTS: &str = "DROP INDEX IF EXISTS segment_events";
 
-/// A generated column of an attribute.
-#[derive(Debug, Clone, Copy)]
-enum Column {
-    /// Its value.
-    Field,
-    /// The type of that, as `json_type` says it.
-    Kind,
+/// The generated column of an attribute.
+fn column(attribute: &str) -> String {
+    format!("field_{}", Digest::of(attribute.as_bytes()).short())
 }
 
-impl Column {
-    fn name(self, attribute: &str) -> String {
-        let digest = Digest::of(attribute.as_bytes());
-        match self {
-            Self::Field => format!("field_{}", digest.short()),
-            Self::Kind => format!("kind_{}", digest.short()),
-        }
-    }
-
-    /// What is in it, of the table that `of` names (with its point).
-    fn value(self, of: &str, attribute: &str) -> String {
-        match self {
-            Self::Field => format!("({of}attributes ->> '$.{attribute}')"),
-            Self::Kind => format!("json_type({of}attributes, '$.{attribute}')"),
-        }
-    }
+/// The type of an attribute's value, of the table that `of` names (with its point). Conditions and indexes have it in the same
+/// words, by which SQLite finds it in an index; a generated column it would work out anew for each contact.
+fn kind(of: &str, attribute: &str) -> String {
+    format!("json_type({of}attributes, '$.{attribute}')")
 }
 
 /// SQLite's words. `columns` are the generated columns that there are.
@@ -69,9 +54,12 @@ impl Words {
         Ok(Self { columns: columns.into_iter().collect() })
     }
 
-    fn of_contact(&self, column: Column, attribute: &str) -> String {
-        let name = column.name(attribute);
-        if self.columns.contains(&name) { format!("c.{name}") } else { column.value("c.", attribute) }
+    fn value(&self, attribute: &str) -> String {
+        let column = column(attribute);
+        if self.columns.contains(&column) {
+            return format!("c.{column}");
+        }
+        format!("(c.attributes ->> '$.{attribute}')")
     }
 }
 
@@ -90,10 +78,7 @@ impl Dialect for Words {
 
     fn field(&self, test: &Test, binds: &mut Binds<'_>) -> String {
         match test {
-            Test::Attribute(name, is) => {
-                let [value, kind] = [Column::Field, Column::Kind].map(|column| self.of_contact(column, name));
-                attribute(&value, &kind, is, binds)
-            }
+            Test::Attribute(name, is) => attribute(&self.value(name), &kind("c.", name), is, binds),
             Test::Email(is) => text("c.email", is, binds),
             Test::ExternalId(is) => text("c.external_id", is, binds),
             Test::Owner(is) => {
@@ -260,24 +245,20 @@ async fn make_index(
     attributes: &[&str],
     columns: &mut BTreeSet<String>,
 ) -> Raw<()> {
-    // The index finds by the fields; the kinds are in it to be looked at.
-    let mut indexed = Vec::with_capacity(2 * attributes.len());
-    for column in [Column::Field, Column::Kind] {
-        for attribute in attributes {
-            let name = column.name(attribute);
-            if columns.insert(name.clone()) {
-                // The names of column and index are digests, the attribute's is letters, digits and `_`.
-                let value = column.value("", attribute);
-                let sql = format!(
-                    "ALTER TABLE contacts ADD COLUMN {name} ANY GENERATED ALWAYS AS ({value}) VIRTUAL"
-                );
-                writer.run(query(AssertSqlSafe(sql))).await?;
-            }
-            indexed.push(name);
+    for name in attributes {
+        let column = column(name);
+        if columns.insert(column.clone()) {
+            // The names of column and index are digests, the attribute's is letters, digits and `_`.
+            let sql = format!(
+                "ALTER TABLE contacts ADD COLUMN {column} ANY GENERATED ALWAYS AS (attributes ->> '$.{name}') VIRTUAL"
+            );
+            writer.run(query(AssertSqlSafe(sql))).await?;
         }
     }
+    let columns = attributes.iter().map(|name| column(name));
+    let all: Vec<String> = columns.chain(attributes.iter().map(|name| kind("", name))).collect();
     // As above.
-    let sql = format!("CREATE INDEX {index} ON contacts ({})", indexed.join(", "));
+    let sql = format!("CREATE INDEX {index} ON contacts ({})", all.join(", "));
     writer.run(query(AssertSqlSafe(sql))).await?;
     Ok(())
 }
