@@ -38,7 +38,7 @@ pub(crate) trait Backend: Send + Sync {
     /// A connection that reads.
     type Reader: Answers + CatalogAnswers;
     /// A write transaction.
-    type Writer: Sets + Publishing + Prune + Commit + 'static;
+    type Writer: Publishing + Prune + Commit + 'static;
 
     /// Takes a connection to read.
     async fn reader(&self) -> Raw<Self::Reader>;

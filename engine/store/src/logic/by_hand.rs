@@ -12,6 +12,7 @@ use super::{
     kin::{self, KinSets},
     ms,
     pending::{NewDecision, record},
+    word,
 };
 use crate::{RunMove, backend::Commit, error::Raw, publishing::Publishing};
 
@@ -89,7 +90,7 @@ pub(crate) async fn move_over(
     reason: &str,
     now: Timestamp,
 ) -> Raw<u64> {
-    let reason = catalog::word(&mut writer, reason).await?;
+    let reason = word(&mut writer, reason).await?;
     let moved = writer.move_runs_over(to.0, moves, reason, ms(now)).await?;
     writer.commit().await?;
     Ok(moved)
@@ -103,7 +104,7 @@ pub(crate) async fn drain(
     reason: &str,
     now: Timestamp,
 ) -> Raw<u64> {
-    let reason = catalog::word(&mut writer, reason).await?;
+    let reason = word(&mut writer, reason).await?;
     let ended = catalog::end_runs(&mut writer, workflow.0, Some(current.0), reason, now).await?;
     writer.commit().await?;
     Ok(ended)

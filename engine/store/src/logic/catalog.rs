@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::{
     declared_scores, kin, maybe_at, ms, segments,
     teams::{self, TeamRow},
-    triggers,
+    triggers, word,
 };
 use crate::{
     ErrorKind, History, NewRelease, NewVersion, OlderRuns, Pause, Published, Release, Released,
@@ -262,12 +262,6 @@ pub(crate) async fn end_runs(
     let ended = sets.end_runs_of(workflow, except, reason, ms(now)).await?;
     kin::settle_ended(sets, now).await?;
     Ok(ended)
-}
-
-/// The word, stored.
-pub(crate) async fn word(sets: &mut impl Publishing, word: &str) -> Raw<i64> {
-    sets.intern(vec![word]).await?;
-    sets.word(word)
 }
 
 /// The catalog's state, as [`crate::catalog_state`] names it.

@@ -12,7 +12,7 @@ use dripline_model::{
 use jiff::Timestamp;
 use sqlx::FromRow;
 
-use super::{distinct, maybe_at, ms};
+use super::{distinct, maybe_at, ms, word};
 use crate::{
     ArmEntry, Experiments, Result, Trial, Verdict,
     error::{Doing as _, Raw, damaged, from_json, to_json},
@@ -228,11 +228,6 @@ impl<T: HasWriter> Experiments for T {
         };
         Ok(counts.await.doing("count an experiment")?.into_iter().map(tally).collect())
     }
-}
-
-async fn word(sets: &mut impl Sets, word: &str) -> Raw<i64> {
-    sets.intern(vec![word]).await?;
-    sets.word(word)
 }
 
 fn trial(row: TrialRow) -> Raw<Trial> {

@@ -53,6 +53,12 @@ pub(crate) fn everything() -> Needs {
     }
 }
 
+/// The id of a word, which is stored if it is new.
+pub(crate) async fn word(sets: &mut impl Sets, word: &str) -> Raw<i64> {
+    sets.intern(vec![word]).await?;
+    sets.word(word)
+}
+
 /// The ids in their own order, which is that of their pages, and each once.
 pub(crate) fn distinct(ids: &[ContactId]) -> Vec<i64> {
     ids.iter().map(|id| id.0).collect::<BTreeSet<_>>().into_iter().collect()
