@@ -67,6 +67,13 @@ pub(crate) trait Backend: Send + Sync {
 pub(crate) trait Commit: Send {
     /// Keeps everything, and tells those who wait for changes if there are any.
     async fn commit(self) -> Raw<()>;
+
+    /// Tells the planner what this transaction has brought so far, and that nobody else may say otherwise before its end:
+    /// statistics that are taken beside a large import take a million contacts for none, and joins are planned by them.
+    /// Nothing where the planner does without statistics.
+    async fn take_statistics(&mut self) -> Raw<()> {
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -360,7 +367,7 @@ impl<B: Backend> Scoring for B {
 impl<B: Backend> Ingest for B {
     async fn begin_import(&self) -> Result<Box<dyn Import>> {
         let writer = self.importer().await.doing("begin an import")?;
-        Ok(Box::new(ImportInProgress { writer, named: import_events::Named::default() }))
+        Ok(Box::new(ImportInProgress { writer, named: import_events::Named::default(), rows: 0 }))
     }
 
     async fn find_contact(&self, key: &str) -> Result<Option<ContactId>> {
@@ -394,6 +401,25 @@ impl<B: Backend> Pruning for B {
 struct ImportInProgress<W> {
     writer: W,
     named: import_events::Named,
+    /// How many rows came in.
+    rows: usize,
+}
+
+/// From how many rows on an import is large: a join planned as if they were not there looks at all of them for each row of a
+/// slice.
+const LARGE_IMPORT: usize = 10_000;
+
+impl<W: Commit> ImportInProgress<W> {
+    /// Counts rows that came in.
+    async fn count(&mut self, rows: usize) -> Raw<()> {
+        let was_large = self.is_large();
+        self.rows += rows;
+        if self.is_large() && !was_large { self.writer.take_statistics().await } else { Ok(()) }
+    }
+
+    fn is_large(&self) -> bool {
+        self.rows >= LARGE_IMPORT
+    }
 }
 
 #[async_trait]
@@ -402,7 +428,8 @@ impl<W: Sets + Commit> Import for ImportInProgress<W> {
         self.named.clear();
         let upsert = async {
             let results = import_contacts::upsert(&mut self.writer, rows, now).await?;
-            watch::contacts(&mut self.writer, &results, now).await.map(|()| results)
+            watch::contacts(&mut self.writer, &results, now).await?;
+            self.count(rows.len()).await.map(|()| results)
         };
         upsert.await.doing("import contacts")
     }
@@ -410,12 +437,19 @@ impl<W: Sets + Commit> Import for ImportInProgress<W> {
     async fn insert_events(&mut self, rows: &[EventRow], now: Timestamp) -> Result<Vec<RowResult>> {
         let insert = async {
             let results = import_events::insert(&mut self.writer, &mut self.named, rows, now).await?;
-            watch::events(&mut self.writer, rows, &results, now).await.map(|()| results)
+            watch::events(&mut self.writer, rows, &results, now).await?;
+            self.count(rows.len()).await.map(|()| results)
         };
         insert.await.doing("import events")
     }
 
-    async fn commit(self: Box<Self>) -> Result<()> {
-        self.writer.commit().await.doing("commit an import")
+    async fn commit(mut self: Box<Self>) -> Result<()> {
+        let commit = async {
+            if self.is_large() {
+                self.writer.take_statistics().await?;
+            }
+            self.writer.commit().await
+        };
+        commit.await.doing("commit an import")
     }
 }

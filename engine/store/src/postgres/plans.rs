@@ -1,12 +1,16 @@
 //! Statements go by their indexes, however many rows there are.
 
+use std::collections::BTreeMap;
+
 use dripline_test_postgres::Server;
+use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, Executor as _, query_scalar, raw_sql};
 
 use super::{
     PostgresConfig, PostgresStore, contacts, dates, experiments, firings, held, kin, outbox, prune, segments,
     statements, transaction,
 };
+use crate::{ContactRow, Ingest as _};
 
 /// Years of rows of which few are old. What stays empty is not analysed: nothing has to be done for rows that are not there.
 const MANY: &str = "
@@ -137,13 +141,64 @@ async fn no_statement_of_the_hot_path_scans_a_table() {
         for sql in HOT {
             // A plan for all values is made once, so that it is the same for none at all.
             let values = vec!["NULL"; places(sql)].join(", ");
-            let plan = plan(&store, sql, "", &values).await;
+            let plan = plan(&store, FOR_ANY, sql, "", &values).await;
             let scans = |line: &str| line.contains("Seq Scan on") && !is_small(line);
             assert!(!plan.lines().any(scans) && !plan.contains("Hash Join"), "{plan}\nof {sql}");
             assert_eq!(walks(&plan), None, "{plan}\nof {sql}");
         }
-        let plan = plan(&store, transaction::CLAIM_RUNS, "", "NULL, NULL, NULL").await;
+        let plan = plan(&store, FOR_ANY, transaction::CLAIM_RUNS, "", "NULL, NULL, NULL").await;
         assert!(plan.contains("Index Scan using runs_due on runs") && !plan.contains("Sort"), "{plan}");
+    }
+}
+
+/// What the next slice of an import asks, with the types of its values.
+const OF_A_SLICE: &[(&str, &str)] =
+    &[(statements::BY_EMAIL, "text[]"), (statements::BY_EXTERNAL_ID, "text[]")];
+
+/// What joins a batch with that which an import has brought.
+const OF_A_BATCH: &[(&str, &str)] = &[
+    (contacts::CONTACTS, "int8[], bool"),
+    (contacts::CONSENTS, "int8[]"),
+    (statements::PUT_ATTRIBUTES, "int8[], text[], int8"),
+    (transaction::LOCK_CONTACTS, "int8[]"),
+];
+
+#[tokio::test]
+async fn an_import_beside_which_statistics_were_taken_is_not_walked_over() {
+    let Some(server) = Server::shared() else { return };
+    let config = PostgresConfig { connections: 3, ..PostgresConfig::new(server.database().await) };
+    let store = PostgresStore::open(&config).await.unwrap();
+    let words = "INSERT INTO words (key, word) SELECT i, i FROM generate_series(1, 1000) AS i";
+    store.shared.readers.execute(words).await.unwrap();
+    let mut import = store.begin_import().await.unwrap();
+    for slice in 0..20 {
+        let row = |number: i32| ContactRow {
+            external_id: Some(format!("c{number}")),
+            email: Some(format!("c{number}@a.example")),
+            consents: BTreeMap::from([("email".to_owned(), true)]),
+            ..ContactRow::default()
+        };
+        let rows: Vec<ContactRow> = (slice * 1_000..(slice + 1) * 1_000).map(row).collect();
+        import.upsert_contacts(&rows, Timestamp::UNIX_EPOCH).await.unwrap();
+    }
+    // As the server does it by itself: it leaves out what somebody has locked, or else nobody is there yet.
+    store.shared.readers.execute("ANALYZE (SKIP_LOCKED)").await.unwrap();
+    walk_over_nothing(&store, OF_A_SLICE).await;
+    import.commit().await.unwrap();
+    walk_over_nothing(&store, OF_A_BATCH).await;
+}
+
+async fn walk_over_nothing(store: &PostgresStore, statements: &[(&str, &str)]) {
+    let ids = (1..=1_000).map(|id: i32| id.to_string()).collect::<Vec<_>>().join(",");
+    let value = |kind: &str| match kind {
+        "bool" => "TRUE".to_owned(),
+        "int8" => "0".to_owned(),
+        _ => format!("'{{{ids}}}'"),
+    };
+    for (sql, types) in statements {
+        let values: Vec<String> = types.split(", ").map(value).collect();
+        let plan = plan(store, FOR_THESE, sql, types, &values.join(", ")).await;
+        assert_eq!(walks(&plan), None, "{plan}\nof {sql}");
     }
 }
 
@@ -157,7 +212,8 @@ fn walks(plan: &str) -> Option<&str> {
     let mut lines = plan.lines().peekable();
     while let Some(line) = lines.next() {
         let index = line.split_once(" using ").map(|(_, rest)| rest.split(' ').next().unwrap_or_default());
-        let is_scan = index.is_some_and(|index| index.ends_with("_pkey") || index.ends_with("_of"));
+        let is_scan =
+            index.is_some_and(|index| ["_pkey", "_key", "_of"].iter().any(|end| index.ends_with(end)));
         let mut is_narrowed = false;
         while let Some(part) = lines.next_if(|next| !next.trim_start().starts_with("->")) {
             is_narrowed |= part.trim_start().starts_with("Index Cond");
@@ -169,12 +225,18 @@ fn walks(plan: &str) -> Option<&str> {
     None
 }
 
-/// The plan under the writers' settings for any values whatever: what an index offers does not depend on them.
-async fn plan(store: &PostgresStore, sql: &str, types: &str, values: &str) -> String {
+/// For any values whatever: what an index offers does not depend on them.
+const FOR_ANY: &str = "force_generic_plan";
+
+/// For these values, as writers plan.
+const FOR_THESE: &str = "force_custom_plan";
+
+/// The plan under the writers' settings.
+async fn plan(store: &PostgresStore, mode: &str, sql: &str, types: &str, values: &str) -> String {
     let mut conn = store.shared.writers.acquire().await.unwrap();
     let types = if types.is_empty() { String::new() } else { format!("({types})") };
     let prepare = AssertSqlSafe(format!(
-        "SET plan_cache_mode = force_generic_plan; DEALLOCATE ALL; PREPARE looked_at {types} AS {sql}"
+        "SET plan_cache_mode = {mode}; DEALLOCATE ALL; PREPARE looked_at {types} AS {sql}"
     ));
     raw_sql(prepare).execute(&mut *conn).await.unwrap();
     let values = if values.is_empty() { String::new() } else { format!("({values})") };
@@ -194,7 +256,7 @@ async fn no_slice_scans_or_sorts_a_table() {
             store.shared.readers.execute(MANY).await.unwrap();
         }
         for (sql, index) in LOOKS {
-            let plan = plan(&store, sql, "int8, int8, int8, int8", "0, 0, 10, 5").await;
+            let plan = plan(&store, FOR_ANY, sql, "int8, int8, int8, int8", "0, 0, 10, 5").await;
             assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap") && plan.contains(index), "{plan}");
             // Below the limit all is in its order.
             let limited = plan.split_once("Limit").unwrap().1;
@@ -202,7 +264,7 @@ async fn no_slice_scans_or_sorts_a_table() {
             assert!(!limited.lines().any(sorts) && !plan.contains("Incremental"), "{plan}");
         }
         for sql in DELETIONS {
-            let plan = plan(&store, sql, "int8[], int8[]", "'{1}', '{1}'").await;
+            let plan = plan(&store, FOR_ANY, sql, "int8[], int8[]", "'{1}', '{1}'").await;
             assert!(!plan.contains("Seq Scan"), "{plan}");
         }
     }

@@ -27,6 +27,10 @@ const INSERT_WORDS: &str = "
 INSERT INTO words (key, word) SELECT * FROM unnest($1::text[], $2::text[]) AS t(key, word) ORDER BY key
 ON CONFLICT (key) DO NOTHING";
 
+/// What an import writes, as of this transaction, which counts its own rows and keeps others from counting without them
+/// (<https://www.postgresql.org/docs/current/explicit-locking.html>: `SHARE UPDATE EXCLUSIVE`, against itself).
+const STATISTICS: &str = "ANALYZE contacts, consents, contact_tags, segment_changes, events";
+
 const NOTIFY: &str = "SELECT pg_notify($1, $2)";
 
 /// Words up to this many bytes are their own keys; an index takes no more than 2,700.
@@ -160,6 +164,11 @@ impl Commit for Writer {
             }
             self.shared.changes.bump();
         }
+        Ok(())
+    }
+
+    async fn take_statistics(&mut self) -> Raw<()> {
+        query(STATISTICS).execute(self.conn().await?).await?;
         Ok(())
     }
 }
