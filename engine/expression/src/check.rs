@@ -25,6 +25,7 @@ use crate::{
     history::USAGE,
     library::{self, Pattern},
     parse::{Parsed, Places},
+    plain::Plain,
     source::{self, Source},
     time,
     types::Type,
@@ -40,6 +41,8 @@ const MAX_PATTERN: usize = 1 << 20;
 pub(crate) struct Checked {
     pub(crate) tree: IdedExpr,
     pub(crate) sources: Vec<Source>,
+    /// The same without an interpreter, where it needs none.
+    pub(crate) plain: Option<Plain>,
     pub(crate) needs: Needs,
     pub(crate) contradictions: Vec<Problem>,
     pub(crate) clock: Clock,
@@ -96,7 +99,8 @@ pub(crate) fn check(
     let mut parts = Vec::new();
     explain::collect_parts(&tree, &mut parts);
     let parts = parts.into_iter().map(|part| checker.places.written(part)).collect();
-    Ok(Checked { sources: checker.sources, needs, tree, contradictions, clock, parts })
+    let plain = Plain::of(&tree, &checker.sources);
+    Ok(Checked { sources: checker.sources, plain, needs, tree, contradictions, clock, parts })
 }
 
 struct Checker<'c> {

@@ -22,6 +22,7 @@ mod history;
 mod library;
 mod narrow;
 mod parse;
+mod plain;
 mod source;
 mod time;
 mod token;
@@ -198,6 +199,16 @@ impl Expression {
     /// # Errors
     /// A field that is missing, or a value whose type does not fit.
     pub fn evaluate(&self, subject: &Subject<'_>) -> Result<Value, Unevaluable> {
+        let Compiled { result, checked, .. } = self.0.as_ref();
+        let plain = checked.plain.as_ref();
+        if let Some(value) = plain.and_then(|plain| plain.value(&checked.sources, subject, *result)) {
+            return Ok(value);
+        }
+        self.interpret(subject)
+    }
+
+    /// As [`Expression::evaluate`], by the interpreter in any case.
+    fn interpret(&self, subject: &Subject<'_>) -> Result<Value, Unevaluable> {
         let Compiled { result, checked, .. } = self.0.as_ref();
         let resolver = source::Resolver { sources: &checked.sources, subject };
         let mut context = Context::with_env(Arc::clone(library::env()));

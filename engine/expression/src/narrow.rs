@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Up to here all whole numbers are exact as floating point numbers.
-const EXACT: f64 = 9_007_199_254_740_992.0;
+pub(crate) const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// The longest text that is looked for.
 const LONGEST: usize = 200;
@@ -316,7 +316,8 @@ pub(crate) fn literal(node: &IdedExpr) -> Option<Scalar> {
     }
 }
 
-fn scalar(value: &dyn Val) -> Option<Scalar> {
+/// The same of a value.
+pub(crate) fn scalar(value: &dyn Val) -> Option<Scalar> {
     if let Some(yes) = value.downcast_ref::<CelBool>() {
         return Some(Scalar::Boolean(*yes.inner()));
     }

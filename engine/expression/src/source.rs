@@ -77,6 +77,29 @@ pub(crate) enum Path {
     Occurrence(Occurrence, Box<Self>),
 }
 
+/// What a path leads to, where it is one value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Field<'v> {
+    Boolean(bool),
+    Whole(i64),
+    Float(f64),
+    Text(&'v str),
+}
+
+impl<'v> Field<'v> {
+    fn of(value: &'v Json) -> Option<Self> {
+        Some(match value {
+            Json::Bool(yes) => Self::Boolean(*yes),
+            Json::Number(number) => match number.as_i64() {
+                Some(whole) => Self::Whole(whole),
+                None => Self::Float(number.as_f64()?),
+            },
+            Json::String(text) => Self::Text(text),
+            Json::Null | Json::Array(_) | Json::Object(_) => return None,
+        })
+    }
+}
+
 /// The first or the last event of some.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Occurrence {
@@ -183,8 +206,26 @@ impl Path {
         match self {
             Self::Score(name) => subject.contact.scores.contains_key(name),
             Self::Consent(topic) => subject.contact.consents.contains_key(topic),
+            Self::Attribute(path) => within(&subject.contact.attributes, path).is_some(),
             _ => self.read(subject).is_some(),
         }
+    }
+
+    /// What the interpreter would read, where that is a text, a number, or yes or no.
+    fn field<'v>(&self, subject: &Subject<'v>) -> Option<Field<'v>> {
+        let contact = subject.contact;
+        Some(match self {
+            Self::Id => Field::Whole(contact.id.0),
+            Self::ExternalId => Field::Text(contact.external_id.as_deref()?),
+            Self::Email => Field::Text(contact.email.as_deref()?),
+            Self::Owner => Field::Text(contact.owner.as_deref()?),
+            Self::Score(name) => Field::Whole(contact.score(name, subject.now)),
+            Self::Consent(topic) => Field::Boolean(contact.consents.get(topic).copied().unwrap_or(false)),
+            Self::Attribute(path) => Field::of(within(&contact.attributes, path)?)?,
+            Self::EventName => Field::Text(&subject.event?.name),
+            Self::Property(path) => Field::of(within(&subject.event?.properties, path)?)?,
+            _ => return None,
+        })
     }
 
     fn read<'v>(&self, subject: &Subject<'v>) -> Option<Box<dyn Val + 'v>> {
@@ -243,6 +284,17 @@ impl Source {
             Self::Tally(_, tally) => tally.gives(),
             Self::Constant(_, gives) => *gives,
         }
+    }
+
+    /// The value for `subject`, where it is a text, a number, or yes or no.
+    pub(crate) fn field<'v>(&self, subject: &Subject<'v>) -> Option<Field<'v>> {
+        Some(match self {
+            Self::Path(path) => path.field(subject)?,
+            Self::Has(path, negated) => Field::Boolean(path.is_there(subject) != *negated),
+            Self::HasTag(tag) => Field::Boolean(subject.contact.tags.contains(tag)),
+            Self::InSegment(name) => Field::Boolean(subject.contact.segments.contains(name)),
+            Self::Optional(_) | Self::Tally(..) | Self::Constant(..) => return None,
+        })
     }
 
     /// Adds what this source reads of a contact.
@@ -319,9 +371,14 @@ pub(crate) fn variable(index: usize) -> String {
     format!("@{index}")
 }
 
+/// Where in the table a variable of this name stands.
+pub(crate) fn named_at(variable: &str) -> Option<usize> {
+    variable.strip_prefix('@')?.parse().ok()
+}
+
 /// The source that a variable of this name stands for.
 pub(crate) fn named<'s>(sources: &'s [Source], variable: &str) -> Option<&'s Source> {
-    sources.get(variable.strip_prefix('@')?.parse::<usize>().ok()?)
+    sources.get(named_at(variable)?)
 }
 
 /// Answers the interpreter's questions for variables.

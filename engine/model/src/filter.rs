@@ -146,8 +146,8 @@ impl Order {
         }
     }
 
-    /// Whether it holds between two numbers.
-    pub fn holds(self, left: f64, right: f64) -> bool {
+    /// Whether it holds between two values.
+    pub fn holds<T: PartialOrd>(self, left: T, right: T) -> bool {
         match self {
             Self::Equal => left == right,
             Self::NotEqual => left != right,
