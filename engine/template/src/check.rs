@@ -20,10 +20,15 @@ const MAX_INCLUDES: usize = 200;
 /// What the templates of emails see.
 const EMAIL_ROOTS: &[&str] = &["contact", "input", "message", "sender", "unsubscribe_url"];
 
+/// What every contact may have beside its attributes.
+const OWN: [&str; 5] = ["id", "external_id", "email", "owner", "created_at"];
+
 /// What templates read of a contact.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Reads {
     pub(crate) needs: Needs,
+    /// What is read of [`OWN`].
+    pub(crate) own: BTreeSet<&'static str>,
     /// Scores by name, so that one which was never given can be 0.
     pub(crate) scores: BTreeSet<String>,
     /// Consents by topic, so that one which was never asked can be false.
@@ -400,7 +405,8 @@ impl<'s> Walker<'s> {
     fn read_contact(&mut self, names: &[&str]) {
         let of = self.used("");
         let used = |field: &str, kind: FieldKind| FieldUse { name: field.to_owned(), kind, ..of.clone() };
-        let Reads { needs, scores, consents, uses, .. } = &mut self.reads;
+        let Reads { needs, own, scores, consents, uses, .. } = &mut self.reads;
+        own.extend(OWN.into_iter().filter(|name| names.first().is_none_or(|read| read == name)));
         match names {
             [] => {
                 needs.all_attributes = true;

@@ -192,13 +192,17 @@ fn contact_json(contact: &Contact, reads: &Reads) -> Json {
         fields.extend(present.map(|(name, value)| (name.clone(), without_nulls(value))));
     }
     let mut set = |name: &str, value: Json| _ = fields.insert(name.to_owned(), value);
-    set("id", contact.id.0.into());
-    set("created_at", contact.created_at.to_string().into());
-    for (name, value) in
-        [("external_id", &contact.external_id), ("email", &contact.email), ("owner", &contact.owner)]
-    {
+    for name in &reads.own {
+        let text = |text: &Option<String>| text.as_deref().map(Json::from);
+        let value = match *name {
+            "id" => Some(contact.id.0.into()),
+            "external_id" => text(&contact.external_id),
+            "email" => text(&contact.email),
+            "owner" => text(&contact.owner),
+            _ => Some(contact.created_at.to_string().into()),
+        };
         if let Some(value) = value {
-            set(name, value.as_str().into());
+            set(name, value);
         }
     }
     if needs.tags {
