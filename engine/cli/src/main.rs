@@ -16,8 +16,10 @@ use std::{
     process::ExitCode,
 };
 
+use args::Command;
 use clap::Parser;
 use problem::{Exit, Problem};
+use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
 /// The system's allocator takes a sixth of a batch's time.
@@ -43,8 +45,16 @@ fn write_logs() {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
 }
 
+/// As many threads as there are cores; one for a simulation, which does one thing after the other.
+fn threads(command: &Command) -> Builder {
+    match command {
+        Command::Simulate(_) => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    }
+}
+
 fn execute(cli: args::Cli) -> Exit {
-    let result = tokio::runtime::Builder::new_multi_thread()
+    let result = threads(&cli.command)
         .enable_all()
         .build()
         .map_err(|error| Problem::unavailable(format!("failed to start: {error}")))
