@@ -19,7 +19,7 @@ use crate::{
     output::Out,
     problem::Problem,
     publishing::{self, Drift, Files},
-    workspace::{CheckedWorkspace, LoadedPlugin, PublishSetting, Workspace, summarise},
+    workspace::{CheckedWorkspace, Experience, LoadedPlugin, PublishSetting, Workspace, summarise},
 };
 
 /// An engine over a workspace, and what was published for it. While this lives, no other process runs the workspace.
@@ -55,7 +55,8 @@ impl Assembly {
             return Ok(Self { engine, released: Released::default(), held: Vec::new(), drift, lock });
         }
         // A mistake in a test keeps nobody from running what is right.
-        let checked = workspace.check_files(&workspace.workflow_files()?, &plugins).await?;
+        let experience = Experience::of(store.as_ref()).await?.beginning(clock.now());
+        let checked = workspace.check_knowing(&workspace.workflow_files()?, &plugins, experience).await?;
         for diagnostic in &checked.diagnostics {
             writeln!(out, "{}\n", diagnostic.render().trim_end())?;
         }

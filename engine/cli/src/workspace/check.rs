@@ -136,7 +136,7 @@ impl Workspace {
             attributes: fields.as_ref(),
             inputs: None,
             default_time_zone: &self.settings().time_zone,
-            now: Some(SystemClock.now()),
+            now: Some(experience.begins.unwrap_or_else(|| SystemClock.now())),
         };
         let caps: Vec<Cap> = self.settings().caps.iter().map(|cap| cap.cap()).collect();
         let mut workflows: Vec<CheckedFile> = Vec::with_capacity(files.len());

@@ -2,6 +2,7 @@
 
 use dripline_model::{Contact, field::ValueTypes};
 use dripline_store::{ContactFilter, Store};
+use jiff::Timestamp;
 
 use super::Workspace;
 use crate::problem::Problem;
@@ -16,6 +17,8 @@ pub(crate) struct Experience {
     pub(super) attributes: Vec<(String, ValueTypes)>,
     /// Some of them.
     pub(super) contacts: Vec<Contact>,
+    /// When the workflows begin to run; now where nothing is said.
+    pub(super) begins: Option<Timestamp>,
 }
 
 impl Experience {
@@ -24,7 +27,13 @@ impl Experience {
         Ok(Self {
             attributes: store.known_attributes().await?,
             contacts: store.list_contacts(&ContactFilter::default(), SAMPLES).await?,
+            begins: None,
         })
+    }
+
+    /// Of workflows that begin to run at this moment, on a clock of their own.
+    pub(crate) fn beginning(self, at: Timestamp) -> Self {
+        Self { begins: Some(at), ..self }
     }
 }
 

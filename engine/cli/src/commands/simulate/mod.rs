@@ -33,8 +33,8 @@ const STORIES: usize = 50;
 /// See what workflows would do over the next weeks, without doing it: nothing is sent, and nothing is written
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The engine runs the workflow files as they are, on a clock of its own and in a store that is thrown away.
-Events before --from are history; those from then on arrive at their own times. --behaviour says what
+The engine runs the workflow files as they are, on a clock of its own and in a store that is thrown away. \
+Events before --from are history; those from then on arrive at their own times. --behaviour says what \
 contacts do with the mails; without it nobody reacts. The same files and the same --seed give the same result.
 
 Examples:
@@ -106,7 +106,7 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
     let mut cast = cast(args, &workspace, from).await?;
     let clock = Arc::new(DrivenClock::starting_at(from));
 
-    let experience = Experience::of(cast.store.as_ref()).await?;
+    let experience = Experience::of(cast.store.as_ref()).await?.beginning(from);
     let files = if args.files.is_empty() { workspace.workflow_files()? } else { args.files.clone() };
     let checked = workspace.check_knowing(&files, &plugins, experience).await?;
     refuse_errors(&checked, args, out)?;
