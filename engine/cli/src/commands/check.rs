@@ -19,7 +19,7 @@ use crate::{
 /// Check workflows, templates, teams, fields and settings, and say what is wrong where
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Ends with 1 if there is any error; warnings alone end with 0.
+Ends with 1 if there is any error; warnings alone end with 0. \
 `dripline explain CODE` explains a complaint.")]
 pub(crate) struct Args {
     /// Workflow files, and files of tests, to check; by default all of the workspace

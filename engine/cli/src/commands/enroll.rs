@@ -29,8 +29,8 @@ const LEAVE_ALONE: Duration = Duration::from_millis(50);
 /// Send contacts on their way through a workflow that has a `manual` trigger
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The workflow's own rules hold: `enroll.if`, `again`, and one run at a time for each contact.
-Ends with 1 if nobody was enrolled. `dripline run` then takes the contacts through the steps.
+The workflow's own rules hold: `enroll.if`, `again`, and one run at a time for each contact. \
+Ends with 1 if nobody was enrolled. `dripline run` then takes the contacts through the steps. \
 If this command ends before all contacts were looked at, `dripline run` goes on with them.")]
 pub(crate) struct Args {
     /// The workflow's name

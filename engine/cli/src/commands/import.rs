@@ -29,8 +29,8 @@ The first line names the columns. These names have a meaning of their own:
   created_at                 2024-01-31T09:30:00Z, 2024-01-31 09:30:00 (UTC) or 2024-01-31
 Every other column becomes an attribute of its name: `country` is contact.country.
 
-Contacts that are known (by external id, else by address) are updated. Rows that cannot be taken
-are written to FILE.rejected.csv with the reason; mend them there and import that file.
+Contacts that are known (by external id, else by address) are updated. Rows that cannot be taken \
+are written to FILE.rejected.csv with the reason; mend them there and import that file. \
 A file that is broken as a whole is not imported at all.
 
 Examples:

@@ -79,8 +79,8 @@ enum Command {
 }
 
 const UNCERTAIN_HELP: &str = "\
-A mail is uncertain when it was handed over and the server's answer never came, because the connection or the process
-ended in between. Look for its Message-ID (`dripline mail show ID --json`) in the server's log, and then say --sent, or
+A mail is uncertain when it was handed over and the server's answer never came, because the connection or the process \
+ended in between. Look for its Message-ID (`dripline mail show ID --json`) in the server's log, and then say --sent, or \
 --resend or --drop. Without one of these, the mails are listed.";
 
 #[derive(Debug, clap::Args)]

@@ -14,7 +14,7 @@ use crate::{
 /// Bring the store's tables up to date with this program
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A store in a file is brought up to date by any command, after a copy of it was made beside it. A store in PostgreSQL is
+A store in a file is brought up to date by any command, after a copy of it was made beside it. A store in PostgreSQL is \
 left as it is until this command is run; processes of the release before go on working meanwhile and afterwards.")]
 pub(crate) struct Args {}
 

@@ -44,8 +44,8 @@ enum Command {
     },
     /// Install a plugin into the workspace
     #[command(after_help = "\
-A plugin may only do what it asks for and you grant. Without --grant you are asked on the terminal;
-where there is none, nothing is installed. The file is copied to plugins/ and pinned by its digest
+A plugin may only do what it asks for and you grant. Without --grant you are asked on the terminal; \
+where there is none, nothing is installed. The file is copied to plugins/ and pinned by its digest \
 in plugins.lock.")]
     Add {
         /// The .wasm file

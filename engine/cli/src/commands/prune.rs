@@ -19,7 +19,7 @@ const SLICE: usize = 2_000;
 /// Delete what is older than `retention` in dripline.yaml says
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-`dripline run --forever` does the same bit by bit, once an hour. This does it at once, beside a running engine or without
+`dripline run --forever` does the same bit by bit, once an hour. This does it at once, beside a running engine or without \
 one. What may be deleted: past events, the decisions of runs that have ended, and the text of mails that are sent.")]
 pub(crate) struct Args {
     /// Only count what would be deleted

@@ -16,8 +16,8 @@ use crate::{
 /// Publish the files: workflows, segments, teams and templates, and what becomes of contacts that are on their way
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-All of it is one transaction: it is published whole, or not at all. Processes that run follow within moments.
-With names, only these workflows are published; segments, teams, fields and scores belong to all, and come along.
+All of it is one transaction: it is published whole, or not at all. Processes that run follow within moments. \
+With names, only these workflows are published; segments, teams, fields and scores belong to all, and come along. \
 What becomes of contacts that are on their way, the workflow's `settings.on_publish` says, or an option here.
 
 Examples:

@@ -17,7 +17,7 @@ use crate::{
 /// Publish an older version of a workflow again, as a new version
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The new version has the older one's program, plugins and templates as they were; segments and teams stay as they are.
+The new version has the older one's program, plugins and templates as they were; segments and teams stay as they are. \
 The file is left alone: `dripline versions WORKFLOW --source N` prints the one that belongs to a version.
 
 Examples:

@@ -20,7 +20,7 @@ use crate::{
 /// Run the workflows: publish what changed in the files, unless `publish: by_hand` is set, then do everything that is due
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without an option, does what is due by now and ends.
+Without an option, does what is due by now and ends. \
 A process that is killed loses nothing: run it again, and it goes on where it was.")]
 pub(crate) struct Args {
     /// Keep running: sleep until something is due or arrives; end with Ctrl-C

@@ -16,8 +16,8 @@ use crate::{
 /// Keep running what is published in the store, beside any number of other workers
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Publishes nothing: `dripline run` does, and a worker follows within moments. With the store in PostgreSQL, workers start
-and stop at will, on one machine or many; each needs this workspace's dripline.yaml and plugins. Ctrl-C or SIGTERM ends
+Publishes nothing: `dripline run` does, and a worker follows within moments. With the store in PostgreSQL, workers start \
+and stop at will, on one machine or many; each needs this workspace's dripline.yaml and plugins. Ctrl-C or SIGTERM ends \
 one in order, and one that is killed loses nothing.")]
 pub(crate) struct Args {}
 

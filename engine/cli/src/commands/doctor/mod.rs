@@ -25,7 +25,7 @@ use crate::{
 /// Find out what is wrong with the settings, the store, the mail servers and the plugins, and what mends it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Changes nothing but what opening the store does, sends nothing, and may be used beside processes that run.
+Changes nothing but what opening the store does, sends nothing, and may be used beside processes that run. \
 Ends with 1 if there is any error; warnings alone end with 0.")]
 pub(crate) struct Args {
     #[command(flatten)]

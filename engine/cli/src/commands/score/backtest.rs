@@ -42,14 +42,16 @@ use crate::{
 /// Hold a scoring workflow against what became of people: does a high score mean that somebody converts?
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The engine runs the workflow on a clock that goes from one contact's moment to the next. A contact's score is that of
-just before its moment: what happened then or later does not count. A workflow that starts by hand is offered to each
-contact at its moment; one that starts by events runs as they come.
+The engine runs the workflow on a clock that goes from one contact's moment to the next. A \
+contact's score is that of just before its moment: what happened then or later does not count. A \
+workflow that starts by hand is offered to each contact at its moment; one that starts by events \
+runs as they come.
 
 Examples:
   dripline score backtest workflows/fit.yaml --contacts contacts.csv --events events.csv \\
     --outcomes leads.csv --outcome converted_within_90_days --at lead_created_at
-  dripline score backtest workflows/fit.yaml --contacts leads.csv --outcome won --after 30d --html fit.html")]
+  dripline score backtest workflows/fit.yaml --contacts leads.csv --outcome won --after 30d \\
+    --html fit.html")]
 pub(crate) struct Args {
     /// The workflow whose `score` steps give the points
     file: PathBuf,

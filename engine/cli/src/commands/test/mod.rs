@@ -34,7 +34,7 @@ use crate::{
 /// Run the tests of campaigns, workflows/*.test.yaml, on a simulated clock
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each test runs the workflows as their files are, with the contacts that it gives, in a store of its own; nothing is
+Each test runs the workflows as their files are, with the contacts that it gives, in a store of its own; nothing is \
 sent. Ends with 1 if a test fails.")]
 pub(crate) struct Args {
     /// Files of tests; by default all of the workspace

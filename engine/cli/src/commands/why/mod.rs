@@ -22,7 +22,7 @@ use crate::{
 /// Say why something happened to a contact, and why something did not
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without --workflow it tells of all workflows in which the contact was, or wanted to be, and names the others.
+Without --workflow it tells of all workflows in which the contact was, or wanted to be, and names the others. \
 Conditions are looked at for the contact as it is now: they say what would have to change.")]
 pub(crate) struct Args {
     /// Id, external id or address
