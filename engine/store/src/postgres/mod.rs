@@ -19,6 +19,7 @@ mod health;
 mod held;
 mod kin;
 mod narrow;
+mod nodelay;
 mod open;
 mod outbox;
 #[cfg(test)]

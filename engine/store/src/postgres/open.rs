@@ -11,7 +11,7 @@ use sqlx::{
     query_as, query_scalar,
 };
 
-use super::PostgresConfig;
+use super::{PostgresConfig, nodelay::send_at_once};
 use crate::{ErrorKind, Migrated, error::Raw};
 
 /// The schema, step by step.
@@ -102,11 +102,17 @@ pub(super) async fn open(config: &PostgresConfig) -> Raw<Pools> {
         }
     }
     conn.close().await?;
+    let port = options.get_port();
     let pool = |set: &'static str| {
         PgPoolOptions::new()
             .max_connections(config.connections)
             .acquire_timeout(config.connect_timeout())
-            .after_connect(move |conn, _| Box::pin(async move { conn.execute(set).await.map(drop) }))
+            .after_connect(move |conn, _| {
+                Box::pin(async move {
+                    send_at_once(port);
+                    conn.execute(set).await.map(drop)
+                })
+            })
             .connect_lazy_with(options.clone())
     };
     Ok(Pools { writers: pool(WRITER), readers: pool(READER) })
