@@ -157,10 +157,7 @@ impl Narrower<'_> {
             }
             (operators::IN, [value, list]) => {
                 let ask = field(path_of(self.source(value)?)?)?;
-                let Source::Constant(list, _) = self.source(list)? else { return None };
-                let list = list.downcast_ref::<CelList<'_>>()?;
-                let all: Vec<Scalar> =
-                    list.inner().iter().map(|value| scalar(value.as_ref())).collect::<Option<_>>()?;
+                let all = list_of(self.source(list)?)?;
                 Some(Bounds::exactly(ask(Is::AnyOf(all.clone())), ask(Is::NoneOf(all))))
             }
             (sign, [left, right]) if call.target.is_none() => {
@@ -316,8 +313,14 @@ pub(crate) fn literal(node: &IdedExpr) -> Option<Scalar> {
     }
 }
 
-/// The same of a value.
-pub(crate) fn scalar(value: &dyn Val) -> Option<Scalar> {
+/// The same of a list.
+pub(crate) fn list_of(source: &Source) -> Option<Vec<Scalar>> {
+    let Source::Constant(list, _) = source else { return None };
+    let list = list.downcast_ref::<CelList<'_>>()?;
+    list.inner().iter().map(|value| scalar(value.as_ref())).collect()
+}
+
+fn scalar(value: &dyn Val) -> Option<Scalar> {
     if let Some(yes) = value.downcast_ref::<CelBool>() {
         return Some(Scalar::Boolean(*yes.inner()));
     }

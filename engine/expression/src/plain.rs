@@ -6,10 +6,7 @@
 
 use cel::{
     IdedExpr,
-    common::{
-        ast::{Expr, operators},
-        types::CelList,
-    },
+    common::ast::{Expr, operators},
 };
 use dripline_model::{
     batch::ColumnType,
@@ -18,7 +15,7 @@ use dripline_model::{
 
 use crate::{
     Subject, Value,
-    narrow::{EXACT, literal, order, scalar},
+    narrow::{EXACT, list_of, literal, order},
     source::{Field, Source, named_at},
 };
 
@@ -56,10 +53,7 @@ impl Plain {
             (operators::LOGICAL_OR, [left, right]) => Self::Either(Box::new([of(left)?, of(right)?])),
             (operators::LOGICAL_NOT, [operand]) => Self::Not(Box::new(of(operand)?)),
             (operators::IN, [value, list]) => {
-                let Source::Constant(list, _) = sources.get(variable(list)?)? else { return None };
-                let list = list.downcast_ref::<CelList<'_>>()?;
-                let all = list.inner().iter().map(|value| scalar(value.as_ref()));
-                Self::In(variable(value)?, all.collect::<Option<_>>()?)
+                Self::In(variable(value)?, list_of(sources.get(variable(list)?)?)?)
             }
             (function, [text]) if let Some(target) = &call.target => {
                 let part = match function {
@@ -91,8 +85,7 @@ impl Plain {
         declared: ColumnType,
     ) -> Option<Value> {
         let Self::Field(index) = self else {
-            return (declared == ColumnType::Boolean)
-                .then(|| self.holds(sources, subject).map(Value::Boolean))?;
+            return self.holds(sources, subject).map(Value::Boolean);
         };
         Some(match (declared, sources.get(*index)?.field(subject)?) {
             (ColumnType::Boolean, Field::Boolean(yes)) => Value::Boolean(yes),

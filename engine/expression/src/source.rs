@@ -92,11 +92,20 @@ impl<'v> Field<'v> {
             Json::Bool(yes) => Self::Boolean(*yes),
             Json::Number(number) => match number.as_i64() {
                 Some(whole) => Self::Whole(whole),
-                None => Self::Float(number.as_f64()?),
+                None => Self::Float(number.as_f64().unwrap_or(f64::NAN)),
             },
             Json::String(text) => Self::Text(text),
             Json::Null | Json::Array(_) | Json::Object(_) => return None,
         })
+    }
+
+    fn boxed(self) -> Box<dyn Val + 'v> {
+        match self {
+            Self::Boolean(yes) => boolean(yes),
+            Self::Whole(whole) => number(whole),
+            Self::Float(float) => Box::new(CelDouble::from(float)),
+            Self::Text(string) => text(string),
+        }
     }
 }
 
@@ -206,12 +215,11 @@ impl Path {
         match self {
             Self::Score(name) => subject.contact.scores.contains_key(name),
             Self::Consent(topic) => subject.contact.consents.contains_key(topic),
-            Self::Attribute(path) => within(&subject.contact.attributes, path).is_some(),
-            _ => self.read(subject).is_some(),
+            _ => self.field(subject).is_some() || self.whole(subject).is_some(),
         }
     }
 
-    /// What the interpreter would read, where that is a text, a number, or yes or no.
+    /// The value, where it is a text, a number, or yes or no.
     fn field<'v>(&self, subject: &Subject<'v>) -> Option<Field<'v>> {
         let contact = subject.contact;
         Some(match self {
@@ -229,13 +237,14 @@ impl Path {
     }
 
     fn read<'v>(&self, subject: &Subject<'v>) -> Option<Box<dyn Val + 'v>> {
+        self.field(subject).map(Field::boxed).or_else(|| self.whole(subject))
+    }
+
+    /// The value, where it is more than a [`Field`].
+    fn whole<'v>(&self, subject: &Subject<'v>) -> Option<Box<dyn Val + 'v>> {
         let contact = subject.contact;
         Some(match self {
             Self::Contact => whole_contact(subject),
-            Self::Id => Box::new(CelInt::from(contact.id.0)),
-            Self::ExternalId => text(contact.external_id.as_deref()?),
-            Self::Email => text(contact.email.as_deref()?),
-            Self::Owner => text(contact.owner.as_deref()?),
             Self::CreatedAt => Box::new(time::to_cel(contact.created_at)?),
             Self::Tags => list(&contact.tags),
             Self::Segments => list(&contact.segments),
@@ -243,19 +252,16 @@ impl Path {
                 .scores
                 .keys()
                 .map(|name| (name.as_str(), number(contact.score(name, subject.now))))),
-            Self::Score(name) => number(contact.score(name, subject.now)),
             Self::Grades => map(contact.grades(subject.now).map(|(name, grade)| (name, text(grade)))),
             Self::Grade(name) => text(contact.grade(name, subject.now)?),
             Self::Consents => {
                 map(contact.consents.iter().map(|(topic, given)| (topic.as_str(), boolean(*given))))
             }
-            Self::Consent(topic) => boolean(contact.consents.get(topic).copied().unwrap_or(false)),
             Self::Attribute(path) => json(within(&contact.attributes, path)?),
             Self::Event => {
                 let event = subject.event?;
                 whole_event(&event.name, event.at, &event.properties)
             }
-            Self::EventName => text(&subject.event?.name),
             Self::EventAt => Box::new(time::to_cel(subject.event?.at)?),
             Self::Properties => object(&subject.event?.properties),
             Self::Property(path) => json(within(&subject.event?.properties, path)?),
@@ -271,6 +277,13 @@ impl Path {
             }
             Self::Now => Box::new(time::to_cel(subject.now)?),
             Self::Input(name, _) => json(contact.inputs.get(name).filter(|value| !value.is_null())?),
+            Self::Id
+            | Self::ExternalId
+            | Self::Email
+            | Self::Owner
+            | Self::Score(_)
+            | Self::Consent(_)
+            | Self::EventName => return None,
         })
     }
 }
@@ -392,12 +405,12 @@ impl VariableResolver for Resolver<'_> {
         let subject = self.subject;
         Some(CowVal::Owned(match named(self.sources, variable)? {
             Source::Path(path) => path.read(subject)?,
-            Source::Has(path, negated) => boolean(path.is_there(subject) != *negated),
             Source::Optional(path) => {
                 Box::new(path.read(subject).map_or_else(CelOptional::none, CelOptional::of))
             }
-            Source::HasTag(tag) => boolean(subject.contact.tags.contains(tag)),
-            Source::InSegment(name) => boolean(subject.contact.segments.contains(name)),
+            source @ (Source::Has(..) | Source::HasTag(_) | Source::InSegment(_)) => {
+                source.field(subject)?.boxed()
+            }
             Source::Tally(history, tally) => tally.of(history.events(subject))?,
             Source::Constant(value, _) => return Some(CowVal::Borrowed(value.as_ref())),
         }))
@@ -438,15 +451,9 @@ fn object(fields: &serde_json::Map<String, Json>) -> Box<dyn Val + '_> {
 
 fn json(value: &Json) -> Box<dyn Val + '_> {
     match value {
-        Json::Null => Box::new(CelNull),
-        Json::Bool(yes) => boolean(*yes),
-        Json::Number(n) => match n.as_i64() {
-            Some(whole) => number(whole),
-            None => Box::new(CelDouble::from(n.as_f64().unwrap_or(f64::NAN))),
-        },
-        Json::String(string) => text(string),
         Json::Array(values) => Box::new(CelList::from(values.iter().map(json).collect::<Vec<_>>())),
         Json::Object(fields) => object(fields),
+        value => Field::of(value).map_or_else(|| Box::new(CelNull) as _, Field::boxed),
     }
 }
 
