@@ -199,7 +199,8 @@ fn contact_json(contact: &Contact, reads: &Reads) -> Json {
             "external_id" => text(&contact.external_id),
             "email" => text(&contact.email),
             "owner" => text(&contact.owner),
-            _ => Some(contact.created_at.to_string().into()),
+            "created_at" => Some(contact.created_at.to_string().into()),
+            _ => None,
         };
         if let Some(value) = value {
             set(name, value);

@@ -97,15 +97,6 @@ pub(crate) fn summarise(errors: u64, warnings: u64) -> Option<String> {
 }
 
 impl Workspace {
-    /// Checks the teams, and these workflow files with what they use.
-    pub(crate) async fn check_files(
-        &self,
-        files: &[PathBuf],
-        plugins: &BTreeMap<String, LoadedPlugin>,
-    ) -> Result<CheckedWorkspace, Problem> {
-        self.check_knowing(files, plugins, self.experience().await?).await
-    }
-
     /// Checks the teams, and these workflow files with what they use, where contacts are as a store knows them.
     pub(crate) async fn check_knowing(
         &self,

@@ -76,7 +76,7 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
     let plugins = workspace.plugins(&host).await?;
     let mut files = workspace.workflow_files()?;
     files.extend(if args.files.is_empty() { workspace.test_files()? } else { args.files.clone() });
-    let checked = workspace.check_files(&files, &plugins).await?;
+    let checked = workspace.check_knowing(&files, &plugins, workspace.experience().await?).await?;
     print::complaints(&checked, args.format, out)?;
     if let (Some(what), 1..) = (summarise(checked.count(Severity::Error), 0), checked.count(Severity::Error))
     {
