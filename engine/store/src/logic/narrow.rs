@@ -57,6 +57,39 @@ pub(crate) fn condition(filter: &Filter, dialect: &impl Dialect) -> Condition {
     Condition { sql, binds }
 }
 
+/// The same in two conditions, where an index finds few contacts by what they say of themselves and other tables are asked
+/// for the rest: the second knows of `c` the id alone, and its places follow those of the first.
+pub(crate) fn in_two(filter: &Filter, dialect: &impl Dialect) -> Option<(String, Condition)> {
+    let Filter::All(parts) = filter else { return None };
+    let (elsewhere, own): (Vec<Filter>, Vec<Filter>) = parts.iter().cloned().partition(is_elsewhere);
+    if elsewhere.is_empty() || indexable(filter).0.is_empty() {
+        return None;
+    }
+    let mut binds = Vec::new();
+    let own = write(&Filter::All(own), dialect, &mut binds, true);
+    let sql = write(&Filter::All(elsewhere), dialect, &mut binds, true);
+    Some((own, Condition { sql, binds }))
+}
+
+/// Whether other tables answer it than that of the contacts.
+fn is_elsewhere(filter: &Filter) -> bool {
+    match filter {
+        Filter::Everyone | Filter::Nobody => false,
+        Filter::All(parts) | Filter::Any(parts) => parts.iter().all(is_elsewhere),
+        Filter::Is(test) => match test {
+            Test::Attribute(..) | Test::Email(_) | Test::ExternalId(_) | Test::CreatedAt(..) => false,
+            Test::Owner(_)
+            | Test::Score(..)
+            | Test::Scored(..)
+            | Test::Consent(..)
+            | Test::Answered(..)
+            | Test::Tag(..)
+            | Test::Member(..)
+            | Test::Events { .. } => true,
+        },
+    }
+}
+
 /// `is_few`: whether something beside this lets only few through, found by an index.
 fn write(filter: &Filter, dialect: &impl Dialect, binds: &mut Vec<Bind>, is_few: bool) -> String {
     let joined = |parts: &[Filter], by: &str, is_few: bool, binds: &mut Vec<Bind>| {
@@ -163,6 +196,60 @@ fn question(test: &Test, dialect: &impl Dialect, binds: &mut Binds<'_>, is_few: 
                     "c.id {not}IN (SELECT e.contact_id FROM {rows} GROUP BY e.contact_id HAVING {having})"
                 )
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dripline_model::filter::{Is, Scalar};
+
+    use super::*;
+
+    struct Plain;
+
+    impl Dialect for Plain {
+        fn place(&self, number: usize) -> String {
+            format!("?{number}")
+        }
+
+        fn word(&self, word: &str, binds: &mut Binds<'_>) -> String {
+            binds.text(word)
+        }
+
+        fn field(&self, _: &Test, binds: &mut Binds<'_>) -> String {
+            format!("c.field = {}", binds.text("x"))
+        }
+
+        fn flag(&self, column: &str, value: bool) -> String {
+            format!("{column} = {value}")
+        }
+    }
+
+    fn is(name: &str) -> Filter {
+        Filter::Is(Test::Attribute(name.into(), Is::AnyOf(vec![Scalar::Text("x".into())])))
+    }
+
+    fn tag(tag: &str) -> Filter {
+        Filter::Is(Test::Tag(tag.into(), true))
+    }
+
+    #[test]
+    fn what_other_tables_say_is_asked_of_the_few_that_an_index_finds() {
+        let mixed = Filter::Any(vec![tag("b"), is("y")]);
+        let filter = Filter::All(vec![tag("a"), is("x"), mixed, Filter::Any(vec![tag("c"), tag("d")])]);
+        let (own, Condition { sql, binds }) = in_two(&filter, &Plain).unwrap();
+        insta::assert_snapshot!(format!("{own}\n{sql}\n{binds:?}"), @r#"
+        (c.field = ?1 AND (EXISTS (SELECT 1 FROM contact_tags t WHERE t.contact_id = c.id AND t.tag = ?2) OR c.field = ?3))
+        (EXISTS (SELECT 1 FROM contact_tags t WHERE t.contact_id = c.id AND t.tag = ?4) AND (EXISTS (SELECT 1 FROM contact_tags t WHERE t.contact_id = c.id AND t.tag = ?5) OR EXISTS (SELECT 1 FROM contact_tags t WHERE t.contact_id = c.id AND t.tag = ?6)))
+        [Text("x"), Text("b"), Text("x"), Text("a"), Text("c"), Text("d")]
+        "#);
+    }
+
+    #[test]
+    fn where_no_index_finds_them_or_nothing_else_is_asked_there_is_one_condition() {
+        for filter in [tag("a"), Filter::All(vec![tag("a"), tag("b")]), Filter::All(vec![is("x"), is("y")])] {
+            assert!(in_two(&filter, &Plain).is_none(), "{filter:?}");
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{SqliteStore, writer::Writer};
 use crate::{
     backend::{Backend as _, Commit as _},
     error::Raw,
-    logic::narrow::{Bind, Binds, Condition, Dialect, condition},
+    logic::narrow::{Bind, Binds, Condition, Dialect, condition, in_two},
     segments::{Kind, indexable},
 };
 
@@ -169,6 +169,18 @@ fn text(value: &str, is: &Is, binds: &mut Binds<'_>) -> String {
     }
 }
 
+/// From where the contacts `c` come whom a filter selects, up to the end of the statement.
+fn selection(filter: &Filter, words: &Words) -> Condition {
+    if let Some((own, Condition { sql, binds })) = in_two(filter, words) {
+        // In the order of their ids, which is that of the other tables' indexes: what is asked there next is near what was
+        // asked before.
+        let own = format!("SELECT c.id FROM contacts c WHERE {own} ORDER BY c.id");
+        return Condition { sql: format!("({own}) c WHERE {sql}"), binds };
+    }
+    let Condition { sql, binds } = condition(filter, words);
+    Condition { sql: format!("contacts c WHERE {sql}"), binds }
+}
+
 /// A condition's values, as sqlx takes them.
 fn arguments(condition: &Condition) -> Raw<SqliteArguments> {
     let mut arguments = SqliteArguments::default();
@@ -186,20 +198,19 @@ fn arguments(condition: &Condition) -> Raw<SqliteArguments> {
 impl SqliteStore {
     pub(super) async fn count_by(&self, filter: &Filter) -> Raw<u64> {
         let mut conn = self.shared.readers.acquire().await?;
-        let condition = condition(filter, &Words::of(&mut conn).await?);
+        let from = selection(filter, &Words::of(&mut conn).await?);
         // Put together from constants and names that are letters, digits and `_`; every value is bound.
-        let sql = AssertSqlSafe(format!("SELECT count(*) FROM contacts c WHERE {}", condition.sql));
-        let count: i64 = sqlx::query_scalar_with(sql, arguments(&condition)?).fetch_one(&mut *conn).await?;
+        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {}", from.sql));
+        let count: i64 = sqlx::query_scalar_with(sql, arguments(&from)?).fetch_one(&mut *conn).await?;
         Ok(count.unsigned_abs())
     }
 
     pub(super) async fn select_by(&self, filter: &Filter) -> Raw<Vec<ContactId>> {
         let mut conn = self.shared.readers.acquire().await?;
-        let condition = condition(filter, &Words::of(&mut conn).await?);
+        let from = selection(filter, &Words::of(&mut conn).await?);
         // As above.
-        let sql =
-            AssertSqlSafe(format!("SELECT json_group_array(c.id) FROM contacts c WHERE {}", condition.sql));
-        let ids: String = sqlx::query_scalar_with(sql, arguments(&condition)?).fetch_one(&mut *conn).await?;
+        let sql = AssertSqlSafe(format!("SELECT json_group_array(c.id) FROM {}", from.sql));
+        let ids: String = sqlx::query_scalar_with(sql, arguments(&from)?).fetch_one(&mut *conn).await?;
         let mut ids: Vec<ContactId> = crate::error::from_json("ids", &ids)?;
         ids.sort_unstable();
         Ok(ids)
