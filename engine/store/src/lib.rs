@@ -25,6 +25,7 @@ mod presence;
 mod publishing;
 mod release;
 mod report;
+mod requests;
 mod retention;
 mod scoring;
 mod segments;
@@ -51,6 +52,7 @@ pub use release::{
     ReleasedVersion, Retirement, Shared, VersionSummary, catalog_state,
 };
 pub use report::*;
+pub use requests::*;
 pub use retention::*;
 pub use scoring::{HeldBy, HeldPoints, Scoring, StandingPoints};
 pub use segments::{Membership, NewSegment, Segments, SegmentsPublished, StoredSegment, Timer};

@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
-    Arrived, Changed, ContactDate, Experiments, HeldEvent, Kin, Membership, NewHeld, Parent, Result,
-    StoredDateTrigger, Timer,
+    Arrived, Changed, ContactDate, Experiments, HeldEvent, Kin, Membership, NewHeld, Parent, Requests,
+    Result, StoredDateTrigger, Timer,
 };
 
 /// Verbs of the scheduler.
@@ -83,7 +83,7 @@ pub trait Scheduling: Send + Sync {
 
 /// One batch; dropped without [`Transaction::commit`], it never was.
 #[async_trait]
-pub trait Transaction: Experiments + Kin + Send {
+pub trait Transaction: Experiments + Kin + Requests + Send {
     /// Up to `limit` live events that have arrived by `now`, in the order of their times, locked to the commit.
     async fn claim_events(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ClaimedEvent>>;
 

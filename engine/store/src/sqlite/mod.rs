@@ -23,6 +23,7 @@ mod plans;
 mod presence;
 mod prune;
 mod reader;
+mod requests;
 mod rows;
 mod segments;
 mod sets;

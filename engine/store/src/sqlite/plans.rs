@@ -4,8 +4,8 @@ use dripline_model::{clock::from_ms, id::WorkflowId};
 use sqlx::{AssertSqlSafe, Executor as _, Row as _, query};
 
 use super::{
-    SqliteStore, contacts, dates, experiments, firings, held, kin, outbox, prune, rows::RowsSql, segments,
-    statements, transaction,
+    SqliteStore, contacts, dates, experiments, firings, held, kin, outbox, prune, requests, rows::RowsSql,
+    segments, statements, transaction,
 };
 use crate::Scheduling as _;
 
@@ -58,6 +58,7 @@ const STATEMENTS: &[&str] = &[
     prune::DELETE_MAIL_BODIES,
     prune::DELETE_REFUSALS,
     prune::DELETE_SCORE_ENTRIES,
+    requests::FORGET,
     prune::EVENTS,
     prune::MAIL_BODIES,
     prune::REFUSALS,

@@ -16,6 +16,7 @@ mod presence;
 mod prune;
 mod release;
 mod report;
+mod requests;
 mod runs;
 mod scores;
 mod segments;

@@ -1,0 +1,45 @@
+//! Requests that count once, on SQLite: who writes is alone.
+
+use async_trait::async_trait;
+use dripline_model::Digest;
+use jiff::Timestamp;
+use sqlx::{query, query_as};
+
+use super::transaction::SqliteTransaction;
+use crate::{
+    Answered, REMEMBERED, Requests, Result,
+    error::{Doing as _, Raw},
+    logic::ms,
+};
+
+const ANSWERED: &str = "SELECT digest, answer FROM requests WHERE key = ?1 AND at > ?2";
+
+const ANSWER: &str = "
+INSERT INTO requests (key, digest, answer, at) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (key) DO UPDATE SET digest = excluded.digest, answer = excluded.answer, at = excluded.at";
+
+/// More than come with one.
+pub(super) const FORGET: &str =
+    "DELETE FROM requests WHERE key IN (SELECT key FROM requests WHERE at <= ?1 ORDER BY at LIMIT 8)";
+
+#[async_trait]
+impl Requests for SqliteTransaction {
+    async fn answered(&mut self, key: &str, now: Timestamp) -> Result<Option<Answered>> {
+        let found = async {
+            let found = query_as(ANSWERED).bind(key).bind(ms(now - REMEMBERED));
+            Raw::Ok(found.fetch_optional(self.writer.conn().await?).await?)
+        };
+        let found: Option<(String, String)> = found.await.doing("look for an earlier request")?;
+        Ok(found.map(|(digest, answer)| Answered { digest: Digest::from_hex(digest), answer }))
+    }
+
+    async fn answer(&mut self, key: &str, answered: &Answered, now: Timestamp) -> Result<()> {
+        let Answered { digest, answer } = answered;
+        let put = async {
+            self.writer.run(query(FORGET).bind(ms(now - REMEMBERED))).await?;
+            let put = query(ANSWER).bind(key).bind(digest.as_str()).bind(answer).bind(ms(now));
+            self.writer.run(put).await.map(drop)
+        };
+        put.await.doing("record a request")
+    }
+}
