@@ -218,7 +218,7 @@ async fn call_plugin(
     let answer = step.plugin.run(&step.config, batch).await;
     dripline_model::crash::point("plugin.call.after");
     if let (Some(key), Some(value)) = (&step.state_key, &answer.state) {
-        tx.put_state(name, key, value).await.while_doing("write a plugin's state")?;
+        tx.put_state(name, key, value);
     }
 
     let wants = |outcome: &Outcome| outcome.effects.iter().any(|effect| transactional(effect).is_some());

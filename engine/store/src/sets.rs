@@ -54,6 +54,11 @@ pub(crate) trait Sets: Send {
     /// Removes tags: contact, tag.
     async fn remove_tags(&mut self, rows: &[(i64, i64)]) -> Raw<()>;
 
+    /// A plugin's state, locked to the commit.
+    async fn plugin_state(&mut self, plugin: &str, key: &str) -> Raw<Option<Vec<u8>>>;
+    /// Writes states: plugin, key, value.
+    async fn put_plugin_states(&mut self, rows: &[(&str, &str, &[u8])]) -> Raw<()>;
+
     /// The declared scores, as this process knows them.
     fn declared_scores(&self) -> Arc<Scores>;
     /// The scores of these contacts: contact, score, value, curve as JSON.

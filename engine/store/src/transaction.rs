@@ -217,8 +217,8 @@ pub trait Transaction: Experiments + Kin + Requests + Send {
     /// A plugin's state cell.
     async fn state(&mut self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>>;
 
-    /// Writes a plugin's state cell.
-    async fn put_state(&mut self, plugin: &str, key: &str, value: &[u8]) -> Result<()>;
+    /// Writes a plugin's state cell, at the latest at the commit.
+    fn put_state(&mut self, plugin: &str, key: &str, value: &[u8]);
 
     /// Applies what the turns of one batch want, moves their runs on, and records their decisions, set by set. Answers the
     /// scores that changed. What is not read again may be written behind: what fails of it fails a later call, at the

@@ -153,7 +153,7 @@ async fn a_second_process_waits_for_the_first_to_commit() {
     let path = directory.path().join("dripline.db");
     let (one, two) = (SqliteStore::open(&path).await.unwrap(), SqliteStore::open(&path).await.unwrap());
     let mut first = one.begin().await.unwrap();
-    first.put_state("p", "k", b"1").await.unwrap();
+    first.put_state("p", "k", b"1");
     let second = tokio::spawn(async move {
         let mut second = two.begin().await.unwrap();
         second.state("p", "k").await.unwrap()

@@ -28,7 +28,7 @@ const AT_ONCE: usize = 1024;
 /// Moves and decisions that are not written yet.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    runs: BTreeMap<RunId, Place>,
+    runs: HashMap<RunId, Place, RandomState>,
     decisions: Vec<Decision>,
     /// What rules of segments look at, if there are any; read once.
     watched: Option<Option<Needs>>,
@@ -46,6 +46,16 @@ pub(crate) struct Pending {
     changed_ms: i64,
     /// Of the runs above those that wait for a condition.
     watching: BTreeMap<ContactId, BTreeSet<RunId>>,
+    /// The states of plugins that were read or written, by plugin and key: nobody else has them before the end.
+    states: BTreeMap<(String, String), State>,
+}
+
+/// The state of a plugin.
+#[derive(Debug)]
+struct State {
+    value: Option<Vec<u8>>,
+    /// Whether it is to be written.
+    is_owed: bool,
 }
 
 /// Where a run has gone.
@@ -180,12 +190,11 @@ impl Pending {
             *waited |= *before || old.waiting.is_some();
         }
         let watches = matches!(&place, Place::At { run, .. } if run.waiting.is_some_and(is_condition));
-        let watching = self.watching.entry(run.contact).or_default();
         if watches {
-            watching.insert(run.run)
-        } else {
-            watching.remove(&run.run)
-        };
+            self.watching.entry(run.contact).or_default().insert(run.run);
+        } else if let Some(watching) = self.watching.get_mut(&run.contact) {
+            watching.remove(&run.run);
+        }
         self.runs.insert(run.run, place);
     }
 
@@ -237,6 +246,28 @@ impl Pending {
         Ok(())
     }
 
+    /// A plugin's state; read once.
+    pub(crate) async fn state(
+        &mut self,
+        sets: &mut impl Sets,
+        plugin: &str,
+        key: &str,
+    ) -> Raw<Option<Vec<u8>>> {
+        let place = (plugin.to_owned(), key.to_owned());
+        if let Some(state) = self.states.get(&place) {
+            return Ok(state.value.clone());
+        }
+        let value = sets.plugin_state(plugin, key).await?;
+        self.states.insert(place, State { value: value.clone(), is_owed: false });
+        Ok(value)
+    }
+
+    /// Notes a plugin's state.
+    pub(crate) fn put_state(&mut self, plugin: &str, key: &str, value: &[u8]) {
+        let state = State { value: Some(value.to_owned()), is_owed: true };
+        self.states.insert((plugin.to_owned(), key.to_owned()), state);
+    }
+
     /// Learns who looks at contacts that change. Before anything is written, which would have to be waited for.
     pub(crate) async fn look_who_looks(&mut self, sets: &mut impl Sets) -> Raw<()> {
         if self.watched.is_none() || self.waits.is_none() {
@@ -268,7 +299,10 @@ impl Pending {
         }
         self.watching.clear();
         let (mut moved, mut waiting, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-        for place in std::mem::take(&mut self.runs).into_values() {
+        // In the order of the table.
+        let mut runs: Vec<(RunId, Place)> = std::mem::take(&mut self.runs).into_iter().collect();
+        runs.sort_unstable_by_key(|(run, _)| *run);
+        for (_, place) in runs {
             match place {
                 Place::At { run, waited } if waited || run.waiting.is_some() => waiting.push(run),
                 Place::At { run, .. } => moved.push(run),
@@ -285,6 +319,15 @@ impl Pending {
         self.flush_runs(sets).await?;
         let unsettled: Vec<(i64, i64)> = std::mem::take(&mut self.unsettled).into_iter().collect();
         sets.note_changed(&unsettled).await?;
+        let mut states = Vec::new();
+        for ((plugin, key), state) in &mut self.states {
+            if std::mem::take(&mut state.is_owed)
+                && let Some(value) = &state.value
+            {
+                states.push((plugin.as_str(), key.as_str(), value.as_slice()));
+            }
+        }
+        sets.put_plugin_states(&states).await?;
         sets.insert_decisions(&std::mem::take(&mut self.decisions)).await
     }
 }

@@ -23,11 +23,12 @@ use super::{
         DROP_DATE_TRIGGERS, DROP_DEFINITION, DROP_SCORE_DEFINITION, END_RUNS, FIND_REPRESENTATIVES,
         FIND_SEGMENTS, GIFTS_IN_ORDER, INSERT_CONTACTS, INSERT_DECISIONS, INSERT_ENTRIES, INSERT_EVENTS,
         INSERT_MEMBERS, INSERT_RUNS, INSERT_TEAM, JOIN, KNOWN_ATTRIBUTE_TYPES, KNOWN_EVENT_KEYS, LEAVE,
-        MEMBERSHIPS, MOVE_RUNS, MOVE_WAITING_RUNS, NOTE_CHANGED, ONLOOKERS, PAST_EVENTS, PUT_ATTRIBUTES,
-        PUT_CONSENTS, PUT_CURVES, PUT_DEFINITION, PUT_HOLDS, PUT_REPRESENTATIVES, PUT_SCORE_DEFINITION,
-        PUT_SCORES, PUT_TIMERS, QUEUE_MESSAGES, RELEASE_EMAILS, RELEASE_HELD, REMOVE_TAGS, RENEW_RULES,
-        RULES, SCORE_DEFINITIONS, SCORED_AFTER, SCORES, STANDING_ENTRIES, STANDING_GIFTS, UNWATCH_ATTRIBUTES,
-        UPDATE_CONTACTS, WAKE_RUNS, WATCH_ATTRIBUTES, WATCHED, WATCHED_ATTRIBUTES,
+        LOCK_PLUGIN_STATE, MEMBERSHIPS, MOVE_RUNS, MOVE_WAITING_RUNS, NOTE_CHANGED, ONLOOKERS, PAST_EVENTS,
+        PLUGIN_STATE, PUT_ATTRIBUTES, PUT_CONSENTS, PUT_CURVES, PUT_DEFINITION, PUT_HOLDS, PUT_PLUGIN_STATES,
+        PUT_REPRESENTATIVES, PUT_SCORE_DEFINITION, PUT_SCORES, PUT_TIMERS, QUEUE_MESSAGES, RELEASE_EMAILS,
+        RELEASE_HELD, REMOVE_TAGS, RENEW_RULES, RULES, SCORE_DEFINITIONS, SCORED_AFTER, SCORES,
+        STANDING_ENTRIES, STANDING_GIFTS, UNWATCH_ATTRIBUTES, UPDATE_CONTACTS, WAKE_RUNS, WATCH_ATTRIBUTES,
+        WATCHED, WATCHED_ATTRIBUTES,
     },
     transaction::LOCK_CONTACTS,
     writer::Writer,
@@ -231,6 +232,32 @@ impl Sets for Writer {
 
     fn declared_scores(&self) -> Arc<Scores> {
         self.shared.declared.get()
+    }
+
+    async fn plugin_state(&mut self, plugin: &str, key: &str) -> Raw<Option<Vec<u8>>> {
+        let conn = self.conn().await?;
+        let state = query_scalar(PLUGIN_STATE).bind(plugin).bind(key).fetch_optional(&mut *conn).await?;
+        if state.is_some() {
+            return Ok(state);
+        }
+        query(LOCK_PLUGIN_STATE).bind(plugin).bind(key).execute(&mut *conn).await?;
+        // Somebody may have made it meanwhile.
+        Ok(query_scalar(PLUGIN_STATE).bind(plugin).bind(key).fetch_optional(conn).await?)
+    }
+
+    async fn put_plugin_states(&mut self, rows: &[(&str, &str, &[u8])]) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.run_behind(bind_columns!(
+            query(PUT_PLUGIN_STATES),
+            rows,
+            |row| row.0.to_owned(),
+            row.1.to_owned(),
+            row.2.to_owned()
+        ))
+        .await;
+        Ok(())
     }
 
     async fn scores(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64, i64, Option<String>)>> {

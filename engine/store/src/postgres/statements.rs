@@ -54,6 +54,18 @@ pub(super) const REMOVE_TAGS: &str = "
 DELETE FROM contact_tags USING unnest($1::int8[], $2::int8[]) AS t(contact_id, tag)
 WHERE contact_tags.contact_id = t.contact_id AND contact_tags.tag = t.tag";
 
+/// A state has one owner at a time.
+pub(super) const PLUGIN_STATE: &str =
+    "SELECT value FROM plugin_state WHERE plugin = $1 AND key = $2 FOR UPDATE";
+
+/// Also before it is there.
+pub(super) const LOCK_PLUGIN_STATE: &str =
+    "SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(1) || $2, 1))";
+
+pub(super) const PUT_PLUGIN_STATES: &str = "
+INSERT INTO plugin_state (plugin, key, value) SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[])
+ON CONFLICT (plugin, key) DO UPDATE SET value = excluded.value";
+
 pub(super) const SCORES: &str = "
 SELECT s.contact_id, s.score, s.value, s.curve
 FROM unnest($1::int8[]) AS wanted(id) JOIN contact_scores s ON s.contact_id = wanted.id";

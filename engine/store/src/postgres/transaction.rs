@@ -122,16 +122,6 @@ SELECT m.contact_id, m.queued_at, m.transactional
 FROM unnest($1::int8[]) AS wanted(id) JOIN messages m ON m.contact_id = wanted.id AND m.queued_at > $2::int8
 WHERE m.status NOT IN (3, 5) ORDER BY m.contact_id, m.queued_at";
 
-/// A cell has one owner at a time.
-const STATE: &str = "SELECT value FROM plugin_state WHERE plugin = $1 AND key = $2 FOR UPDATE";
-
-/// Also before it is there.
-const LOCK_STATE: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(1) || $2, 1))";
-
-const PUT_STATE: &str = "
-INSERT INTO plugin_state (plugin, key, value) VALUES ($1, $2, $3)
-ON CONFLICT (plugin, key) DO UPDATE SET value = excluded.value";
-
 pub(super) const PAST_EVENTS: &str = "
 SELECT e.id, e.contact_id, w.word, e.at, e.properties::text
 FROM unnest($1::int8[]) AS wanted(id) JOIN events e ON e.contact_id = wanted.id AND e.at >= $3
@@ -384,12 +374,12 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn state(&mut self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>> {
-        self.cell(plugin, key).await.doing(format!("read the state of `{plugin}`"))
+        let state = self.pending.state(&mut self.writer, plugin, key).await;
+        state.doing(format!("read the state of `{plugin}`"))
     }
 
-    async fn put_state(&mut self, plugin: &str, key: &str, value: &[u8]) -> Result<()> {
-        let put = query(PUT_STATE).bind(plugin.to_owned()).bind(key.to_owned()).bind(value.to_vec());
-        self.writer.run(put).await.map(drop).doing(format!("write the state of `{plugin}`"))
+    fn put_state(&mut self, plugin: &str, key: &str, value: &[u8]) {
+        self.pending.put_state(plugin, key, value);
     }
 
     async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<Vec<ScoreValue>> {
@@ -565,17 +555,6 @@ impl PostgresTransaction {
                 Ok((ContactId(contact), latest))
             })
             .collect()
-    }
-
-    async fn cell(&mut self, plugin: &str, key: &str) -> Raw<Option<Vec<u8>>> {
-        let conn = self.writer.conn().await?;
-        let cell = query_scalar(STATE).bind(plugin).bind(key).fetch_optional(&mut *conn).await?;
-        if cell.is_some() {
-            return Ok(cell);
-        }
-        query(LOCK_STATE).bind(plugin).bind(key).execute(&mut *conn).await?;
-        // Somebody may have made it meanwhile.
-        Ok(query_scalar(STATE).bind(plugin).bind(key).fetch_optional(conn).await?)
     }
 }
 

@@ -33,19 +33,38 @@ pub(super) struct RowsSql {
 impl RowsSql {
     /// Binds the values of every row, in the order of the row's `?`.
     pub(super) fn over<T>(&self, rows: impl IntoIterator<Item = T>, bind: impl Fn(&mut Binds, T)) -> Chunks {
+        self.chunked(rows, bind, |rest| CHUNKS.into_iter().find(|size| *size <= rest))
+    }
+
+    /// The same for a statement to which a row of NULLs means nothing: the last chunks are filled up with such rows, so that
+    /// there are few statements.
+    pub(super) fn padded<T>(
+        &self,
+        rows: impl IntoIterator<Item = T>,
+        bind: impl Fn(&mut Binds, T),
+    ) -> Chunks {
+        // From half full on.
+        self.chunked(rows, bind, |rest| CHUNKS.into_iter().find(|size| *size <= rest * 2))
+    }
+
+    fn chunked<T>(
+        &self,
+        rows: impl IntoIterator<Item = T>,
+        bind: impl Fn(&mut Binds, T),
+        size_for: impl Fn(usize) -> Option<usize>,
+    ) -> Chunks {
         let mut rows: Vec<T> = rows.into_iter().collect();
         let count = rows.len();
         let places = self.row.bytes().filter(|byte| *byte == b'?').count();
-        let mut chunks = Vec::new();
+        let mut statements = Vec::new();
         let mut rest = rows.drain(..);
-        for size in CHUNKS {
-            while rest.len() >= size {
-                let mut binds = Binds::with_places(size * places);
-                rest.by_ref().take(size).for_each(|row| bind(&mut binds, row));
-                chunks.push((self.sql(size), binds));
-            }
+        while let Some(size) = size_for(rest.len()).filter(|_| rest.len() > 0) {
+            let taken = rest.len().min(size);
+            let mut binds = Binds::with_places(taken * places);
+            rest.by_ref().take(size).for_each(|row| bind(&mut binds, row));
+            statements.push(Statement { sql: self.sql(size), binds, values: taken * places });
         }
-        Chunks { statements: chunks, rows: count }
+        Chunks { statements, rows: count }
     }
 
     /// The statement for this many rows.
@@ -59,8 +78,16 @@ impl RowsSql {
 /// Statements with their values, ready to go.
 #[derive(Debug)]
 pub(super) struct Chunks {
-    statements: Vec<(String, Binds)>,
+    statements: Vec<Statement>,
     rows: usize,
+}
+
+#[derive(Debug)]
+struct Statement {
+    sql: String,
+    binds: Binds,
+    /// How many values there have to be; places without one are NULL.
+    values: usize,
 }
 
 impl Chunks {
@@ -72,8 +99,8 @@ impl Chunks {
     /// Runs them; answers how many rows changed.
     pub(super) async fn execute(self, conn: &mut SqliteConnection) -> Raw<u64> {
         let mut changed = 0;
-        for (sql, binds) in self.statements {
-            let arguments = binds.checked(&sql)?;
+        for Statement { sql, binds, values } in self.statements {
+            let arguments = binds.checked(values, &sql)?;
             // Put together from constants; every value is bound.
             changed += query_with(AssertSqlSafe(sql), arguments).execute(&mut *conn).await?.rows_affected();
         }
@@ -86,8 +113,8 @@ impl Chunks {
         R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
         let mut rows = Vec::new();
-        for (sql, binds) in self.statements {
-            let arguments = binds.checked(&sql)?;
+        for Statement { sql, binds, values } in self.statements {
+            let arguments = binds.checked(values, &sql)?;
             // As above.
             rows.extend(query_as_with::<_, R, _>(AssertSqlSafe(sql), arguments).fetch_all(&mut *conn).await?);
         }
@@ -118,11 +145,11 @@ impl Binds {
     }
 
     /// SQLite takes values that are missing for NULL and lets superfluous ones pass, so the count is checked here.
-    fn checked(self, sql: &str) -> Raw<SqliteArguments> {
+    fn checked(self, places: usize, sql: &str) -> Raw<SqliteArguments> {
         if let Some(error) = self.failed {
             return Err(sqlx::Error::Encode(error).into());
         }
-        let (places, values) = (sql.bytes().filter(|byte| *byte == b'?').count(), self.arguments.len());
+        let values = self.arguments.len();
         if places != values {
             let message = format!("{values} values for {places} places in {sql}");
             return Err(sqlx::Error::Encode(message.into()).into());
@@ -167,6 +194,23 @@ mod tests {
             let rows = PAIRS.over(0..count, |binds, row| {
                 binds.add(row).add(row.to_string());
             });
+            let back: Vec<(i64, String)> = rows.fetch(&mut conn).await.unwrap();
+            assert!((0..count).map(|row| (row, row.to_string())).eq(back), "{count} rows");
+        }
+    }
+
+    #[tokio::test]
+    async fn chunks_that_are_not_full_have_rows_of_nulls() {
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        const KNOWN: RowsSql =
+            RowsSql { head: "SELECT * FROM (VALUES", row: "(?, ?)", tail: ") WHERE column1 IS NOT NULL" };
+        for (count, statements) in
+            [(0_i64, 0), (1, 1), (3, 1), (5, 2), (128, 1), (257, 2), (1000, 1), (1075, 2)]
+        {
+            let rows = KNOWN.padded(0..count, |binds, row| {
+                binds.add(row).add(row.to_string());
+            });
+            assert_eq!(rows.statements.len(), statements, "{count} rows");
             let back: Vec<(i64, String)> = rows.fetch(&mut conn).await.unwrap();
             assert!((0..count).map(|row| (row, row.to_string())).eq(back), "{count} rows");
         }

@@ -16,7 +16,7 @@ use ulid::Ulid;
 use super::{
     contacts,
     held::NEXT_IN_LINE,
-    rows::{RowsSql, json_ids, json_rows},
+    rows::{Binds, RowsSql, json_ids, json_rows},
     statements::{
         ADD_ATTRIBUTE_TYPES, ADD_DATE_TRIGGERS, ADD_REPRESENTATIVES, ADD_TAGS, ANY_WAITS, BY_EMAIL,
         BY_EXTERNAL_ID, CLEAR_ENTRIES, CLEAR_TIMERS, CREATE_SEGMENTS, DATE_TRIGGERS_OF, DEACTIVATE,
@@ -24,11 +24,12 @@ use super::{
         DROP_SCORE_DEFINITION, END_RUNS, FIND_REPRESENTATIVES, FIND_SEGMENTS, GIFTS_IN_ORDER,
         INSERT_ASSIGNMENTS, INSERT_CONTACTS, INSERT_DECISIONS, INSERT_ENTRIES, INSERT_EVENTS, INSERT_MEMBERS,
         INSERT_RUNS, INSERT_TEAM, JOIN, KNOWN_EVENT_KEYS, LAST_ASSIGNMENT, LAST_CONTACT, LEAVE, MEMBERSHIPS,
-        MOVE_RUNS, MOVE_WAITING_RUNS, NOTE_CHANGED, PAST_EVENTS, PUT_ATTRIBUTES, PUT_CONSENTS, PUT_CURVES,
-        PUT_DEFINITION, PUT_HOLDS, PUT_OWNERS, PUT_REPRESENTATIVES, PUT_SCORE_DEFINITION, PUT_SCORES,
-        PUT_TIMERS, QUEUE_MESSAGES, RELEASE_EMAILS, RELEASE_HELD, REMOVE_TAGS, RENEW_RULES, RULES,
-        SCORE_DEFINITIONS, SCORED_AFTER, SCORES, STANDING_ENTRIES, STANDING_GIFTS, UNWATCH_ATTRIBUTES,
-        UPDATE_CONTACTS, WAKE_RUNS, WATCH_ATTRIBUTES, WATCHED, WATCHED_ATTRIBUTES,
+        MOVE_RUNS, MOVE_WAITING_RUNS, NOTE_CHANGED, PAST_EVENTS, PLUGIN_STATE, PUT_ATTRIBUTES, PUT_CONSENTS,
+        PUT_CURVES, PUT_DEFINITION, PUT_HOLDS, PUT_OWNERS, PUT_PLUGIN_STATES, PUT_REPRESENTATIVES,
+        PUT_SCORE_DEFINITION, PUT_SCORES, PUT_TIMERS, QUEUE_MESSAGES, RELEASE_EMAILS, RELEASE_HELD,
+        REMOVE_TAGS, RENEW_RULES, RULES, SCORE_DEFINITIONS, SCORED_AFTER, SCORES, STANDING_ENTRIES,
+        STANDING_GIFTS, UNWATCH_ATTRIBUTES, UPDATE_CONTACTS, WAKE_RUNS, WATCH_ATTRIBUTES, WATCHED,
+        WATCHED_ATTRIBUTES,
     },
     writer::Writer,
 };
@@ -51,12 +52,12 @@ impl Writer {
         self.put_behind(rows).await
     }
 
-    /// Writes rows of three numbers.
+    /// Writes rows of three numbers; a row of NULLs means nothing to the statement.
     async fn put_triples(&mut self, sql: RowsSql, rows: &[(i64, i64, i64)]) -> Raw<()> {
-        let rows = sql.over(rows, |binds, (first, second, third)| {
-            binds.add(*first).add(*second).add(*third);
-        });
-        self.put_behind(rows).await
+        self.put_rows_behind(sql, rows.to_vec(), |binds, (first, second, third)| {
+            binds.add(first).add(second).add(third);
+        })
+        .await
     }
 
     /// Finds the ids of what is named.
@@ -65,15 +66,6 @@ impl Writer {
             binds.add(name);
         });
         find.fetch(self.conn().await?).await
-    }
-
-    /// The ids that follow the last one, which `last` selects: nobody else writes meanwhile.
-    async fn next_ids(&mut self, last: &'static str, count: usize) -> Raw<Vec<i64>> {
-        if count == 0 {
-            return Ok(Vec::new());
-        }
-        let last: i64 = query_scalar(last).fetch_one(self.conn().await?).await?;
-        Ok((last + 1..).take(count).collect())
     }
 }
 
@@ -96,7 +88,12 @@ impl Sets for Writer {
     }
 
     async fn contact_ids(&mut self, count: usize) -> Raw<Vec<i64>> {
-        self.next_ids(LAST_CONTACT, count).await
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        // Nobody else writes meanwhile.
+        let last: i64 = query_scalar(LAST_CONTACT).fetch_one(self.conn().await?).await?;
+        Ok((last + 1..).take(count).collect())
     }
 
     async fn contacts_by_external_id(&mut self, keys: &[&str]) -> Raw<Vec<(String, i64)>> {
@@ -185,6 +182,18 @@ impl Sets for Writer {
         self.shared.declared.get()
     }
 
+    async fn plugin_state(&mut self, plugin: &str, key: &str) -> Raw<Option<Vec<u8>>> {
+        let state = query_scalar(PLUGIN_STATE).bind(plugin).bind(key);
+        Ok(state.fetch_optional(self.conn().await?).await?)
+    }
+
+    async fn put_plugin_states(&mut self, rows: &[(&str, &str, &[u8])]) -> Raw<()> {
+        self.put_behind(PUT_PLUGIN_STATES.over(rows, |binds, (plugin, key, value)| {
+            binds.add((*plugin).to_owned()).add((*key).to_owned()).add(value.to_vec());
+        }))
+        .await
+    }
+
     async fn scores(&mut self, contacts: &[i64]) -> Raw<Vec<(i64, i64, i64, Option<String>)>> {
         json_rows(self.conn().await?, query_scalar(SCORES).bind(json_ids(contacts))).await
     }
@@ -220,7 +229,7 @@ impl Sets for Writer {
     }
 
     async fn put_curves(&mut self, rows: &[CurveRow]) -> Raw<()> {
-        let put = PUT_CURVES.over(rows, |binds, row| {
+        let put = PUT_CURVES.padded(rows, |binds, row| {
             binds.add(row.contact).add(row.score).add(row.value);
             binds.add(row.curve.as_deref()).add(row.least).add(row.most);
         });
@@ -267,12 +276,12 @@ impl Sets for Writer {
     }
 
     async fn insert_entries(&mut self, rows: &[ScoreEntry], now_ms: i64) -> Raw<()> {
-        let entries = INSERT_ENTRIES.over(rows, |binds, entry| {
+        let bind = move |binds: &mut Binds, entry: ScoreEntry| {
             binds.add(entry.contact).add(entry.of.score).add(entry.points).add(entry.total);
             binds.add(entry.because).add(now_ms).add(entry.run).add(entry.turn);
             binds.add(entry.of.workflow).add(entry.of.step).add(entry.is_cleared.then_some(now_ms));
-        });
-        self.put_behind(entries).await
+        };
+        self.put_rows_behind(INSERT_ENTRIES, rows.to_vec(), bind).await
     }
 
     async fn segments(
@@ -455,18 +464,25 @@ impl Sets for Writer {
     }
 
     async fn assign(&mut self, rows: &[Assignment], now_ms: i64) -> Raw<()> {
-        let ids = self.next_ids(LAST_ASSIGNMENT, rows.len()).await?;
-        let assignments = INSERT_ASSIGNMENTS.over(ids.iter().zip(rows), |binds, (id, row)| {
-            binds.add(*id).add(row.contact).add(row.rep).add(row.team).add(row.because);
+        // Asked once: who asks waits for everything that is written behind.
+        let last = match self.last_assignment {
+            Some(last) => last,
+            None => query_scalar(LAST_ASSIGNMENT).fetch_one(self.conn().await?).await?,
+        };
+        let ids: Vec<i64> = (last + 1..).take(rows.len()).collect();
+        self.last_assignment = ids.last().copied().or(Some(last));
+        let assignments: Vec<(i64, Assignment)> = ids.iter().copied().zip(rows.iter().copied()).collect();
+        let bind = move |binds: &mut Binds, (id, row): (i64, Assignment)| {
+            binds.add(id).add(row.contact).add(row.rep).add(row.team).add(row.because);
             binds.add(now_ms).add(row.run).add(row.turn);
-        });
-        self.put_behind(assignments).await?;
+        };
+        self.put_rows_behind(INSERT_ASSIGNMENTS, assignments, bind).await?;
         let owners: Vec<_> = ids.into_iter().zip(rows).map(|(id, row)| (row.contact, id, row.rep)).collect();
         self.put_triples(PUT_OWNERS, &owners).await
     }
 
     async fn queue_messages(&mut self, rows: &[NewMessage<'_>], now_ms: i64) -> Raw<()> {
-        let queue = QUEUE_MESSAGES.over(rows, |binds, row| {
+        let queue = QUEUE_MESSAGES.padded(rows, |binds, row| {
             binds.add(row.run).add(row.turn).add(row.effect).add(row.contact).add(row.version);
             binds.add(row.node).add(row.template).add(row.topic).add(i64::from(row.is_transactional));
             binds.add(now_ms).add(row.subject).add(row.recipient);
@@ -489,22 +505,22 @@ impl Sets for Writer {
     }
 
     async fn move_runs(&mut self, rows: &[MovedRun]) -> Raw<()> {
-        let moved = MOVE_RUNS.over(rows, |binds, run| {
+        let bind = |binds: &mut Binds, run: MovedRun| {
             binds.add(run.run).add(run.node).add(run.due_ms).add(run.turn).add(run.attempts).add(run.hops);
             binds.add(run.first_due_ms);
-        });
-        self.put_behind(moved).await
+        };
+        self.put_rows_behind(MOVE_RUNS, rows.to_vec(), bind).await
     }
 
     async fn move_waiting_runs(&mut self, rows: &[MovedRun]) -> Raw<()> {
-        let moved = MOVE_WAITING_RUNS.over(rows, |binds, run| {
+        let bind = |binds: &mut Binds, run: MovedRun| {
             binds.add(run.run).add(run.node).add(run.due_ms).add(run.turn).add(run.attempts).add(run.hops);
             binds.add(run.first_due_ms);
             let waiting = run.waiting;
             binds.add(waiting.map(|waiting| waiting.what)).add(waiting.map(|waiting| waiting.since_ms));
             binds.add(waiting.map(|waiting| waiting.until_ms));
-        });
-        self.put_behind(moved).await
+        };
+        self.put_rows_behind(MOVE_WAITING_RUNS, rows.to_vec(), bind).await
     }
 
     /// The one writer decides alone.
@@ -520,18 +536,18 @@ impl Sets for Writer {
     }
 
     async fn end_runs(&mut self, rows: &[EndedRun]) -> Raw<()> {
-        let ended = END_RUNS.over(rows, |binds, run| {
+        let bind = |binds: &mut Binds, run: EndedRun| {
             binds.add(run.run).add(run.node).add(run.status).add(run.turn).add(run.ended_ms);
-        });
-        self.put_behind(ended).await
+        };
+        self.put_rows_behind(END_RUNS, rows.to_vec(), bind).await
     }
 
     async fn insert_decisions(&mut self, rows: &[Decision]) -> Raw<()> {
-        let insert = INSERT_DECISIONS.over(rows, |binds, decision| {
+        let bind = |binds: &mut Binds, decision: Decision| {
             binds.add(decision.run).add(decision.version).add(decision.contact).add(decision.node);
             binds.add(decision.turn).add(decision.at_ms).add(decision.kind).add(decision.reason);
             binds.add(decision.event);
-        });
-        self.put_behind(insert).await
+        };
+        self.put_rows_behind(INSERT_DECISIONS, rows.to_vec(), bind).await
     }
 }

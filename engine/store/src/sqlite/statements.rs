@@ -35,6 +35,14 @@ pub(super) const INSERT_CONTACTS: RowsSql = RowsSql {
     tail: "",
 };
 
+pub(super) const PLUGIN_STATE: &str = "SELECT value FROM plugin_state WHERE plugin = ?1 AND key = ?2";
+
+pub(super) const PUT_PLUGIN_STATES: RowsSql = RowsSql {
+    head: "INSERT INTO plugin_state (plugin, key, value) VALUES",
+    row: "(?, ?, ?)",
+    tail: "ON CONFLICT (plugin, key) DO UPDATE SET value = excluded.value",
+};
+
 pub(super) const PUT_ATTRIBUTES: RowsSql = RowsSql {
     head: "WITH new(id, attributes, updated_at) AS (VALUES",
     row: "(?, ?, ?)",
@@ -88,9 +96,11 @@ FROM json_each(?1) wanted CROSS JOIN score_entries e ON e.contact_id = wanted.va
 WHERE e.cleared_at IS NULL";
 
 pub(super) const PUT_CURVES: RowsSql = RowsSql {
-    head: "INSERT INTO contact_scores (contact_id, score, value, curve, least, most) VALUES",
+    head: "INSERT INTO contact_scores (contact_id, score, value, curve, least, most)
+        SELECT * FROM (VALUES",
     row: "(?, ?, ?, ?, ?, ?)",
-    tail: "ON CONFLICT (contact_id, score) DO UPDATE SET value = excluded.value, curve = excluded.curve,
+    tail: ") WHERE column1 IS NOT NULL
+        ON CONFLICT (contact_id, score) DO UPDATE SET value = excluded.value, curve = excluded.curve,
         least = excluded.least, most = excluded.most",
 };
 
@@ -123,16 +133,18 @@ pub(super) const CLEAR_ENTRIES: &str =
     "UPDATE score_entries SET cleared_at = ?2 WHERE id IN (SELECT value FROM json_each(?1))";
 
 pub(super) const PUT_SCORES: RowsSql = RowsSql {
-    head: "INSERT INTO contact_scores (contact_id, score, value) VALUES",
+    head: "INSERT INTO contact_scores (contact_id, score, value)
+        SELECT * FROM (VALUES",
     row: "(?, ?, ?)",
-    tail: "ON CONFLICT (contact_id, score) DO UPDATE SET value = excluded.value",
+    tail: ") WHERE column1 IS NOT NULL ON CONFLICT (contact_id, score) DO UPDATE SET value = excluded.value",
 };
 
 pub(super) const INSERT_ENTRIES: RowsSql = RowsSql {
     head: "INSERT INTO score_entries (contact_id, score, points, total, because, at, run_id, turn, workflow_id, step,
-        cleared_at) VALUES",
+        cleared_at)
+        SELECT * FROM (VALUES",
     row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    tail: "",
+    tail: ") WHERE column1 IS NOT NULL",
 };
 
 pub(super) const CREATE_SEGMENTS: RowsSql =
@@ -263,15 +275,18 @@ pub(super) const INSERT_MEMBERS: RowsSql = RowsSql {
 pub(super) const LAST_ASSIGNMENT: &str = "SELECT coalesce(max(id), 0) FROM assignments";
 
 pub(super) const INSERT_ASSIGNMENTS: RowsSql = RowsSql {
-    head: "INSERT INTO assignments (id, contact_id, rep_id, team, because, at, run_id, turn) VALUES",
+    head: "INSERT INTO assignments (id, contact_id, rep_id, team, because, at, run_id, turn)
+        SELECT * FROM (VALUES",
     row: "(?, ?, ?, ?, ?, ?, ?, ?)",
-    tail: "",
+    tail: ") WHERE column1 IS NOT NULL",
 };
 
 pub(super) const PUT_OWNERS: RowsSql = RowsSql {
-    head: "INSERT INTO owners (contact_id, assignment_id, rep_id) VALUES",
+    head: "INSERT INTO owners (contact_id, assignment_id, rep_id)
+        SELECT * FROM (VALUES",
     row: "(?, ?, ?)",
-    tail: "ON CONFLICT (contact_id) DO UPDATE SET assignment_id = excluded.assignment_id, rep_id = excluded.rep_id",
+    tail: ") WHERE column1 IS NOT NULL
+        ON CONFLICT (contact_id) DO UPDATE SET assignment_id = excluded.assignment_id, rep_id = excluded.rep_id",
 };
 
 pub(super) const QUEUE_MESSAGES: RowsSql = RowsSql {
@@ -283,7 +298,7 @@ pub(super) const QUEUE_MESSAGES: RowsSql = RowsSql {
         SELECT new.run_id, new.turn, new.effect, new.contact_id, new.version_id, new.node, new.template, new.topic,
             new.transactional, 0, new.queued_at, new.queued_at,
             coalesce(new.recipient, (SELECT c.email FROM contacts c WHERE c.id = new.contact_id)), new.subject
-        FROM new",
+        FROM new WHERE new.run_id IS NOT NULL",
 };
 
 pub(super) const INSERT_RUNS: RowsSql = RowsSql {
@@ -329,7 +344,8 @@ pub(super) const END_RUNS: RowsSql = RowsSql {
 };
 
 pub(super) const INSERT_DECISIONS: RowsSql = RowsSql {
-    head: "INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason, event_id) VALUES",
+    head: "INSERT INTO decisions (run_id, version_id, contact_id, node, turn, at, kind, reason, event_id)
+        SELECT * FROM (VALUES",
     row: "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    tail: "",
+    tail: ") WHERE column2 IS NOT NULL",
 };

@@ -104,12 +104,6 @@ SELECT json_group_array(json_array(m.contact_id, m.queued_at, m.transactional) O
 FROM json_each(?1) wanted CROSS JOIN messages m ON m.contact_id = wanted.value AND m.queued_at > ?2
 WHERE m.status NOT IN (3, 5)";
 
-const STATE: &str = "SELECT value FROM plugin_state WHERE plugin = ?1 AND key = ?2";
-
-const PUT_STATE: &str = "
-INSERT INTO plugin_state (plugin, key, value) VALUES (?1, ?2, ?3)
-ON CONFLICT (plugin, key) DO UPDATE SET value = excluded.value";
-
 pub(super) const PAST_EVENTS: &str = "
 SELECT json_group_array(json_array(id, contact_id, name, at, properties) ORDER BY at, id) FROM (
     SELECT e.id, e.contact_id, w.word AS name, e.at, e.properties
@@ -360,12 +354,12 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn state(&mut self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>> {
-        self.cell(plugin, key).await.doing(format!("read the state of `{plugin}`"))
+        let state = self.pending.state(&mut self.writer, plugin, key).await;
+        state.doing(format!("read the state of `{plugin}`"))
     }
 
-    async fn put_state(&mut self, plugin: &str, key: &str, value: &[u8]) -> Result<()> {
-        let put = query(PUT_STATE).bind(plugin).bind(key).bind(value.to_vec());
-        self.writer.run(put).await.map(drop).doing(format!("write the state of `{plugin}`"))
+    fn put_state(&mut self, plugin: &str, key: &str, value: &[u8]) {
+        self.pending.put_state(plugin, key, value);
     }
 
     async fn apply(&mut self, turns: &[AppliedTurn], now: Timestamp) -> Result<Vec<ScoreValue>> {
@@ -470,11 +464,6 @@ impl SqliteTransaction {
         let arrived = query_as(ARRIVED).bind(ms(now)).fetch_one(self.writer.conn().await?).await?;
         let (events, held): (bool, bool) = arrived;
         Ok(Arrived { events, held })
-    }
-
-    async fn cell(&mut self, plugin: &str, key: &str) -> Raw<Option<Vec<u8>>> {
-        let cell = query_scalar(STATE).bind(plugin).bind(key);
-        Ok(cell.fetch_optional(self.writer.conn().await?).await?)
     }
 
     async fn due(&mut self, now: Timestamp) -> Raw<Vec<WorkflowId>> {

@@ -12,7 +12,7 @@ use sqlx::{
 
 use super::{
     Shared, open,
-    rows::{Chunks, RowsSql},
+    rows::{Binds, Chunks, RowsSql},
 };
 use crate::{backend::Commit, behind::Behind, error::Raw, words::Words};
 
@@ -39,6 +39,8 @@ pub(crate) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) words: Words,
     pub(super) representatives: Words,
+    /// The last assignment's id, once it was asked for.
+    pub(super) last_assignment: Option<i64>,
     wrote: bool,
 }
 
@@ -56,6 +58,7 @@ impl Writer {
             shared: Arc::clone(shared),
             words: Words::default(),
             representatives: Words::default(),
+            last_assignment: None,
             wrote: false,
         })
     }
@@ -98,6 +101,26 @@ impl Writer {
             return self.put(rows).await.map(drop);
         }
         self.tx.write(Box::new(move |tx| Box::pin(rows.execute(tx)))).await;
+        Ok(())
+    }
+
+    /// The same for rows that are often many, by a statement to which a row of NULLs means nothing: their values, too, are put
+    /// together behind.
+    pub(super) async fn put_rows_behind<T: Send + 'static>(
+        &mut self,
+        sql: RowsSql,
+        rows: Vec<T>,
+        bind: impl Fn(&mut Binds, T) + Send + 'static,
+    ) -> Raw<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if !self.tx.is_away() && rows.len() < FEW {
+            return self.put(sql.padded(rows, bind)).await.map(drop);
+        }
+        self.tx
+            .write(Box::new(move |tx| Box::pin(async move { sql.padded(rows, bind).execute(tx).await })))
+            .await;
         Ok(())
     }
 

@@ -49,7 +49,7 @@ stores! {
         let version = publish(&store, "nurture").await;
         let mut batch = store.begin().await.unwrap();
         batch.enroll(&[enrolment(&version, ids[0], None)], at(1)).await.unwrap();
-        batch.put_state("assign", "team", b"1").await.unwrap();
+        batch.put_state("assign", "team", b"1");
         let runs = batch.claim_runs(version.workflow, at(1), 10).await.unwrap();
         batch.apply(&[turn(&runs[0], vec![add_score("fit", 5, "new"), send_email("Hi")])], at(1)).await.unwrap();
         drop(batch);
@@ -330,9 +330,9 @@ stores! {
     async fn state_cells_are_kept_by_plugin_and_key(store: Arc<dyn Store>) {
         let mut batch = store.begin().await.unwrap();
         assert_eq!(batch.state("assign", "a").await.unwrap(), None);
-        batch.put_state("assign", "a", b"one").await.unwrap();
-        batch.put_state("assign", "a", b"").await.unwrap();
-        batch.put_state("assign", "b", b"two").await.unwrap();
+        batch.put_state("assign", "a", b"one");
+        batch.put_state("assign", "a", b"");
+        batch.put_state("assign", "b", b"two");
         batch.commit().await.unwrap();
         let mut batch = store.begin().await.unwrap();
         assert_eq!(batch.state("assign", "a").await.unwrap(), Some(vec![]));
