@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     check, contacts, demo, diff, doctor, enroll, events, experiments, explain, import, init, leads, mail,
-    migrate, plan, plugin, prune, publish, rollback, run, runs, schema, score, segment, simulate, test,
-    versions, why, worker, workflows,
+    migrate, plan, plugin, prune, publish, rollback, run, runs, schema, score, segment, serve, simulate,
+    test, versions, why, worker, workflows,
 };
 
 /// Marketing automation from YAML files: campaigns whose steps are sandboxed plugins, in one database file.
@@ -68,6 +68,7 @@ pub(crate) enum Command {
     Rollback(rollback::Args),
     Run(run::Args),
     Worker(worker::Args),
+    Serve(serve::Args),
     Enroll(enroll::Args),
     Contacts(contacts::Args),
     Why(why::Args),

@@ -17,17 +17,12 @@ use serde_json::{Map, Value};
 
 use crate::{
     admission::{Admission, NoEntry},
+    by_hand::BY_HAND,
     error::{Error, ErrorKind, Result, While, despite},
     held::{Held, Moves},
     inquiry,
     triggers::{Past, Triggers, Verdict},
 };
-
-/// Why a person's enrolment happened, for people.
-const BY_HAND: &str = "by hand";
-
-/// What the rules see as the name of the event where a person gives a payload.
-const MANUAL: &str = "manual";
 
 /// A version of a workflow as one who wants to enter sees it.
 #[derive(Debug, Clone)]
@@ -92,48 +87,6 @@ impl Entrance {
         now: Timestamp,
     ) -> (Option<inquiry::Verdict>, Option<String>) {
         self.admission.consider(contact, event, latest, now, &self.zone)
-    }
-
-    /// Lets those of the contacts (none twice) enter that the rules admit, and records why the others were not. The
-    /// answers come in the order of `contacts`; one who is gone has none. The rules see `payload` as the properties of an
-    /// event `manual`.
-    ///
-    /// # Errors
-    /// When the store fails; nobody has entered then.
-    pub async fn enroll_by_hand(
-        &self,
-        store: &dyn Store,
-        contacts: &[ContactId],
-        payload: Option<&Map<String, Value>>,
-        now: Timestamp,
-    ) -> Result<Vec<Answer>> {
-        despite!(self.try_by_hand(store, contacts, payload, now).await)
-    }
-
-    async fn try_by_hand(
-        &self,
-        store: &dyn Store,
-        contacts: &[ContactId],
-        payload: Option<&Map<String, Value>>,
-        now: Timestamp,
-    ) -> Result<Vec<Answer>> {
-        let event = payload.map(|payload| EventView {
-            name: MANUAL.to_owned(),
-            at: now,
-            properties: payload.clone(),
-        });
-        let because = payload.map_or_else(
-            || BY_HAND.to_owned(),
-            |payload| format!("{BY_HAND}, with {}", Value::from(payload.clone())),
-        );
-        let mut tx = store.begin().await.while_doing("begin an enrolment")?;
-        tx.lock_contacts(contacts).await.while_doing("lock contacts")?;
-        let candidates = contacts
-            .iter()
-            .map(|contact| Candidate { view: event.as_ref(), ..Candidate::plain(*contact, &because) });
-        let answers = self.admit(tx.as_mut(), candidates.collect(), true, now).await?;
-        tx.commit().await.while_doing("commit an enrolment")?;
-        Ok(answers)
     }
 
     /// Takes a firing of this workflow one slice further, in a transaction of its own. Answers how far it has come;

@@ -13,6 +13,7 @@
 mod admission;
 mod arrival;
 mod batch;
+mod by_hand;
 mod call;
 mod columns;
 mod compiled;
@@ -42,6 +43,7 @@ mod triggers;
 mod turn;
 mod waiting;
 
+pub use by_hand::{NoEntrance, Outcome, Reply, Request};
 pub use drive::{Moment, Settled};
 pub use engine::{Engine, Options};
 pub use entrance::{Answer, Entrance};

@@ -5,10 +5,9 @@ use std::{io::Write, time::Duration};
 use dripline_model::{
     Clock, SystemClock,
     id::{ContactId, FiringId},
-    program::Trigger,
 };
-use dripline_runtime::Entrance;
-use dripline_store::{Firing, FiringCause, NewFiring, Store, StoredProgram};
+use dripline_runtime::{Entrance, NoEntrance};
+use dripline_store::{Firing, FiringCause, NewFiring, Store};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
@@ -53,13 +52,11 @@ pub(crate) async fn execute(args: &Args, global: &Global, out: &mut Out) -> Resu
     let payload = args.payload.as_deref().map(payload).transpose()?;
     let workspace = Workspace::find(global.workspace.as_deref())?;
     let store = workspace.open_store().await?;
-    let stored = find_workflow(store.as_ref(), &args.workflow).await?;
     let zone = TimeZone::get(&workspace.settings().time_zone).map_err(Problem::input)?;
-    let entrance = Entrance::new(&stored.program, stored.workflow, stored.version, &zone);
-    let entrance = entrance.map_err(Problem::internal)?;
+    let entrance = Entrance::by_hand(store.as_ref(), &args.workflow, &zone).await.map_err(no_entrance)?;
     let enrolled = if args.contacts.is_empty() {
         let new = NewFiring {
-            workflow: stored.workflow,
+            workflow: entrance.workflow(),
             cause: FiringCause::Hand,
             at: SystemClock.now(),
             segment: args.segment.clone(),
@@ -154,21 +151,11 @@ async fn enroll_many(
     Ok(done.enrolled)
 }
 
-async fn find_workflow(store: &dyn Store, name: &str) -> Result<StoredProgram, Problem> {
-    let programs = store.current_programs().await?;
-    let near =
-        dripline_model::suggest::closest(name, programs.iter().map(|stored| stored.program.name.as_str()));
-    let help = near.map_or_else(
-        || "`dripline publish` publishes the files in workflows/".to_owned(),
-        |near| format!("did you mean `{near}`?"),
-    );
-    let stored = programs.into_iter().find(|stored| stored.program.name == name);
-    let stored =
-        stored.ok_or_else(|| Problem::input(format!("no workflow `{name}` is published")).with_help(help))?;
-    if stored.program.triggers.contains(&Trigger::Manual) {
-        Ok(stored)
-    } else {
-        Err(Problem::input(format!("the workflow `{name}` has no `manual` trigger"))
-            .with_help("add `manual` to its `on:`, for example: on: [manual, {event: signed_up}]"))
-    }
+fn no_entrance(error: NoEntrance) -> Problem {
+    let help = error.help();
+    let problem = match error {
+        NoEntrance::Unpublished { .. } | NoEntrance::NotManual(_) => Problem::input(error),
+        NoEntrance::Failed(error) => Problem::unavailable(error),
+    };
+    Problem { help, ..problem }
 }

@@ -26,6 +26,7 @@ pub(crate) mod runs;
 pub(crate) mod schema;
 pub(crate) mod score;
 pub(crate) mod segment;
+pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod test;
 pub(crate) mod versions;
@@ -61,6 +62,7 @@ pub(crate) async fn execute(Cli { global, command }: Cli, out: &mut Out) -> Resu
         Command::Rollback(args) => rollback::execute(&args, &global, out).await,
         Command::Run(args) => run::execute(&args, &global, out).await,
         Command::Worker(args) => worker::execute(&args, &global, out).await,
+        Command::Serve(args) => serve::execute(&args, &global, out).await,
         Command::Enroll(args) => enroll::execute(&args, &global, out).await,
         Command::Contacts(args) => contacts::execute(&args, &global, out).await,
         Command::Why(args) => why::execute(&args, &global, out).await,

@@ -1,5 +1,6 @@
 //! A workspace: the folder with `dripline.yaml`, and everything that it holds.
 
+mod api;
 mod caps;
 mod check;
 mod experience;

@@ -19,6 +19,7 @@ use serde::{
 use serde_json::{Value, json};
 
 use super::{
+    api::{self, ApiSettings},
     caps::{self, CapSettings},
     retention::{self, RetentionSettings},
     store::{self, StoreSettings},
@@ -55,6 +56,8 @@ pub(crate) struct Settings {
     /// When the files are published: by `dripline run` at its start, or only by `dripline publish`.
     #[serde(default)]
     pub(crate) publish: PublishSetting,
+    /// Where `dripline serve` answers other programs, and whom.
+    pub(crate) api: Option<ApiSettings>,
 }
 
 /// When the files are published.
@@ -252,6 +255,7 @@ const FORMATS: &[Format] = &[
     ("retention", |text| retention::parse(text).map(drop)),
     ("postgres-url", |text| store::check_url(text)),
     ("timeout", |text| store::parse_timeout(text).map(drop)),
+    ("socket-address", |text| api::parse_listen(text).map(drop)),
 ];
 
 impl Settings {
@@ -310,6 +314,7 @@ impl Settings {
             retention: RetentionSettings::default(),
             caps: Vec::new(),
             publish: PublishSetting::default(),
+            api: None,
         }
     }
 
@@ -375,6 +380,16 @@ fn contradictions(settings: &Value) -> Vec<(String, String)> {
             && !names.insert(name)
         {
             found.push((pointer, format!("two mail servers are called `{name}`; give each a `name`")));
+        }
+    }
+    let programs = settings.pointer("/api/tokens").and_then(Value::as_array);
+    let mut names = BTreeSet::new();
+    for (at, program) in programs.into_iter().flatten().enumerate() {
+        if let Some(name) = program.get("name").and_then(Value::as_str)
+            && !names.insert(name)
+        {
+            let what = format!("two programs are called `{name}`: what each did could not be told apart");
+            found.push((format!("/api/tokens/{at}"), what));
         }
     }
     let postgres = settings.pointer("/store/postgres").and_then(Value::as_object);

@@ -158,6 +158,7 @@ fn help_names_every_command_and_exit_code() {
       run          Run the workflows: publish what changed in the files, unless `publish: by_hand` is
                    set, then do everything that is due
       worker       Keep running what is published in the store, beside any number of other workers
+      serve        Do what `dripline worker` does, and answer other programs over HTTP
       enroll       Send contacts on their way through a workflow that has a `manual` trigger
       contacts     See who is known, and everything that happened to one contact
       why          Say why something happened to a contact, and why something did not

@@ -1,5 +1,6 @@
 //! The `dripline` binary, used as people use it.
 
+mod api;
 mod campaign;
 mod check;
 mod dates;
