@@ -70,20 +70,26 @@ pub(super) const SCORES: &str = "
 SELECT s.contact_id, s.score, s.value, s.curve
 FROM unnest($1::int8[]) AS wanted(id) JOIN contact_scores s ON s.contact_id = wanted.id";
 
+/// `OFFSET 0`, here and below: what belongs to each of these contacts is sought by itself. Left to join, the planner walks over
+/// the rows of all contacts where their order would spare it a sort, or where it takes them for few.
 pub(super) const STANDING_ENTRIES: &str = "
-SELECT e.id, e.contact_id, e.points
-FROM unnest($1::int8[]) AS wanted(id) JOIN score_entries e ON e.contact_id = wanted.id AND e.score = $2
-WHERE e.workflow_id = $3 AND e.step = $4 AND e.cleared_at IS NULL";
+SELECT e.id, wanted.id, e.points FROM unnest($1::int8[]) AS wanted(id) CROSS JOIN LATERAL (
+    SELECT e.id, e.points FROM score_entries e
+    WHERE e.contact_id = wanted.id AND e.score = $2 AND e.workflow_id = $3 AND e.step = $4 AND e.cleared_at IS NULL
+    OFFSET 0) AS e";
 
 pub(super) const STANDING_GIFTS: &str = "
-SELECT e.id, e.contact_id, e.points, e.at, e.because
-FROM unnest($1::int8[]) AS wanted(id) JOIN score_entries e ON e.contact_id = wanted.id AND e.score = $2
-WHERE e.workflow_id = $3 AND e.step = $4 AND e.cleared_at IS NULL ORDER BY e.contact_id, e.at, e.id";
+SELECT e.id, wanted.id, e.points, e.at, e.because FROM unnest($1::int8[]) AS wanted(id) CROSS JOIN LATERAL (
+    SELECT e.id, e.points, e.at, e.because FROM score_entries e
+    WHERE e.contact_id = wanted.id AND e.score = $2 AND e.workflow_id = $3 AND e.step = $4 AND e.cleared_at IS NULL
+    OFFSET 0) AS e
+ORDER BY wanted.id, e.at, e.id";
 
 pub(super) const GIFTS_IN_ORDER: &str = "
-SELECT e.contact_id, e.points, e.at
-FROM unnest($1::int8[]) AS wanted(id) JOIN score_entries e ON e.contact_id = wanted.id AND e.score = $2
-WHERE e.cleared_at IS NULL ORDER BY e.contact_id, e.at, e.id";
+SELECT wanted.id, e.points, e.at FROM unnest($1::int8[]) AS wanted(id) CROSS JOIN LATERAL (
+    SELECT e.id, e.points, e.at FROM score_entries e
+    WHERE e.contact_id = wanted.id AND e.score = $2 AND e.cleared_at IS NULL OFFSET 0) AS e
+ORDER BY wanted.id, e.at, e.id";
 
 pub(super) const PUT_CURVES: &str = "
 INSERT INTO contact_scores (contact_id, score, value, curve, least, most)
@@ -166,10 +172,11 @@ FROM unnest($1::text[], $2::int8[], $3::int8[], $4::int8[], $5::int2[], $6::text
     AS t(key, contact_id, name, at, state, properties)";
 
 pub(super) const PAST_EVENTS: &str = "
-SELECT e.contact_id, e.at, CASE WHEN $5 THEN e.properties::text END
-FROM unnest($1::int8[]) AS wanted(id) JOIN events e ON e.contact_id = wanted.id
-    AND e.name = (SELECT w.id FROM words w WHERE w.key = $2) AND e.at > $3 AND e.at <= $4
-ORDER BY e.contact_id, e.at, e.id";
+SELECT wanted.id, e.at, e.properties FROM unnest($1::int8[]) AS wanted(id) CROSS JOIN LATERAL (
+    SELECT e.id, e.at, CASE WHEN $5 THEN e.properties::text END AS properties FROM events e
+    WHERE e.contact_id = wanted.id AND e.name = (SELECT w.id FROM words w WHERE w.key = $2) AND e.at > $3 AND e.at <= $4
+    OFFSET 0) AS e
+ORDER BY wanted.id, e.at, e.id";
 
 pub(super) const WATCHED: &str = "
 SELECT TRUE, definition FROM segment_rules WHERE dynamic UNION ALL SELECT FALSE, needs FROM date_triggers";

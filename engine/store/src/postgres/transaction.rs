@@ -117,16 +117,18 @@ SELECT r.id, r.contact_id, r.workflow_id, r.version_id, r.node, r.turn, r.attemp
     r.due_at, r.enrolled_at
 FROM unnest($1::int8[]) AS wanted(id) JOIN runs r ON r.contact_id = wanted.id AND r.status = 0";
 
+/// `OFFSET 0`, here and below: see [`super::statements::STANDING_ENTRIES`].
 pub(super) const MAILED: &str = "
-SELECT m.contact_id, m.queued_at, m.transactional
-FROM unnest($1::int8[]) AS wanted(id) JOIN messages m ON m.contact_id = wanted.id AND m.queued_at > $2::int8
-WHERE m.status NOT IN (3, 5) ORDER BY m.contact_id, m.queued_at";
+SELECT wanted.id, m.queued_at, m.transactional FROM unnest($1::int8[]) AS wanted(id) CROSS JOIN LATERAL (
+    SELECT m.queued_at, m.transactional FROM messages m
+    WHERE m.contact_id = wanted.id AND m.queued_at > $2::int8 AND m.status NOT IN (3, 5) OFFSET 0) AS m
+ORDER BY wanted.id, m.queued_at";
 
 pub(super) const PAST_EVENTS: &str = "
-SELECT e.id, e.contact_id, w.word, e.at, e.properties::text
-FROM unnest($1::int8[]) AS wanted(id) JOIN events e ON e.contact_id = wanted.id AND e.at >= $3
-JOIN words w ON w.id = e.name
-WHERE e.state <> 1 AND w.key = $2";
+SELECT e.id, wanted.id, w.word, e.at, e.properties FROM words w, unnest($1::int8[]) AS wanted(id) CROSS JOIN LATERAL (
+    SELECT e.id, e.at, e.properties::text AS properties FROM events e
+    WHERE e.contact_id = wanted.id AND e.name = w.id AND e.at >= $3 AND e.state <> 1 OFFSET 0) AS e
+WHERE w.key = $2";
 
 #[async_trait]
 impl Scheduling for PostgresStore {
