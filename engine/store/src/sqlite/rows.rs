@@ -15,9 +15,9 @@ use sqlx::{
 
 use crate::error::{Raw, from_json};
 
-/// How many rows the chunks of a statement have, largest first. 1,024 rows of 20 values stay well below SQLite's limit of
-/// 32,766 parameters.
-const CHUNKS: [usize; 6] = [1024, 256, 64, 16, 4, 1];
+/// How many rows the chunks of a statement have, largest first. Each connection keeps what SQLite makes of each, some kilobytes for
+/// every ten rows, so that larger ones would cost memory. 512 rows of 20 values stay well below SQLite's limit of 32,766 parameters.
+const CHUNKS: [usize; 6] = [512, 128, 32, 8, 2, 1];
 
 /// A statement with a row of values for each of many things: `head (…), (…) tail`.
 #[derive(Debug, Clone, Copy)]
@@ -43,8 +43,8 @@ impl RowsSql {
         rows: impl IntoIterator<Item = T>,
         bind: impl Fn(&mut Binds, T),
     ) -> Chunks {
-        // From half full on.
-        self.chunked(rows, bind, |rest| CHUNKS.into_iter().find(|size| *size <= rest * 2))
+        // More than half full.
+        self.chunked(rows, bind, |rest| CHUNKS.into_iter().find(|size| *size < rest * 2))
     }
 
     fn chunked<T>(
@@ -205,7 +205,7 @@ mod tests {
         const KNOWN: RowsSql =
             RowsSql { head: "SELECT * FROM (VALUES", row: "(?, ?)", tail: ") WHERE column1 IS NOT NULL" };
         for (count, statements) in
-            [(0_i64, 0), (1, 1), (3, 1), (5, 2), (128, 1), (257, 2), (1000, 1), (1075, 2)]
+            [(0_i64, 0), (1, 1), (3, 2), (5, 1), (128, 1), (257, 1), (1000, 2), (1075, 4)]
         {
             let rows = KNOWN.padded(0..count, |binds, row| {
                 binds.add(row).add(row.to_string());

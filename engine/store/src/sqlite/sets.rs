@@ -16,7 +16,7 @@ use ulid::Ulid;
 use super::{
     contacts,
     held::NEXT_IN_LINE,
-    rows::{Binds, RowsSql, json_ids, json_rows},
+    rows::{RowsSql, json_ids, json_rows},
     statements::{
         ADD_ATTRIBUTE_TYPES, ADD_DATE_TRIGGERS, ADD_REPRESENTATIVES, ADD_TAGS, ANY_WAITS, BY_EMAIL,
         BY_EXTERNAL_ID, CLEAR_ENTRIES, CLEAR_TIMERS, CREATE_SEGMENTS, DATE_TRIGGERS_OF, DEACTIVATE,
@@ -54,10 +54,10 @@ impl Writer {
 
     /// Writes rows of three numbers; a row of NULLs means nothing to the statement.
     async fn put_triples(&mut self, sql: RowsSql, rows: &[(i64, i64, i64)]) -> Raw<()> {
-        self.put_rows_behind(sql, rows.to_vec(), |binds, (first, second, third)| {
-            binds.add(first).add(second).add(third);
-        })
-        .await
+        let rows = sql.padded(rows, |binds, (first, second, third)| {
+            binds.add(*first).add(*second).add(*third);
+        });
+        self.put_behind(rows).await
     }
 
     /// Finds the ids of what is named.
@@ -276,12 +276,12 @@ impl Sets for Writer {
     }
 
     async fn insert_entries(&mut self, rows: &[ScoreEntry], now_ms: i64) -> Raw<()> {
-        let bind = move |binds: &mut Binds, entry: ScoreEntry| {
+        let rows = INSERT_ENTRIES.padded(rows, |binds, entry| {
             binds.add(entry.contact).add(entry.of.score).add(entry.points).add(entry.total);
             binds.add(entry.because).add(now_ms).add(entry.run).add(entry.turn);
             binds.add(entry.of.workflow).add(entry.of.step).add(entry.is_cleared.then_some(now_ms));
-        };
-        self.put_rows_behind(INSERT_ENTRIES, rows.to_vec(), bind).await
+        });
+        self.put_behind(rows).await
     }
 
     async fn segments(
@@ -471,12 +471,11 @@ impl Sets for Writer {
         };
         let ids: Vec<i64> = (last + 1..).take(rows.len()).collect();
         self.last_assignment = ids.last().copied().or(Some(last));
-        let assignments: Vec<(i64, Assignment)> = ids.iter().copied().zip(rows.iter().copied()).collect();
-        let bind = move |binds: &mut Binds, (id, row): (i64, Assignment)| {
-            binds.add(id).add(row.contact).add(row.rep).add(row.team).add(row.because);
+        let assignments = INSERT_ASSIGNMENTS.padded(ids.iter().zip(rows), |binds, (id, row)| {
+            binds.add(*id).add(row.contact).add(row.rep).add(row.team).add(row.because);
             binds.add(now_ms).add(row.run).add(row.turn);
-        };
-        self.put_rows_behind(INSERT_ASSIGNMENTS, assignments, bind).await?;
+        });
+        self.put_behind(assignments).await?;
         let owners: Vec<_> = ids.into_iter().zip(rows).map(|(id, row)| (row.contact, id, row.rep)).collect();
         self.put_triples(PUT_OWNERS, &owners).await
     }
@@ -505,22 +504,22 @@ impl Sets for Writer {
     }
 
     async fn move_runs(&mut self, rows: &[MovedRun]) -> Raw<()> {
-        let bind = |binds: &mut Binds, run: MovedRun| {
+        let rows = MOVE_RUNS.padded(rows, |binds, run| {
             binds.add(run.run).add(run.node).add(run.due_ms).add(run.turn).add(run.attempts).add(run.hops);
             binds.add(run.first_due_ms);
-        };
-        self.put_rows_behind(MOVE_RUNS, rows.to_vec(), bind).await
+        });
+        self.put_behind(rows).await
     }
 
     async fn move_waiting_runs(&mut self, rows: &[MovedRun]) -> Raw<()> {
-        let bind = |binds: &mut Binds, run: MovedRun| {
+        let rows = MOVE_WAITING_RUNS.padded(rows, |binds, run| {
             binds.add(run.run).add(run.node).add(run.due_ms).add(run.turn).add(run.attempts).add(run.hops);
             binds.add(run.first_due_ms);
             let waiting = run.waiting;
             binds.add(waiting.map(|waiting| waiting.what)).add(waiting.map(|waiting| waiting.since_ms));
             binds.add(waiting.map(|waiting| waiting.until_ms));
-        };
-        self.put_rows_behind(MOVE_WAITING_RUNS, rows.to_vec(), bind).await
+        });
+        self.put_behind(rows).await
     }
 
     /// The one writer decides alone.
@@ -536,18 +535,18 @@ impl Sets for Writer {
     }
 
     async fn end_runs(&mut self, rows: &[EndedRun]) -> Raw<()> {
-        let bind = |binds: &mut Binds, run: EndedRun| {
+        let rows = END_RUNS.padded(rows, |binds, run| {
             binds.add(run.run).add(run.node).add(run.status).add(run.turn).add(run.ended_ms);
-        };
-        self.put_rows_behind(END_RUNS, rows.to_vec(), bind).await
+        });
+        self.put_behind(rows).await
     }
 
     async fn insert_decisions(&mut self, rows: &[Decision]) -> Raw<()> {
-        let bind = |binds: &mut Binds, decision: Decision| {
+        let rows = INSERT_DECISIONS.padded(rows, |binds, decision| {
             binds.add(decision.run).add(decision.version).add(decision.contact).add(decision.node);
             binds.add(decision.turn).add(decision.at_ms).add(decision.kind).add(decision.reason);
             binds.add(decision.event);
-        };
-        self.put_rows_behind(INSERT_DECISIONS, rows.to_vec(), bind).await
+        });
+        self.put_behind(rows).await
     }
 }

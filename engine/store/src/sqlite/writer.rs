@@ -12,7 +12,7 @@ use sqlx::{
 
 use super::{
     Shared, open,
-    rows::{Binds, Chunks, RowsSql},
+    rows::{Chunks, RowsSql},
 };
 use crate::{backend::Commit, behind::Behind, error::Raw, words::Words};
 
@@ -101,26 +101,6 @@ impl Writer {
             return self.put(rows).await.map(drop);
         }
         self.tx.write(Box::new(move |tx| Box::pin(rows.execute(tx)))).await;
-        Ok(())
-    }
-
-    /// The same for rows that are often many, by a statement to which a row of NULLs means nothing: their values, too, are put
-    /// together behind.
-    pub(super) async fn put_rows_behind<T: Send + 'static>(
-        &mut self,
-        sql: RowsSql,
-        rows: Vec<T>,
-        bind: impl Fn(&mut Binds, T) + Send + 'static,
-    ) -> Raw<()> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        if !self.tx.is_away() && rows.len() < FEW {
-            return self.put(sql.padded(rows, bind)).await.map(drop);
-        }
-        self.tx
-            .write(Box::new(move |tx| Box::pin(async move { sql.padded(rows, bind).execute(tx).await })))
-            .await;
         Ok(())
     }
 
