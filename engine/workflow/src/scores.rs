@@ -110,7 +110,7 @@ fn score(entry: &Entry, report: &mut Report<'_>) -> Score {
 fn points(node: &Node, name: &str, report: &mut Report<'_>) -> Option<i64> {
     // Larger ones are not exact where they are compared.
     const LARGEST: i64 = 1_000_000_000_000;
-    let number = node.value().as_i64().filter(|number| number.abs() <= LARGEST);
+    let number = node.value().as_i64().filter(|number| (-LARGEST..=LARGEST).contains(number));
     if number.is_none() {
         report.wrong_type(node, name, "a whole number").help("write for example 100");
     }
