@@ -86,11 +86,8 @@ async fn not_allowed() -> Problem {
 async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(LONGEST, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("it took longer than {} seconds", LONGEST.as_secs()),
-        )
-        .with_help("ask again; with the same Idempotency-Key it counts once")
-        .into_response(),
+        Err(_) => {
+            Problem::for_now(format!("it took longer than {} seconds", LONGEST.as_secs())).into_response()
+        }
     }
 }

@@ -30,6 +30,12 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 
+    /// It may be done later.
+    pub(crate) fn for_now(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            .with_help("ask again; with the same Idempotency-Key it counts once")
+    }
+
     /// The store failed. What it says is for the operator's log; who asks learns whether asking again helps.
     pub(crate) fn of_store(error: &dripline_store::Error) -> Self {
         Self::of_failure(error, error.is_transient())
@@ -43,8 +49,7 @@ impl Problem {
     fn of_failure(error: &dyn std::error::Error, is_transient: bool) -> Self {
         tracing::error!("a request failed: {error}");
         if is_transient {
-            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store cannot be reached now")
-                .with_help("ask again; with the same Idempotency-Key it counts once");
+            return Self::for_now("the store cannot be reached now");
         }
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "it failed; the server's log says why")
     }

@@ -6,7 +6,7 @@ use dripline_model::{
     Clock, SystemClock,
     id::{ContactId, FiringId},
 };
-use dripline_runtime::{Entrance, NoEntrance};
+use dripline_runtime::{Entrance, Error, ErrorKind, NoEntrance};
 use dripline_store::{Firing, FiringCause, NewFiring, Store};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
@@ -155,7 +155,8 @@ fn no_entrance(error: NoEntrance) -> Problem {
     let help = error.help();
     let problem = match error {
         NoEntrance::Unpublished { .. } | NoEntrance::NotManual(_) => Problem::input(error),
-        NoEntrance::Failed(error) => Problem::unavailable(error),
+        NoEntrance::Failed(Error { kind: ErrorKind::Store(error), .. }) => Problem::from(error),
+        NoEntrance::Failed(error) => Problem::internal(error),
     };
-    Problem { help, ..problem }
+    Problem { help: help.or(problem.help), ..problem }
 }

@@ -58,7 +58,7 @@ impl RowsSql {
         let places = self.row.bytes().filter(|byte| *byte == b'?').count();
         let mut statements = Vec::new();
         let mut rest = rows.drain(..);
-        while let Some(size) = size_for(rest.len()).filter(|_| rest.len() > 0) {
+        while let Some(size) = size_for(rest.len()) {
             let taken = rest.len().min(size);
             let mut binds = Binds::with_places(taken * places);
             rest.by_ref().take(size).for_each(|row| bind(&mut binds, row));
