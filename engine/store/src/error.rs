@@ -34,23 +34,17 @@ impl Error {
         };
         match error {
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::BeginFailed => true,
-            sqlx::Error::Database(error) => {
-                let code = error.code();
-                let code = code.as_deref().unwrap_or_default();
-                match error.try_downcast_ref::<SqliteError>() {
-                    Some(_) => is_sqlite_busy(code),
-                    None => code.starts_with(CONNECTION) || AWAY.contains(&code) || CONFLICT.contains(&code),
-                }
-            }
+            error if is_busy(error) => true,
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+                code.starts_with(CONNECTION) || AWAY.contains(&&*code) || CONFLICT.contains(&&*code)
+            }),
             _ => false,
         }
     }
 
     /// Whether another process wrote to the file for longer than anybody waits.
     pub fn is_busy(&self) -> bool {
-        let ErrorKind::Database(sqlx::Error::Database(error)) = &self.kind else { return false };
-        error.try_downcast_ref::<SqliteError>().is_some()
-            && error.code().is_some_and(|code| is_sqlite_busy(&code))
+        matches!(&self.kind, ErrorKind::Database(error) if is_busy(error))
     }
 
     /// Whether the database ended the transaction because it was in another's way. Nothing of it happened, and the same
@@ -61,8 +55,12 @@ impl Error {
     }
 }
 
-fn is_sqlite_busy(code: &str) -> bool {
-    code.parse::<u32>().is_ok_and(|code| code & 0xff == SQLITE_BUSY)
+/// Whether another process is at the file. Codes of SQLite's (numbers) and of PostgreSQL's (five characters) are told
+/// apart by whose error it is.
+pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    error.try_downcast_ref::<SqliteError>().is_some()
+        && error.code().is_some_and(|code| code.parse::<u32>().is_ok_and(|code| code & 0xff == SQLITE_BUSY))
 }
 
 /// `SQLITE_IOERR_FSYNC` (<https://www.sqlite.org/rescode.html#ioerr_fsync>).

@@ -57,11 +57,11 @@ async fn a_copy_has_everything_and_goes_its_own_way() {
     assert!(!directory.path().join("none.db").exists());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_new_file_may_be_opened_by_many_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("dripline.db");
-    let opened: Vec<_> = (0..4)
+    let opened: Vec<_> = (0..16)
         .map(|_| {
             let path = path.clone();
             tokio::spawn(async move { SqliteStore::open(&path).await.map(drop) })

@@ -3,19 +3,20 @@
 use std::{
     path::{Path, PathBuf},
     pin::pin,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use backon::{ConstantBuilder, Retryable as _};
 use sqlx::{
     ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool,
     migrate::Migrator,
-    query, query_scalar,
+    query, query_as, query_scalar,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::io::AsyncReadExt as _;
 
 use crate::ErrorKind;
-use crate::error::{Raw, damaged};
+use crate::error::{Raw, damaged, is_busy};
 
 /// The schema, step by step.
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -26,11 +27,16 @@ const APPLICATION_ID: i64 = 0x4472_6970;
 /// The first bytes of every SQLite database (<https://www.sqlite.org/fileformat2.html#magic_header_string>).
 const MAGIC: &[u8] = b"SQLite format 3\0";
 
-const TABLES: &str = "SELECT count(*) FROM sqlite_schema";
+/// Whose database it is, and how many tables it has: asked at once, for somebody may be making it.
+const IDENTITY: &str =
+    "SELECT application_id, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id";
 pub(super) const VERSION: &str = "SELECT max(version) FROM _sqlx_migrations WHERE success";
 
 /// How long a writer waits for another process's transaction. An import is one, and may take minutes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// How long after it was refused without a wait.
+const AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// How long it waits without a word.
 const SAY_AFTER: Duration = Duration::from_secs(3);
@@ -70,16 +76,8 @@ pub(super) async fn open(
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(512)
         .disable_statement_logging();
-    let writer = SqlitePoolOptions::new()
-        .max_connections(1)
-        .min_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        .acquire_timeout(PATIENCE)
-        .acquire_slow_threshold(PATIENCE)
-        // 64 MiB of pages: the indexes that a batch touches stay in memory.
-        .connect_with(options.clone().pragma("cache_size", "-65536").pragma("temp_store", "MEMORY"));
+    // 64 MiB of pages: the indexes that a batch touches stay in memory.
+    let writer = connect(options.clone().pragma("cache_size", "-65536").pragma("temp_store", "MEMORY"));
     let writer = audibly(path, writer).await?;
     // One transaction around all of it: whoever opens the same new file at the same moment waits, and finds it done.
     let mut tx = audibly(path, writer.begin_with("BEGIN IMMEDIATE")).await?;
@@ -95,6 +93,26 @@ pub(super) async fn open(
         .acquire_slow_threshold(PATIENCE)
         .connect_lazy_with(options.pragma("query_only", "ON"));
     Ok(Connections { writer, readers })
+}
+
+/// The connection that writes. Processes that make a new file write-ahead logged at the same moment are in each other's
+/// way, and SQLite refuses all but one of them at once, whatever the timeout: it is not a wait that it could end.
+async fn connect(options: SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
+    let started = Instant::now();
+    let pool = || {
+        SqlitePoolOptions::new()
+            .max_connections(1)
+            .min_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .acquire_timeout(PATIENCE)
+            .acquire_slow_threshold(PATIENCE)
+            .connect_with(options.clone())
+    };
+    pool.retry(ConstantBuilder::default().with_delay(AGAIN_AFTER).with_jitter().without_max_times())
+        .when(|error| is_busy(error) && started.elapsed() < BUSY_TIMEOUT)
+        .await
 }
 
 /// Waits, and says so where it takes longer: a command that is silent for minutes looks broken.
@@ -162,8 +180,7 @@ enum Found {
 }
 
 async fn identify(conn: &mut SqliteConnection) -> sqlx::Result<Found> {
-    let application: i64 = query_scalar("PRAGMA application_id").fetch_one(&mut *conn).await?;
-    let tables: i64 = query_scalar(TABLES).fetch_one(&mut *conn).await?;
+    let (application, tables): (i64, i64) = query_as(IDENTITY).fetch_one(&mut *conn).await?;
     match application {
         APPLICATION_ID => Ok(Found::Ours(
             query_scalar::<_, Option<i64>>(VERSION).fetch_one(conn).await?.unwrap_or_default(),
