@@ -1,6 +1,7 @@
 //! What moves the engine: the machine's clock, or a driven one that leaps from one due moment to the next.
 
 use std::{
+    ops::AddAssign,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -8,11 +9,14 @@ use std::{
 use dripline_delivery::{Abandoned, Delivered};
 use dripline_model::DrivenClock;
 use jiff::{SignedDuration, Timestamp};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 
 use crate::{
     engine::Engine,
-    error::{Result, While},
+    error::{Result, While, despite},
     outage::{Outage, Patience},
     step::Order,
 };
@@ -37,6 +41,36 @@ pub struct Moment {
     pub settled: Settled,
     /// What became of messages.
     pub delivered: Delivered,
+}
+
+impl AddAssign for Settled {
+    fn add_assign(&mut self, more: Self) {
+        let Self { events, enrolled, turns } = more;
+        self.events += events;
+        self.enrolled += enrolled;
+        self.turns += turns;
+    }
+}
+
+/// What has happened, and the commit of one more step that is under way.
+#[derive(Default)]
+struct Progress {
+    settled: Settled,
+    behind: Option<JoinHandle<Result<Settled>>>,
+}
+
+impl Progress {
+    /// Waits for the commit that is under way; answers whether there was one.
+    async fn catch_up(&mut self) -> Result<bool> {
+        let Some(commit) = self.behind.take() else { return Ok(false) };
+        match commit.await.while_doing("commit a batch").flatten() {
+            Ok(settled) => self.settled += settled,
+            // Given up for another's sake: nothing has happened, and all of it is still due.
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
 }
 
 /// How often an engine that is never idle looks at its schedules and at what others published.
@@ -64,7 +98,21 @@ impl Engine {
 
     /// Settles at the moments that `clock` gives. Answers what was done, and at which moment nothing was left.
     async fn settle_in(&self, order: Order, clock: impl Fn() -> Timestamp) -> Result<(Settled, Timestamp)> {
-        let mut settled = Settled::default();
+        let mut progress = Progress::default();
+        let settled = self.settle_behind(order, clock, &mut progress).await;
+        // Whatever happened: nothing is under way any more when this returns.
+        let ended = progress.catch_up().await;
+        let now = settled?;
+        ended?;
+        Ok((progress.settled, now))
+    }
+
+    async fn settle_behind(
+        &self,
+        order: Order,
+        clock: impl Fn() -> Timestamp,
+        progress: &mut Progress,
+    ) -> Result<Timestamp> {
         let mut looked: Option<Timestamp> = None;
         let mut now = clock();
         while !self.is_closing() {
@@ -74,13 +122,26 @@ impl Engine {
                 self.look_at_experiments(now).await?;
                 looked = Some(now);
             }
-            let Some(Settled { events, enrolled, turns }) = self.step_in(order, now).await? else { break };
-            settled.events += events;
-            settled.enrolled += enrolled;
-            settled.turns += turns;
+            if !despite!(self.step_in(order, now, progress).await)? {
+                break;
+            }
             now = clock();
         }
-        Ok((settled, now))
+        Ok(now)
+    }
+
+    /// Takes a step while the one before it is committed, and leaves its own commit behind if it may. Answers whether there
+    /// was anything to do.
+    async fn step_in(&self, order: Order, now: Timestamp, progress: &mut Progress) -> Result<bool> {
+        let step = self.take_step(order, now).await?;
+        let was_behind = progress.catch_up().await?;
+        match step {
+            Some(step) if step.may_end_behind => progress.behind = Some(tokio::spawn(step.commit())),
+            Some(step) => progress.settled += step.commit().await?,
+            // What was not to be had may be due, or free, now.
+            None => return Ok(was_behind),
+        }
+        Ok(true)
     }
 
     /// Delivers the messages that are due, as far as the rate of the server allows.
@@ -305,5 +366,27 @@ impl Engine {
             // An error means that the sender is gone, which ends the loop as well.
             _ = stopped.changed() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dripline_model::id::VersionId;
+
+    use super::*;
+    use crate::error::{Error, ErrorKind};
+
+    #[tokio::test]
+    async fn what_a_commit_says_that_was_left_behind_is_heard() {
+        let done = Settled { turns: 3, ..Settled::default() };
+        let mut progress = Progress { settled: done, behind: None };
+        assert!(!progress.catch_up().await.unwrap());
+        progress.behind = Some(tokio::spawn(async move { Ok(done) }));
+        assert!(progress.catch_up().await.unwrap());
+        assert_eq!(progress.settled.turns, 6);
+        let fails = async { Err(Error { doing: "commit", kind: ErrorKind::NoVersion(VersionId(1)) }) };
+        progress.behind = Some(tokio::spawn(fails));
+        progress.catch_up().await.unwrap_err();
+        assert_eq!((progress.settled.turns, progress.behind.is_none()), (6, true));
     }
 }

@@ -75,10 +75,10 @@ pub struct Engine {
     host: Host,
     published: RwLock<Arc<Published>>,
     plugins: Mutex<HashMap<Digest, Arc<Plugin>>>,
-    pub(crate) shares: Mutex<Shares>,
+    pub(crate) shares: Arc<Mutex<Shares>>,
     pub(crate) looks: Looks,
     /// Messages may have been queued.
-    pub(crate) outbox: Notify,
+    pub(crate) outbox: Arc<Notify>,
     pub(crate) closing: AtomicBool,
 }
 
@@ -145,9 +145,9 @@ impl Engine {
             host,
             published: RwLock::default(),
             plugins: Mutex::default(),
-            shares: Mutex::default(),
+            shares: Arc::default(),
             looks: Looks::default(),
-            outbox: Notify::new(),
+            outbox: Arc::default(),
             closing: AtomicBool::new(false),
         };
         engine.follow().await?;

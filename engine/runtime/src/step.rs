@@ -1,13 +1,14 @@
 //! One step of the engine: whose turn it is, one transaction of that, and what it cost.
 
 use std::{
-    sync::{MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
 use dripline_model::program::DEFAULT_SHARE;
 use dripline_store::Transaction;
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 use crate::{
     batch::Yields,
@@ -39,6 +40,44 @@ struct Busy {
     share: u32,
 }
 
+/// A step that was taken. Nothing of it has happened before it is committed.
+pub(crate) struct Uncommitted {
+    tx: Box<dyn Transaction>,
+    settled: Settled,
+    /// Whether the next may be taken while this one is committed: nobody else waits for a turn, the order is free, and the
+    /// store does both at once.
+    pub(crate) may_end_behind: bool,
+    turn: Option<Turn>,
+    outbox: Arc<Notify>,
+}
+
+/// Whose turn it was, and how it went.
+struct Turn {
+    flow: Flow,
+    share: u32,
+    limit: usize,
+    size: usize,
+    started: Instant,
+    shares: Arc<Mutex<Shares>>,
+}
+
+impl Uncommitted {
+    /// Makes it happen, and answers what it was.
+    ///
+    /// # Errors
+    /// When the store fails; nothing has happened then.
+    pub(crate) async fn commit(self) -> Result<Settled> {
+        dripline_model::crash::point("batch.commit.before");
+        self.tx.commit().await.while_doing("commit a batch")?;
+        dripline_model::crash::point("batch.commit.after");
+        self.outbox.notify_one();
+        if let Some(Turn { flow, share, limit, size, started, shares }) = self.turn {
+            lock(&shares).end(flow, share, limit, size, started.elapsed());
+        }
+        Ok(self.settled)
+    }
+}
+
 impl Engine {
     /// Does what is due at `now` of that workflow (or of the events) whose turn it is, in one transaction. `None` when
     /// there was nothing to do.
@@ -46,14 +85,16 @@ impl Engine {
     /// # Errors
     /// When the store fails; nothing has happened then.
     pub async fn step(&self, now: Timestamp) -> Result<Option<Settled>> {
-        self.step_in(Order::Fair, now).await
+        despite!(self.step_once(now).await)
     }
 
-    pub(crate) async fn step_in(&self, order: Order, now: Timestamp) -> Result<Option<Settled>> {
-        despite!(self.try_step(order, now).await)
+    async fn step_once(&self, now: Timestamp) -> Result<Option<Settled>> {
+        let Some(done) = self.take_step(Order::Fair, now).await? else { return Ok(None) };
+        done.commit().await.map(Some)
     }
 
-    async fn try_step(&self, order: Order, now: Timestamp) -> Result<Option<Settled>> {
+    /// The step that [`Engine::step`] takes, up to its commit.
+    pub(crate) async fn take_step(&self, order: Order, now: Timestamp) -> Result<Option<Uncommitted>> {
         // The look waits for the store's writer, because what woke us may be another process's transaction that has not
         // ended yet, and would be seen by nobody else.
         let mut tx = self.store.begin().await.while_doing("begin a batch")?;
@@ -74,6 +115,7 @@ impl Engine {
             Order::Fair => Yields::ToTheUrgent,
             Order::Fixed => Yields::Never,
         };
+        let may_end_behind = order == Order::Fair && busy.len() == 1 && !self.store.has_one_writer();
         for flow in turns {
             let started = Instant::now();
             let limit = match order {
@@ -89,16 +131,16 @@ impl Engine {
             };
             // Others are at all of it.
             let Some((settled, size)) = done else { continue };
-            dripline_model::crash::point("batch.commit.before");
-            tx.commit().await.while_doing("commit a batch")?;
-            dripline_model::crash::point("batch.commit.after");
-            self.outbox.notify_one();
-            if order == Order::Fair {
-                let share =
-                    busy.iter().find(|busy| busy.flow == flow).map_or(DEFAULT_SHARE, |busy| busy.share);
-                self.shares().end(flow, share, limit, size, started.elapsed());
-            }
-            return Ok(Some(settled));
+            let turn = (order == Order::Fair).then(|| Turn {
+                flow,
+                share: busy.iter().find(|busy| busy.flow == flow).map_or(DEFAULT_SHARE, |busy| busy.share),
+                limit,
+                size,
+                started,
+                shares: Arc::clone(&self.shares),
+            });
+            let outbox = Arc::clone(&self.outbox);
+            return Ok(Some(Uncommitted { tx, settled, may_end_behind, turn, outbox }));
         }
         Ok(None)
     }
@@ -135,8 +177,12 @@ impl Engine {
         Ok(busy)
     }
 
-    /// A poisoned lock holds nothing half-made that matters: shares say only who is next.
     fn shares(&self) -> MutexGuard<'_, Shares> {
-        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shares)
     }
+}
+
+/// A poisoned lock holds nothing half-made that matters: shares say only who is next.
+fn lock(shares: &Mutex<Shares>) -> MutexGuard<'_, Shares> {
+    shares.lock().unwrap_or_else(PoisonError::into_inner)
 }

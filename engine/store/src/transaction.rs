@@ -25,6 +25,9 @@ pub trait Scheduling: Send + Sync {
     /// Begins a batch.
     async fn begin(&self) -> Result<Box<dyn Transaction>>;
 
+    /// Whether a batch begins only when the one before it is committed.
+    fn has_one_writer(&self) -> bool;
+
     /// The earliest instant at which an event arrives, or one that was held waits no more, a run is due, a firing began that
     /// is not done, or a segment changes, or a date of a contact comes, otherwise than by the calendar.
     async fn next_due(&self) -> Result<Option<Timestamp>>;

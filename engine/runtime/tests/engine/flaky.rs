@@ -90,6 +90,10 @@ pass! { Scheduling {
     drain_runs(workflow: WorkflowId, current: VersionId, reason: &str, now: Timestamp) -> Result<u64>;
     cancel_run(run: RunId, reason: &str, now: Timestamp) -> Result<bool>;
 }
+    fn has_one_writer(&self) -> bool {
+        self.store.has_one_writer()
+    }
+
     async fn begin(&self) -> Result<Box<dyn Transaction>> {
         let fails = |left: u32| left.checked_sub(1);
         if self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fails).is_ok() {

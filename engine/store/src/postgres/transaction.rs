@@ -137,6 +137,10 @@ impl Scheduling for PostgresStore {
         Ok(Box::new(PostgresTransaction { writer, pending: Pending::default(), events: HashMap::new() }))
     }
 
+    fn has_one_writer(&self) -> bool {
+        false
+    }
+
     async fn next_due(&self) -> Result<Option<Timestamp>> {
         let next: sqlx::Result<Option<i64>> = query_scalar(NEXT_DUE).fetch_one(&self.shared.readers).await;
         // Who waits for other runs is not due.

@@ -119,6 +119,10 @@ impl Scheduling for SqliteStore {
         Ok(Box::new(SqliteTransaction { writer, pending: Pending::default() }))
     }
 
+    fn has_one_writer(&self) -> bool {
+        true
+    }
+
     async fn next_due(&self) -> Result<Option<Timestamp>> {
         let next: sqlx::Result<Option<i64>> = query_scalar(NEXT_DUE).fetch_one(&self.shared.readers).await;
         // Who waits for other runs is not due.
