@@ -288,6 +288,15 @@ impl Pending {
         self.unsettled.extend(contacts.into_iter().map(|contact| (contact, ms(now))));
     }
 
+    /// Whether all of these runs are on their way, none of them due by `now`, as far as is not written yet.
+    pub(crate) fn have_gone(&self, mut runs: impl Iterator<Item = RunId>, now: Timestamp) -> bool {
+        runs.all(|run| match self.runs.get(&run) {
+            Some(Place::At { run, .. }) => run.due_ms > ms(now),
+            Some(Place::Ended(_)) => true,
+            None => false,
+        })
+    }
+
     /// Writes where runs have gone, so that they can be read.
     pub(crate) async fn flush_runs(&mut self, sets: &mut impl Sets) -> Raw<()> {
         // Woken first: what is written after it knows better when it is due.

@@ -73,6 +73,7 @@ impl HasPending for SqliteTransaction {
 #[async_trait]
 impl KinSets for Writer {
     async fn insert_paths(&mut self, rows: &[PathRow], now_ms: i64) -> Raw<Vec<i64>> {
+        self.batch = None;
         let insert = INSERT_PATHS.over(rows, |binds, (parent, path, node, turn, hops)| {
             binds.add(*parent).add(*path).add(*node).add(*turn).add(*hops).add(now_ms);
         });

@@ -4,6 +4,7 @@
 //! on disk when it returns (`synchronous=FULL`). The tables and why they are cut as they are:
 //! `migrations/sqlite/0001_store.sql`. How rows go in and out fast: `rows`.
 
+mod ahead;
 mod by_hand;
 mod catalog;
 mod changes;
@@ -49,7 +50,7 @@ use sqlx::{SqliteConnection, SqlitePool, migrate::Migrator, query_as, sqlite::Sq
 use tempfile::TempDir;
 
 pub(crate) use self::copy::Table;
-use self::{reader::Reader, writer::Writer};
+use self::{ahead::Ahead, reader::Reader, writer::Writer};
 use crate::{
     Migrated, Result, Scoring as _,
     backend::Backend,
@@ -89,6 +90,7 @@ struct Shared {
     representatives: Dictionary,
     versions: Versions,
     declared: Declared,
+    ahead: Ahead,
     /// Goes with the store, if there is one.
     _directory: Option<TempDir>,
 }
@@ -157,6 +159,7 @@ impl SqliteStore {
             representatives: Dictionary::default(),
             versions: Versions::default(),
             declared: Declared::default(),
+            ahead: Ahead::default(),
             _directory: directory,
         };
         Ok(Self { shared: Arc::new(shared), seen: AtomicU64::new(0) })

@@ -76,8 +76,8 @@ pub(super) async fn open(
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(512)
         .disable_statement_logging();
-    // 64 MiB of pages: the indexes that a batch touches stay in memory.
-    let writer = connect(options.clone().pragma("cache_size", "-65536").pragma("temp_store", "MEMORY"));
+    // 48 MiB of pages: the indexes that a batch touches stay in memory.
+    let writer = connect(options.clone().pragma("cache_size", "-49152").pragma("temp_store", "MEMORY"));
     let writer = audibly(path, writer).await?;
     // One transaction around all of it: whoever opens the same new file at the same moment waits, and finds it done.
     let mut tx = audibly(path, writer.begin_with("BEGIN IMMEDIATE")).await?;

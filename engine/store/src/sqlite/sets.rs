@@ -105,7 +105,10 @@ impl Sets for Writer {
     }
 
     async fn contacts(&mut self, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>> {
-        contacts::load(self.conn().await?, ids, needs).await
+        match self.people_ahead(ids, needs) {
+            Some(contacts) => Ok(contacts),
+            None => contacts::load(self.conn().await?, ids, needs).await,
+        }
     }
 
     async fn contact_parts(&mut self, ids: &[i64], needs: &Needs) -> Raw<Vec<Contact>> {
@@ -490,6 +493,8 @@ impl Sets for Writer {
     }
 
     async fn insert_runs(&mut self, rows: &[NewRun], now_ms: i64) -> Raw<Vec<(i64, NewRun)>> {
+        // Some of them are due at once.
+        self.batch = None;
         let insert = INSERT_RUNS.over(rows, |binds, run| {
             binds.add(run.workflow).add(run.version).add(run.contact).add(run.event).add(run.lane);
             binds.add(now_ms).add(now_ms);

@@ -14,7 +14,9 @@ use serde_json::{Map, Value};
 use sqlx::{query, query_as, query_scalar};
 
 use super::{
-    SqliteStore, contacts, dates, firings, held,
+    SqliteStore,
+    ahead::Claim,
+    contacts, dates, firings, held,
     rows::{json_ids, json_rows},
     segments,
     writer::Writer,
@@ -431,6 +433,8 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn commit(mut self: Box<Self>) -> Result<()> {
+        let batch = self.writer.batch.take();
+        self.writer.batch = batch.filter(|batch| self.pending.have_gone(batch.runs(), batch.now));
         self.pending.flush(&mut self.writer).await.doing("move runs on")?;
         self.writer.commit().await.doing("commit a batch")
     }
@@ -479,9 +483,7 @@ impl SqliteTransaction {
 
     async fn runs(&mut self, workflow: WorkflowId, now: Timestamp, count: usize) -> Raw<Vec<ClaimedRun>> {
         self.pending.flush_runs(&mut self.writer).await?;
-        let query = query_scalar(CLAIM_RUNS).bind(workflow.0).bind(ms(now)).bind(limit(count));
-        let rows: Vec<RunTuple> = json_rows(self.writer.conn().await?, query).await?;
-        claimed(rows)
+        self.writer.claim(Claim { workflow, count }, now).await
     }
 
     async fn runs_at(&mut self, sql: &'static str, contacts: &[ContactId]) -> Raw<Vec<ClaimedRun>> {

@@ -11,7 +11,9 @@ use sqlx::{
 };
 
 use super::{
-    Shared, open,
+    Shared,
+    ahead::{Batch, People},
+    open,
     rows::{Chunks, RowsSql},
 };
 use crate::{backend::Commit, behind::Behind, error::Raw, words::Words};
@@ -41,6 +43,10 @@ pub(crate) struct Writer {
     pub(super) representatives: Words,
     /// The last assignment's id, once it was asked for.
     pub(super) last_assignment: Option<i64>,
+    /// Of whom the next ones may be read ahead.
+    pub(super) batch: Option<Batch>,
+    /// Contacts that were read ahead, as long as nothing is written.
+    pub(super) people: Option<People>,
     wrote: bool,
 }
 
@@ -59,6 +65,8 @@ impl Writer {
             words: Words::default(),
             representatives: Words::default(),
             last_assignment: None,
+            batch: None,
+            people: None,
             wrote: false,
         })
     }
@@ -68,9 +76,15 @@ impl Writer {
         Ok(&mut *self.tx.here().await?)
     }
 
+    /// The connection, to write.
+    async fn writing(&mut self) -> Raw<&mut SqliteConnection> {
+        self.people = None;
+        self.conn().await
+    }
+
     /// Writes; answers how many rows changed.
     pub(super) async fn run(&mut self, statement: Query<'_, Sqlite, SqliteArguments>) -> Raw<u64> {
-        let changed = statement.execute(self.conn().await?).await?.rows_affected();
+        let changed = statement.execute(self.writing().await?).await?.rows_affected();
         self.wrote |= changed > 0;
         Ok(changed)
     }
@@ -83,14 +97,14 @@ impl Writer {
     where
         R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
-        let row = statement.fetch_one(self.conn().await?).await?;
+        let row = statement.fetch_one(self.writing().await?).await?;
         self.wrote = true;
         Ok(row)
     }
 
     /// Writes many rows; answers how many changed.
     pub(super) async fn put(&mut self, rows: Chunks) -> Raw<u64> {
-        let changed = rows.execute(self.conn().await?).await?;
+        let changed = rows.execute(self.writing().await?).await?;
         self.wrote |= changed > 0;
         Ok(changed)
     }
@@ -100,6 +114,7 @@ impl Writer {
         if !self.tx.is_away() && rows.len() < FEW {
             return self.put(rows).await.map(drop);
         }
+        self.people = None;
         self.tx.write(Box::new(move |tx| Box::pin(rows.execute(tx)))).await;
         Ok(())
     }
@@ -109,7 +124,7 @@ impl Writer {
     where
         R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
-        let changed = rows.fetch(self.conn().await?).await?;
+        let changed = rows.fetch(self.writing().await?).await?;
         self.wrote |= !changed.is_empty();
         Ok(changed)
     }
@@ -147,8 +162,13 @@ impl Writer {
 impl Commit for Writer {
     async fn commit(self) -> Raw<()> {
         dripline_model::crash::point("store.commit.before");
-        let (tx, changed) = self.tx.into_inner().await?;
+        let (mut tx, changed) = self.tx.into_inner().await?;
+        let reading = match self.batch {
+            Some(batch) => Some(batch.read_on(&self.shared, &mut tx).await?),
+            None => None,
+        };
         tx.commit().await?;
+        self.shared.ahead.set(reading);
         dripline_model::crash::point("store.commit.after");
         self.shared.dictionary.remember(self.words);
         self.shared.representatives.remember(self.representatives);
