@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use divan::{Bencher, counter::ItemsCount};
 use dripline_model::{
@@ -91,20 +91,28 @@ fn score(batch: &Batch) -> Answer {
     let clear = Arc::new(Effect::ClearScore("fit".into()));
     let rules: Vec<(String, Arc<Effect>)> =
         (0..RULES).map(|rule| (format!("rule {rule} {POINTS:+}"), Arc::new(add(rule)))).collect();
-    let mut sentence = String::new();
+    let mut reasons = BTreeMap::new();
     let outcome = |turn| {
-        sentence.clear();
-        let mut total = 0;
+        let mut held = 0_u64;
         let mut effects = vec![Arc::clone(&clear)];
-        for ((present, bits), (phrase, add)) in columns.iter().zip(&rules) {
+        for (rule, ((present, bits), (_, add))) in columns.iter().zip(&rules).enumerate() {
             if present.get(turn) && bits.get(turn) {
-                total += POINTS;
-                sentence.push_str(if sentence.is_empty() { ": " } else { ", " });
-                sentence.push_str(phrase);
+                held |= 1 << rule;
                 effects.push(Arc::clone(add));
             }
         }
-        Outcome { directive: Directive::Continue, effects, reason: format!("fit {total}{sentence}") }
+        let reason: &String = reasons.entry(held).or_insert_with(|| reason(&rules, held));
+        Outcome { directive: Directive::Continue, effects, reason: reason.clone() }
     };
     Answer { outcomes: (0..batch.turns.len()).map(outcome).collect(), state: None }
+}
+
+fn reason(rules: &[(String, Arc<Effect>)], held: u64) -> String {
+    let (mut total, mut sentence) = (0, String::new());
+    for (_, (phrase, _)) in rules.iter().enumerate().filter(|(rule, _)| held & (1 << rule) != 0) {
+        total += POINTS;
+        sentence.push_str(if sentence.is_empty() { ": " } else { ", " });
+        sentence.push_str(phrase);
+    }
+    format!("fit {total}{sentence}")
 }

@@ -26,12 +26,17 @@ pub(crate) fn answer(
     same_length("directives", directives.len(), turns)?;
     same_length("reasons", reasons.len(), turns)?;
     let mut lift = Lift { texts: Texts::new(&strings, limits)?, manifest };
+    let mut counts = vec![0; turns];
+    for turn in &wanted.turns {
+        counts.get_mut(*turn as usize).into_iter().for_each(|count: &mut usize| *count += 1);
+    }
     let mut outcomes = Vec::with_capacity(turns);
-    for (turn, (directive, reason)) in directives.into_iter().zip(reasons).enumerate() {
+    for (turn, ((directive, reason), count)) in directives.into_iter().zip(reasons).zip(counts).enumerate() {
         let reason = lift.texts.get(reason)?;
         let directive =
             lift.directive(directive, &reason).map_err(|error| at(format!("turn {turn}"), error))?;
-        outcomes.push(Outcome { directive, effects: Vec::new(), reason });
+        let effects = Vec::with_capacity(count.min(limits.effects_per_turn));
+        outcomes.push(Outcome { directive, effects, reason });
     }
     let effects = (0..)
         .zip(effects)

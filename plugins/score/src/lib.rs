@@ -3,7 +3,11 @@
 #[cfg(test)]
 mod tests;
 
-use dripline_sdk::{Batch, Bounds, Condition, EffectKind, EffectRef, Manifest, Outcomes, Problem, Step};
+use std::collections::BTreeMap;
+
+use dripline_sdk::{
+    Batch, Bounds, Condition, EffectKind, EffectRef, Manifest, Outcomes, Problem, Step, TextRef,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -88,6 +92,9 @@ impl Step for Score {
 
     fn run(&self, batch: &Batch, out: &mut Outcomes) -> Result<(), String> {
         match (&self.rules, self.add) {
+            (Some(rules), None) if rules.len() > 64 => {
+                return Err("there are more than 64 rules".to_owned());
+            }
             (Some(rules), None) => self.run_rules(rules, batch, out),
             (None, Some(points)) => self.run_add(points, batch, out),
             _ => return Err("exactly one of `rules` and `add` is needed".to_owned()),
@@ -109,22 +116,32 @@ impl Score {
             }
         };
         let rules: Vec<Ready> = rules.iter().enumerate().map(ready).collect();
-        let mut sentence = String::new();
+        // Contacts are many, and rules that hold together are few: each such set is put into words once.
+        let mut reasons = BTreeMap::new();
         for turn in batch.turns() {
             out.want(turn, clear);
-            let (mut total, mut held) = (0_i64, "");
-            sentence.clear();
-            for rule in rules.iter().filter(|rule| rule.condition.holds(turn)) {
+            let mut held = 0_u64;
+            for (place, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.condition.holds(turn)) {
                 out.want(turn, rule.effect);
-                (total, held) = self.hold(total.saturating_add(rule.points), held);
-                sentence.push_str(if sentence.is_empty() { ": " } else { ", " });
-                sentence.push_str(&rule.phrase);
+                held |= 1 << place;
             }
-            if sentence.is_empty() {
-                sentence.push_str(": no rule holds");
-            }
-            out.proceed(turn, format_args!("{} {total}{sentence}{held}", self.name));
+            let reason = *reasons.entry(held).or_insert_with(|| self.reason(&rules, held, out));
+            out.proceed(turn, reason);
         }
+    }
+
+    /// What the rules gave that held, of which each has its bit.
+    fn reason(&self, rules: &[Ready], held: u64, out: &mut Outcomes) -> TextRef {
+        let (mut total, mut remark, mut sentence) = (0_i64, "", String::new());
+        for (_, rule) in rules.iter().enumerate().filter(|(place, _)| held & (1 << place) != 0) {
+            (total, remark) = self.hold(total.saturating_add(rule.points), remark);
+            sentence.push_str(if sentence.is_empty() { ": " } else { ", " });
+            sentence.push_str(&rule.phrase);
+        }
+        if sentence.is_empty() {
+            sentence.push_str(": no rule holds");
+        }
+        out.text(format_args!("{} {total}{sentence}{remark}", self.name))
     }
 
     fn run_add(&self, points: i64, batch: &Batch, out: &mut Outcomes) {
